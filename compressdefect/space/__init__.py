@@ -1,0 +1,1 @@
+"""Spaces, domains and genotypes: designs as plain data."""

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from compressdefect.errors import RunError
+from compressdefect.runs import RunFolder, atomic_write
+
+
+def test_a_run_keeps_its_manifest(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", "classify", {"command": "search", "seed": 3})
+    run.finish("complete")
+    again = RunFolder.open(tmp_path / "run")
+    assert again.manifest["seed"] == 3
+    assert again.manifest["status"] == "complete"
+    assert again.manifest["started"] <= again.manifest["finished"]
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run", "classify", {})
+    with pytest.raises(RunError, match="not empty.*--resume"):
+        RunFolder.create(tmp_path / "run", "classify", {})
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run folder"):
+        RunFolder.open(tmp_path / "none")
+    with pytest.raises(RunError, match="no manifest.json"):
+        RunFolder.open(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(RunError, match="not JSON"):
+        RunFolder.open(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    atomic_write(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="No space left on device"):
+        atomic_write(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
