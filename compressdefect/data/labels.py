@@ -1,0 +1,84 @@
+"""Which classes to tell apart, and which of them is the good one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from compressdefect.errors import DataError, known_names
+
+GOOD_WORDS = frozenset({"good", "ok", "normal", "free"})
+NEGATIONS = frozenset({"no", "non", "not", "un"})
+DEFECT = "defect"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """Classes in the order of their indices, the good one, and the class each found label becomes."""
+
+    classes: tuple[str, ...]
+    good: str | None
+    mapping: Mapping[str, str]
+
+
+def choose_labels(found: Iterable[str], labels: str = "all", good: str | None = None) -> Labelling:
+    """Turn ``--labels`` and ``--good`` into a mapping; found labels outside the mapping are left out.
+
+    ``labels`` is ``all`` (in the order found), ``binary`` (the good class against ``defect``) or a comma-separated
+    choice of classes.
+
+    >>> choose_labels(["MT_Free", "MT_Crack", "MT_Fray"], "binary").classes
+    ('MT_Free', 'defect')
+
+    Raises:
+        DataError: A name is unknown, fewer than two classes are left, or the good class cannot be told.
+    """
+    known = list(dict.fromkeys(found))
+    if labels in ("all", "binary"):
+        chosen = known
+    else:
+        chosen = list(dict.fromkeys(name.strip() for name in labels.split(",") if name.strip()))
+        for name in chosen:
+            _check_known(name, known, "--labels names a class that the data does not have")
+    if good is not None:
+        _check_known(good, chosen, "--good names a class that the data does not have")
+    if len(chosen) < 2:
+        raise DataError(
+            "a classifier needs at least two classes",
+            got=", ".join(chosen) or "none",
+            fix="add images of another class",
+        )
+    best = good if good is not None else default_good(chosen)
+    if labels == "binary" and len(chosen) > 2:
+        if best is None:
+            raise DataError("--labels binary needs a good class", got=", ".join(chosen), fix="name it with --good")
+        return Labelling((best, DEFECT), best, {name: best if name == best else DEFECT for name in chosen})
+    return Labelling(tuple(chosen), best, {name: name for name in chosen})
+
+
+def default_good(classes: Iterable[str]) -> str | None:
+    """The class whose name says that it is good: ``good``, ``ok``, ``normal``, ``free``, also as a word in it.
+
+    >>> default_good(["MT_Free", "MT_Crack"]), default_good(["NotGood", "scratch"])
+    ('MT_Free', None)
+
+    Raises:
+        DataError: Several names do.
+    """
+    candidates = [name for name in classes if _sounds_good(name)]
+    exact = [name for name in candidates if name.lower() in GOOD_WORDS]
+    candidates = exact or candidates
+    if len(candidates) > 1:
+        raise DataError("several classes sound like the good one", got=", ".join(candidates), fix="name it with --good")
+    return candidates[0] if candidates else None
+
+
+def _sounds_good(name: str) -> bool:
+    words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+    return bool(words & GOOD_WORDS or "defectfree" in words) and not words & NEGATIONS
+
+
+def _check_known(name: str, known: Iterable[str], what: str) -> None:
+    if name not in known:
+        raise DataError(what, got=name, fix=known_names(name, known))

@@ -1,0 +1,183 @@
+"""Training, validation and test parts: stratified by class, with every group of duplicates in one part."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from compressdefect.data.images import Images
+from compressdefect.errors import DataError
+
+VAL_SHARE = 0.2
+MIN_TRAINING_IMAGES_FOR_VAL = 300  # below, decisions use out-of-fold scores instead of a held-out part
+
+Indices = np.ndarray
+
+
+def _none() -> Indices:
+    return np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Sorted index arrays (int64) that share no image; ``val`` belongs to the training data.
+
+    ``left_out`` are images outside an official test part that duplicate one inside it: they may not be trained on.
+    """
+
+    train: Indices
+    val: Indices
+    test: Indices
+    seed: int = 0
+    group: str = "auto"
+    left_out: Indices = field(default_factory=_none)
+
+    def to_json(self, images: Images) -> dict[str, Any]:
+        """The split by file hash, to be given back on the same images in any order."""
+        parts = {part: [images.hashes[i] for i in getattr(self, part)] for part in _PARTS}
+        return {"seed": self.seed, "group": self.group, "data": images.fingerprint, **parts}
+
+    @classmethod
+    def from_json(cls, obj: Any, images: Images) -> Split:
+        """Read ``to_json``'s answer for these images.
+
+        Raises:
+            DataError: It is not a split, or names other images than these.
+        """
+        if not isinstance(obj, dict) or not all(isinstance(obj.get(part), list) for part in _PARTS):
+            raise DataError("not a split", got=type(obj).__name__, fix="give a split.json that a run wrote")
+        waiting: dict[str, list[int]] = defaultdict(list)
+        for i in reversed(range(len(images))):
+            waiting[images.hashes[i]].append(i)
+        parts: dict[str, list[int]] = {part: [] for part in _PARTS}
+        missing = 0
+        for part in _PARTS:
+            for digest in obj[part]:
+                indices = waiting.get(digest)
+                if indices:
+                    parts[part].append(indices.pop())
+                else:
+                    missing += 1
+        unplaced = [images.names[i] for indices in waiting.values() for i in indices]
+        if missing or unplaced:
+            raise DataError(
+                "the split was made for other images",
+                got=f"{missing} of its images are not in the data, {len(unplaced)} of the data are not in it",
+                fix="use the data it was made from, or make a new split",
+            )
+        arrays = {part: np.array(sorted(parts[part]), dtype=np.int64) for part in _PARTS}
+        return cls(**arrays, seed=int(obj.get("seed", 0)), group=str(obj.get("group", "auto")))
+
+
+_PARTS = ("train", "val", "test", "left_out")
+
+
+def make_split(
+    images: Images, *, test_share: float | None = None, val_share: float = VAL_SHARE, seed: int = 0
+) -> Split:
+    """Split by the layout's official parts or customary share; an explicit ``test_share`` overrides both.
+
+    ``val_share`` is taken from the training part, and only if that has at least 300 images.
+
+    Raises:
+        DataError: A share is out of range, or no such split trains on every class and tests on something.
+    """
+    if test_share is not None and not 0 < test_share < 1:
+        raise DataError("the test share must lie between 0 and 1", got=test_share, fix="use a value like 0.3")
+    if not 0 <= val_share < 1:
+        raise DataError(
+            "the validation share must be at least 0 and below 1", got=val_share, fix="use a value like 0.2"
+        )
+    rng = np.random.default_rng(seed)
+    if images.splits is not None and test_share is None:
+        train, val, test, left_out = _official(images)
+    else:
+        share = images.test_share if test_share is None else test_share
+        parts = _assign(images.labels, images.groups, (1 - share, share), rng)
+        train, val, test, left_out = np.flatnonzero(parts == 0), _none(), np.flatnonzero(parts == 1), _none()
+    if not len(val) and val_share > 0 and len(train) >= MIN_TRAINING_IMAGES_FOR_VAL:
+        parts = _assign(images.labels[train], images.groups[train], (1 - val_share, val_share), rng)
+        train, val = train[parts == 0], train[parts == 1]
+    split = Split(train, val, test, seed, images.group, left_out)
+    _check(split, images)
+    return split
+
+
+def folds(labels: np.ndarray, groups: np.ndarray, k: int, seed: int = 0) -> list[tuple[Indices, Indices]]:
+    """``k`` pairs (train, val) of indices into ``labels`` (N,): each image is in exactly one ``val``.
+
+    Raises:
+        DataError: There are fewer than ``k`` groups.
+    """
+    assert k >= 2
+    if len(np.unique(groups)) < k:
+        raise DataError(f"{k} folds need at least {k} different images", got=len(np.unique(groups)), fix="add images")
+    parts = _assign(labels, groups, (1 / k,) * k, np.random.default_rng(seed))
+    return [(np.flatnonzero(parts != fold), np.flatnonzero(parts == fold)) for fold in range(k)]
+
+
+def _official(images: Images) -> tuple[Indices, Indices, Indices, Indices]:
+    """The layout's own parts (without ``test``, ``val`` is the test part), and what duplicates the test part."""
+    assert images.splits is not None
+    parts = np.array(images.splits)
+    test_name = "test" if "test" in images.splits else "val"
+    test = np.flatnonzero(parts == test_name)
+    leaks = np.isin(images.groups, images.groups[test]) & (parts != test_name)
+    in_val = np.isin(images.groups, images.groups[(parts == "val") & ~leaks]) & (test_name == "test")
+    val = np.flatnonzero(in_val & ~leaks & (parts != test_name))
+    train = np.flatnonzero(~in_val & ~leaks & (parts != test_name))
+    return train, val, test, np.flatnonzero(leaks)
+
+
+def _assign(labels: np.ndarray, groups: np.ndarray, shares: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
+    """Part (N,) of each image, so that each class is shared as ``shares`` says and no group is torn.
+
+    Largest groups first, in random order among equals, each to the part that still lacks the largest fraction of that
+    group's classes (the first part on a tie). Single images come last and make the counts exact.
+    """
+    classes, class_of = np.unique(labels, return_inverse=True)
+    _, group_of = np.unique(groups, return_inverse=True)
+    counts = np.zeros((group_of.max() + 1, len(classes)), dtype=np.int64)
+    np.add.at(counts, (group_of, class_of), 1)
+    targets = _targets(counts.sum(axis=0), shares)
+    missing = targets.astype(np.float64)
+    order = rng.permutation(len(counts))
+    part_of = np.empty(len(counts), dtype=np.int64)
+    for group in order[np.argsort(-counts[order].sum(axis=1), kind="stable")]:
+        need = (counts[group] * missing / np.maximum(targets, 1)).sum(axis=1)
+        part_of[group] = need.argmax()
+        missing[part_of[group]] -= counts[group]
+    return part_of[group_of]
+
+
+def _targets(totals: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """Whole numbers (parts, classes) that sum to ``totals`` per class, within 1 of ``shares`` (largest remainder).
+
+    Equal remainders go to the part that has the fewest images so far, so that parts also stay equal in size.
+    """
+    exact = np.outer(shares, totals)
+    targets = np.floor(exact + 1e-9).astype(np.int64)
+    for column, total in enumerate(totals):
+        left = int(total - targets[:, column].sum())
+        remainder = np.round(exact[:, column] - targets[:, column], 9)
+        fullness = targets.sum(axis=1) / np.asarray(shares)
+        targets[np.lexsort((fullness, -remainder))[:left], column] += 1
+    return targets
+
+
+def _check(split: Split, images: Images) -> None:
+    if not len(split.test):
+        raise DataError(
+            "no image is left for the test part", got=f"{len(images)} images", fix="add images or raise --test-share"
+        )
+    present = set(images.labels[split.train].tolist())
+    lacking = [name for i, name in enumerate(images.classes) if i not in present]
+    if lacking:
+        raise DataError(
+            "the training part lacks a class",
+            got=", ".join(lacking),
+            fix="add images of it, or give --test-share or --group none",
+        )

@@ -1,0 +1,103 @@
+"""Loading a dataset into memory."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compressdefect.data.images import Images, load_images
+from compressdefect.errors import DataError
+from tests.conftest import SHARED_DATA
+from tests.data.conftest import WriteImage
+
+
+def test_grey_images_load_as_one_channel(good_and_defective: Path) -> None:
+    images = load_images(good_and_defective, input=16)
+    assert images.pixels.shape == (10, 1, 16, 16)
+    assert images.pixels.dtype == np.uint8
+    assert np.bincount(images.labels).tolist() == [4, 6]
+    assert images.classes[images.good or 0] == "good"
+    assert images.hashes[0] == hashlib.sha256((good_and_defective / images.names[0]).read_bytes()).hexdigest()
+
+
+def test_one_colour_image_makes_all_rgb(good_and_defective: Path, write_image: WriteImage) -> None:
+    grey = load_images(good_and_defective, input=16)
+    write_image("good/colour.png", channels=3)
+    images = load_images(good_and_defective, input=16)
+    assert images.shape == (3, 16, 16)
+    for before, name in zip(grey.pixels, grey.names, strict=True):
+        np.testing.assert_array_equal(images.pixels[images.names.index(name)], np.repeat(before, 3, axis=0))
+
+
+def test_progress_counts_every_image(good_and_defective: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    load_images(good_and_defective, input=8, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 10) for i in range(1, 11)]
+
+
+def test_unreadable_images_are_named_and_skipped(good_and_defective: Path) -> None:
+    (good_and_defective / "good" / "broken.png").write_bytes(b"nothing")
+    (good_and_defective / "good" / "empty.png").write_bytes(b"")
+    images = load_images(good_and_defective, input=8, max_unreadable_share=0.2)
+    assert len(images) == 10
+    assert [name for name, _ in images.skipped] == ["good/broken.png", "good/empty.png"]
+    with pytest.raises(DataError, match=r"2 of 12 images .* good/broken\.png \(not an image, or damaged\) and others"):
+        load_images(good_and_defective, input=8)
+
+
+def test_class_without_a_readable_image(good_and_defective: Path) -> None:
+    (good_and_defective / "dented").mkdir()
+    (good_and_defective / "dented" / "0.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="no readable image: got dented"):
+        load_images(good_and_defective, input=8, max_unreadable_share=0.5)
+
+
+def test_copies_share_a_group_unless_told_otherwise(good_and_defective: Path) -> None:
+    (good_and_defective / "good" / "copy.png").write_bytes((good_and_defective / "good" / "0.png").read_bytes())
+    images = load_images(good_and_defective, input=32)
+    same = [images.names.index(f"good/{name}.png") for name in ("0", "copy")]
+    assert images.groups[same[0]] == images.groups[same[1]]
+    assert len(set(images.groups.tolist())) == 10
+    assert len(set(load_images(good_and_defective, input=32, group="none").groups.tolist())) == 11
+    by_class = load_images(good_and_defective, input=32, group="^(\\w+)/")
+    assert len(set(by_class.groups.tolist())) == 2
+
+
+def test_saved_images_come_back(good_and_defective: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    images = load_images(good_and_defective, input=8)
+    folder = tmp_path_factory.mktemp("cache") / "images"
+    images.save(folder)
+    loaded = Images.load(folder)
+    assert isinstance(loaded.pixels, np.memmap)
+    assert loaded.fingerprint == images.fingerprint
+    for key, value in vars(images).items():
+        np.testing.assert_array_equal(getattr(loaded, key), value, err_msg=key)
+
+
+def test_fingerprint_follows_files_and_labels_only(good_and_defective: Path) -> None:
+    images = load_images(good_and_defective, input=8)
+    assert load_images(good_and_defective, input=16).fingerprint == images.fingerprint
+    assert images.subset(np.arange(10)[::-1]).fingerprint == images.fingerprint
+    assert images.subset(np.arange(9)).fingerprint != images.fingerprint
+    (good_and_defective / "good" / "0.png").rename(good_and_defective / "defective" / "moved.png")
+    assert load_images(good_and_defective, input=8).fingerprint != images.fingerprint
+
+
+def test_neu_is_grey_with_its_known_duplicate(neu: Images) -> None:
+    assert neu.pixels.shape == (1800, 1, 64, 64)  # RGB files with grey content
+    twins = [neu.names.index(f"IMAGES/patches_{number}.jpg") for number in (101, 105)]
+    assert neu.groups[twins[0]] == neu.groups[twins[1]]
+    assert len(set(neu.groups.tolist())) >= 1790
+
+
+@pytest.mark.long
+@pytest.mark.skipif(SHARED_DATA is None, reason="shared data not present")
+def test_neu_loads_in_fifteen_seconds() -> None:
+    assert SHARED_DATA is not None
+    started = time.process_time()
+    load_images(SHARED_DATA / "neu_det")
+    assert time.process_time() - started < 15

@@ -1,0 +1,143 @@
+"""Layouts, classes and the good class."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from compressdefect.data.labels import choose_labels, default_good
+from compressdefect.data.read import read
+from compressdefect.errors import DataError
+from tests.conftest import SHARED_DATA
+from tests.data.conftest import WriteImage
+
+
+def test_class_folders(good_and_defective: Path) -> None:
+    listing = read(good_and_defective)
+    assert listing.classes == ("defective", "good")
+    assert listing.good == "good"
+    assert Counter(sample.label for sample in listing.samples) == {"good": 6, "defective": 4}
+    assert all(sample.split is None for sample in listing.samples)
+
+
+def test_folders_named_like_parts_are_the_official_split(tmp_path: Path, write_image: WriteImage) -> None:
+    for part in ("train", "Valid", "test"):
+        for label in ("ok", "scratch"):
+            write_image(f"{part}/{label}/0.png")
+    listing = read(tmp_path)
+    assert listing.classes == ("ok", "scratch")
+    assert Counter(sample.split for sample in listing.samples) == {"train": 2, "val": 2, "test": 2}
+
+
+def test_neu_layout_takes_classes_from_names(tmp_path: Path, write_image: WriteImage) -> None:
+    for name in ("rolled-in_scale_1.jpg", "rolled-in_scale_2.jpg", "patches_1.jpg", "unnamed.jpg"):
+        write_image(f"IMAGES/{name}")
+    listing = read(tmp_path)
+    assert listing.classes == ("patches", "rolled-in_scale")
+    assert listing.test_share == 0.5
+    assert listing.skipped == (("IMAGES/unnamed.jpg", "no class before an underscore"),)
+
+
+@pytest.mark.skipif(SHARED_DATA is None, reason="shared data not present")
+def test_neu_has_six_classes_of_300() -> None:
+    assert SHARED_DATA is not None
+    listing = read(SHARED_DATA / "neu_det")
+    assert set(Counter(sample.label for sample in listing.samples).values()) == {300}
+    assert len(listing.classes) == 6
+    assert listing.good is None
+
+
+def test_labels_choose_and_merge(tmp_path: Path, write_image: WriteImage) -> None:
+    for label in ("MT_Free", "MT_Crack", "MT_Fray"):
+        write_image(f"{label}/0.png")
+    binary = read(tmp_path, labels="binary")
+    assert (binary.classes, binary.good) == (("MT_Free", "defect"), "MT_Free")
+    assert Counter(sample.label for sample in binary.samples) == {"MT_Free": 1, "defect": 2}
+    chosen = read(tmp_path, labels="MT_Fray, MT_Crack")
+    assert (chosen.classes, chosen.good) == (("MT_Fray", "MT_Crack"), None)
+    assert read(tmp_path, good="MT_Fray", labels="binary").classes == ("MT_Fray", "defect")
+
+
+@pytest.mark.parametrize(
+    ("names", "good"),
+    [
+        (["good", "bad"], "good"),
+        (["OK", "NOK"], "OK"),
+        (["defect-free", "crack"], "defect-free"),
+        (["DefectFree", "crack"], "DefectFree"),
+        (["MT_Free", "MT_Break"], "MT_Free"),
+        (["good", "looks_normal"], "good"),
+        (["not_good", "no-ok", "abnormal", "goods"], None),
+    ],
+)
+def test_default_good(names: list[str], good: str | None) -> None:
+    assert default_good(names) == good
+
+
+def test_two_good_classes_need_a_choice() -> None:
+    with pytest.raises(DataError, match="name it with --good"):
+        choose_labels(["good", "ok", "crack"])
+    assert choose_labels(["good", "ok", "crack"], good="ok").good == "ok"
+
+
+def test_links_out_of_the_folder_are_refused(
+    good_and_defective: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.png"
+    outside.write_bytes((good_and_defective / "good" / "0.png").read_bytes())
+    (good_and_defective / "good" / "link.png").symlink_to(outside)
+    (good_and_defective / "good" / "inner.png").symlink_to(good_and_defective / "good" / "1.png")
+    listing = read(good_and_defective)
+    assert listing.skipped == (("good/link.png", "a link leads out of the data folder"),)
+    assert any(sample.path.name == "inner.png" for sample in listing.samples)
+
+
+def test_what_is_no_file_is_refused(good_and_defective: Path) -> None:
+    (good_and_defective / "good" / "circle.png").symlink_to("circle.png")
+    os.mkfifo(good_and_defective / "good" / "pipe.png")
+    assert [name for name, _ in read(good_and_defective).skipped] == ["good/circle.png", "good/pipe.png"]
+
+
+def test_images_outside_the_class_folders_are_named(good_and_defective: Path, write_image: WriteImage) -> None:
+    write_image("stray.png")
+    assert read(good_and_defective).skipped == (("stray.png", "lies outside the class folders"),)
+
+
+def test_bad_paths(tmp_path: Path, write_image: WriteImage) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="an empty folder"):
+        read(tmp_path)
+    with pytest.raises(DataError, match="must be a folder"):
+        read(write_image("file.png"))
+    with pytest.raises(DataError, match="layout of the data folder is not known"):
+        read(tmp_path)
+
+
+def test_bad_requests(good_and_defective: Path) -> None:
+    with pytest.raises(DataError, match="did you mean class_folders"):
+        read(good_and_defective, format="class_folder")
+    with pytest.raises(DataError, match="folder IMAGES"):
+        read(good_and_defective, format="neu_det")
+    with pytest.raises(DataError, match="known: defective, good"):
+        read(good_and_defective, labels="good,scratch")
+    with pytest.raises(DataError, match="--good names"):
+        read(good_and_defective, good="fine")
+    with pytest.raises(DataError, match="at least two classes"):
+        read(good_and_defective, labels="good")
+
+
+def test_one_class_only(tmp_path: Path, write_image: WriteImage) -> None:
+    write_image("good/0.png")
+    (tmp_path / "defective").mkdir()
+    with pytest.raises(DataError, match="at least two classes: got good"):
+        read(tmp_path)
+
+
+def test_images_deeper_down_are_not_guessed(good_and_defective: Path, write_image: WriteImage) -> None:
+    write_image("dented/batch1/0.png")
+    with pytest.raises(DataError, match="dented/batch1"):
+        read(good_and_defective)
