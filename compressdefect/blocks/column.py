@@ -1,0 +1,116 @@
+"""Columns (LightDefectNet, §3): parallel paths that each read the whole input and meet now and then.
+
+A stage is a series of meetings. Between two meetings every column reads all that there is with a pointwise
+convolution to its own width, then runs its blocks alone; a meeting concatenates the columns. With one meeting, at
+the end, columns are independent; with one after every block they interact all the time. Columns never split a
+tensor, so channels can be pruned without cutting through a column's border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from compressdefect.blocks.condenser import Condenser, Condensing, condenser_cost
+from compressdefect.blocks.conv import Conv
+from compressdefect.blocks.grouped import Grouped, grouped_cost
+from compressdefect.blocks.inverted import Inverted, inverted_cost
+from compressdefect.blocks.residual import Residual, residual_cost
+from compressdefect.blocks.separable import Separable, separable_cost
+from compressdefect.cost.piece import Piece, Shape, chain, concatenated, convolution
+
+
+class Column(NamedTuple):
+    """What a column is made of.
+
+    Attributes:
+        block: a name in `BLOCKS`.
+        options: the block's own arguments after the channels, in order.
+        condensing: a condenser after the column's first block, if any.
+    """
+
+    block: str = "residual"
+    options: tuple[int, ...] = ()
+    condensing: Condensing | None = None
+
+
+BLOCKS: dict[str, tuple[Callable[..., nn.Module], Callable[..., Piece]]] = {
+    "residual": (Residual, residual_cost),
+    "grouped": (Grouped, grouped_cost),
+    "separable": (Separable, separable_cost),
+    "inverted": (Inverted, inverted_cost),
+}
+
+
+class ColumnStage(nn.Module):
+    """(N, C, H, W) → (N, width · columns, H, W)."""
+
+    def __init__(self, inputs: int, width: int, columns: tuple[Column, ...], depth: int, exchange: int) -> None:
+        super().__init__()
+        self.meetings = nn.ModuleList()
+        for first, blocks in enumerate(meetings(len(columns), depth, exchange)):
+            channels = width * len(columns) if first else inputs
+            paths = [_path(channels, width, column, blocks, condense=not first) for column in columns]
+            self.meetings.append(nn.ModuleList(paths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Let the columns run and meet."""
+        for meeting in self.meetings:
+            assert isinstance(meeting, nn.ModuleList)
+            paths = [path(x) for path in meeting]
+            x = torch.cat(paths, dim=1) if len(paths) > 1 else paths[0]
+        return x
+
+
+def meetings(columns: int, depth: int, exchange: int) -> tuple[int, ...]:
+    """Blocks that each column runs before every meeting; the last meeting ends the stage.
+
+    >>> meetings(columns=2, depth=3, exchange=2), meetings(2, 3, 0), meetings(1, 3, 1)
+    ((2, 1), (3,), (3,))
+    """
+    if columns == 1 or not exchange:
+        return (depth,)
+    full, rest = divmod(depth, exchange)
+    return (exchange,) * full + ((rest,) if rest else ())
+
+
+def column_stage_cost(shape: Shape, width: int, columns: tuple[Column, ...], depth: int, exchange: int) -> Piece:
+    """Closed form of `ColumnStage`."""
+    pieces = []
+    inputs = shape
+    for first, blocks in enumerate(meetings(len(columns), depth, exchange)):
+        paths = [path_cost(inputs, width, column, blocks, not first) for column in columns]
+        pieces.append(concatenated(inputs, paths))
+        inputs = pieces[-1].out
+    return chain(shape, *pieces) if len(pieces) > 1 else pieces[0]
+
+
+@lru_cache(maxsize=65536)
+def path_cost(shape: Shape, width: int, column: Column, blocks: int, condense: bool) -> Piece:
+    """Closed form of one column between two meetings."""
+    return chain(shape, *[piece for _, piece in path_pieces(shape, width, column, blocks, condense)])
+
+
+def path_pieces(shape: Shape, width: int, column: Column, blocks: int, condense: bool) -> list[tuple[str, Piece]]:
+    """What a column runs between two meetings, in order, each by its name."""
+    read = convolution(shape, width, 1)
+    block = (column.block, BLOCKS[column.block][1](read.out, *column.options))
+    pieces = [("reader", read), *[block] * blocks]
+    if condense and column.condensing is not None:
+        pieces.insert(2, ("condenser", condenser_cost(read.out, column.condensing)))
+    return pieces
+
+
+def _path(inputs: int, width: int, column: Column, blocks: int, condense: bool) -> nn.Sequential:
+    """One column between two meetings: reader, blocks, and the condenser behind the first."""
+    make = BLOCKS[column.block][0]
+    path = nn.Sequential(Conv(inputs, width, kernel=1))
+    for index in range(blocks):
+        path.append(make(width, *column.options))
+        if condense and not index and column.condensing is not None:
+            path.append(Condenser(width, column.condensing))
+    return path

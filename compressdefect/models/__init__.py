@@ -1,0 +1,1 @@
+"""Families of networks: how a genotype becomes a module."""

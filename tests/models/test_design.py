@@ -1,0 +1,66 @@
+"""MODEL strings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from compressdefect.catalog import find_design
+from compressdefect.errors import CompressDefectError
+from compressdefect.models.design import parse_design
+
+
+def test_a_name_is_the_design() -> None:
+    assert parse_design("lightdefectnet").genotype == find_design("lightdefectnet")[1]
+
+
+def test_a_width_scales_every_width_within_the_space() -> None:
+    space, original = find_design("lightdefectnet")
+    half = parse_design("lightdefectnet@0.5").genotype
+    assert half is not None
+    before, after = space.flatten(original), space.flatten(half)
+    assert all(8 <= int(after[name]) <= int(before[name]) for name in space.widths)
+    assert {k: v for k, v in after.items() if k not in space.widths} == {
+        k: v for k, v in before.items() if k not in space.widths
+    }
+
+
+def test_settings_change_the_genes_they_name() -> None:
+    genotype = parse_design("lightdefectnet:head_columns=1,stage2.depth=3,stage1.column1.vac=off").genotype
+    assert genotype is not None
+    assert genotype.net["head_columns"] == 1
+    assert genotype.stages[1].genes["depth"] == 3
+    assert "vac_r" not in genotype.stages[0].columns[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lightdefectnt", "did you mean lightdefectnet"),
+        ("lightdefectnet@", "width after @"),
+        ("lightdefectnet@wide", "got wide"),
+        ("lightdefectnet@-1", "positive number"),
+        ("lightdefectnet@nan", "positive number"),
+        ("lightdefectnet:", "key=value"),
+        ("lightdefectnet:depth", "key=value: got depth"),
+        ("lightdefectnet:stage2.dept=1", "did you mean .*stage2.depth"),
+        ("lightdefectnet:stage2.depth=9", "stage2.depth is outside its domain: got 9; use 1, 2, 3"),
+        ("timm:resnet5", "did you mean .*resnet50"),
+        ("timm:", "no such timm model"),
+    ],
+)
+def test_errors_say_what_to_do(text: str, message: str) -> None:
+    with pytest.raises(CompressDefectError, match=message) as caught:
+        parse_design(text)
+    assert caught.value.exit_code == 2
+
+
+def test_timm_models_are_built_and_priced() -> None:
+    design = parse_design("timm:mobilenetv3_small_050")
+    assert (design.genotype, design.timm_name, design.input) == (None, "mobilenetv3_small_050", 224)
+    network = design.build(channels=1, classes=3).eval()
+    assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 3)
+    cost = design.cost(input_shape=(1, 64, 64), classes=3)
+    assert cost.params == sum(p.numel() for p in network.parameters())
+    assert cost.peak_bytes > 4 * 2 * 64 * 64
+    assert "hardswish" in " ".join(cost.uncounted)
