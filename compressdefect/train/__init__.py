@@ -1,0 +1,1 @@
+"""Training, validation and the figures that decide."""

@@ -1,0 +1,89 @@
+"""The recipe of one training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from compressdefect.errors import CompressDefectError, known_names
+from compressdefect.train.schedule import SCHEDULES
+
+OPTIMIZERS = ("adamw", "sgd")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train; JSON-able through ``dataclasses.asdict``.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images per step; the sizes are evened out so that no batch is left over.
+        optimizer: ``adamw``, or ``sgd`` with Nesterov momentum 0.9.
+        learning_rate: the schedule's peak.
+        weight_decay: of weights with two or more dimensions; biases and normalisation are not decayed.
+        schedule: ``cosine`` or ``onecycle``, moved at every step.
+        clip_norm: largest norm of a step's gradient.
+        augment: whether to flip, turn, shift, zoom and relight the images (``data.augment.Augmentation``).
+        precision: ``fp32``, ``bf16`` (autocast), or ``auto``; see ``uses_bf16``.
+        accelerator: Lightning's name: ``auto`` (a GPU when there is one), ``cpu``, ``gpu`` …
+        score_every: epochs between scores of the validation part; the last epoch is always scored.
+        seed: of batch order, augmentation and dropout.
+        threads: CPU threads; None leaves PyTorch's setting.
+    """
+
+    epochs: int = 60
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    schedule: str = "onecycle"
+    clip_norm: float = 5.0
+    augment: bool = True
+    precision: str = "auto"
+    accelerator: str = "auto"
+    score_every: int = 3
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for field, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+            value = getattr(self, field)
+            if value not in known:
+                raise CompressDefectError(f"unknown {field}", got=value, fix=known_names(str(value), known))
+        for field, least in (("epochs", 1), ("batch_size", 2), ("score_every", 1)):
+            if getattr(self, field) < least:
+                raise CompressDefectError(f"{field} must be at least {least}", got=getattr(self, field))
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise CompressDefectError("the learning rate must be a positive number", got=self.learning_rate)
+
+
+def make_optimizer(network: nn.Module, config: FitConfig) -> Optimizer:
+    """Build the optimizer, with weight decay only where it acts on directions and not on scales and offsets."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
+    return AdamW(groups, lr=config.learning_rate)
+
+
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to train under bfloat16 autocast.
+
+    ``auto`` does where the device multiplies bfloat16 in hardware: a CUDA GPU since Ampere, a CPU with AVX512-BF16 or
+    AMX. Elsewhere bfloat16 is emulated and slower than float32.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # public only since torch 2.13
+    )

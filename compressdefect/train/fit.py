@@ -1,0 +1,250 @@
+"""One training, run by Lightning."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from compressdefect import compat
+
+compat.install()
+
+import lightning as L
+from lightning.pytorch.trainer.states import TrainerStatus
+
+from compressdefect.data.augment import Augmentation
+from compressdefect.data.images import Images
+from compressdefect.errors import DataError, TrainingError
+from compressdefect.train.batches import Batches
+from compressdefect.train.calibrate import calibrate
+from compressdefect.train.config import FitConfig, make_optimizer, uses_bf16
+from compressdefect.train.predict import predict
+from compressdefect.train.schedule import SCHEDULES, Pace
+from compressdefect.train.task import Task
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What is known after an epoch: its number from 1, its mean loss, the validation score where one was taken."""
+
+    epoch: int
+    train_loss: float
+    metric: float | None = None
+    fold: int = 0
+
+
+OnEpoch = Callable[[EpochReport], bool | None]  # False stops the training
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training went.
+
+    ``val_probabilities`` (n, K) are of the final weights; ``stopped`` says why it ended early (``deadline``,
+    ``on_epoch``) and is None when it did not; ``images_per_s`` counts training passes over the time spent training.
+    """
+
+    history: list[EpochReport]
+    val_probabilities: NDArray[np.float32] | None
+    seconds: float
+    images_per_s: float
+    stopped: str | None
+
+
+def fit(
+    network: nn.Module,
+    images: Images,
+    train: NDArray[np.integer],
+    val: NDArray[np.integer] | None,
+    task: Task,
+    config: FitConfig,
+    *,
+    on_epoch: OnEpoch | None = None,
+    deadline: float | None = None,
+) -> FitResult:
+    """Train a network in place; it is left on the CPU in evaluation mode.
+
+    The same network, data, config and thread count give the same weights. Random state outside is left as it was.
+
+    Args:
+        network: takes uint8 pixels (N, C, H, W).
+        images: all images, in memory.
+        train: which of them to train on.
+        val: which of them to score every ``config.score_every`` epochs; None or empty scores nothing.
+        task: gives the loss and the score.
+        config: the recipe.
+        on_epoch: called after every epoch; returning False ends the training.
+        deadline: in ``time.monotonic`` seconds. The schedule is shortened to end by then.
+
+    Raises:
+        DataError: there are fewer than two training images.
+        TrainingError: the loss or the outputs are not finite.
+    """
+    if len(train) < 2:
+        raise DataError("training needs at least two images", got=len(train))
+    batches = Batches(
+        images,
+        train,
+        config.batch_size,
+        seed=config.seed,
+        augmentation=Augmentation() if config.augment else None,
+    )
+    pace = Pace(config.epochs * len(batches), deadline)
+    scored = val if val is not None and len(val) else None
+    training = _Training(network, images, train, scored, task, config, pace, on_epoch)
+    with _threads(config.threads), torch.random.fork_rng(devices=[]), _quiet():
+        torch.manual_seed(config.seed)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster than contiguous on a CPU
+        _run(training, batches, config)
+        if training.history:
+            calibrate(network, images, train)
+        network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+        probabilities = None if scored is None else predict(network, images, scored, task)
+    return FitResult(
+        training.history,
+        probabilities,
+        training.seconds,
+        training.images_seen / max(training.seconds, 1e-9),
+        training.stopped,
+    )
+
+
+class _Training(L.LightningModule):
+    """The life of one batch, and what happens between epochs."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        images: Images,
+        train: NDArray[np.integer],
+        val: NDArray[np.integer] | None,
+        task: Task,
+        config: FitConfig,
+        pace: Pace,
+        on_epoch: OnEpoch | None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.images, self.train_part, self.val, self.task = images, train, val, task
+        self.config, self.pace, self.on_epoch = config, pace, on_epoch
+        self.history: list[EpochReport] = []
+        self.stopped: str | None = None
+        self.images_seen, self.seconds = 0, 0.0
+        self._losses: list[float] = []
+        self._epoch_started = 0.0
+
+    def configure_optimizers(self) -> Optimizer:
+        return make_optimizer(self.network, self.config)
+
+    def on_train_epoch_start(self) -> None:
+        self._epoch_started = time.monotonic()
+
+    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> int | None:
+        if self.pace.out_of_time:
+            self._stop("deadline")
+            return -1  # Lightning's way to end the epoch here
+        rate = self.config.learning_rate * SCHEDULES[self.config.schedule](self.pace.position)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+        return None
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        pixels, targets = batch
+        loss = self.task.loss(self.network(pixels), targets)
+        self._losses.append(float(loss.detach()))
+        if not np.isfinite(self._losses[-1]):
+            where = f"epoch {self.current_epoch + 1}, step {batch_idx + 1}"
+            raise TrainingError(
+                "training diverged", got=f"a loss of {self._losses[-1]} in {where}", fix="lower the learning rate"
+            )
+        self.images_seen += len(targets)
+        return loss
+
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+        self.pace.step()
+
+    def on_train_epoch_end(self) -> None:
+        self.seconds += time.monotonic() - self._epoch_started
+        if not self._losses:
+            return
+        report = EpochReport(self.current_epoch + 1, float(np.mean(self._losses)), self._score())
+        self._losses.clear()
+        self.history.append(report)
+        if self.on_epoch is not None and self.on_epoch(report) is False:
+            self._stop("on_epoch")
+
+    def _score(self) -> float | None:
+        """The validation score, when it is due."""
+        epoch = self.current_epoch + 1
+        if self.val is None or (epoch % self.config.score_every and epoch != self.config.epochs):
+            return None
+        calibrate(self.network, self.images, self.train_part)
+        probabilities = predict(self.network, self.images, self.val, self.task)
+        return self.task.score(probabilities, self.images.labels[self.val])
+
+    def _stop(self, reason: str) -> None:
+        self.stopped = self.stopped or reason
+        self.trainer.should_stop = True
+
+
+def _run(training: _Training, batches: Batches, config: FitConfig) -> None:
+    """Hand the training to Lightning with everything switched off that writes, prints or sums up."""
+    device = torch.device("cuda") if config.accelerator != "cpu" and torch.cuda.is_available() else torch.device("cpu")
+    trainer = L.Trainer(
+        accelerator=config.accelerator,
+        devices=1,
+        precision="bf16-mixed" if uses_bf16(config.precision, device) else "32-true",
+        max_epochs=config.epochs,
+        gradient_clip_val=config.clip_norm,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(training, train_dataloaders=batches)
+    except SystemExit as stop:  # Lightning turns Ctrl-C into an exit and ignores further ones
+        if trainer.state.status != TrainerStatus.INTERRUPTED:
+            raise
+        signal.signal(signal.SIGINT, interrupt)
+        raise KeyboardInterrupt from stop
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Use this many CPU threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's notices about devices and loggers to itself; its errors are raised all the same."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,88 @@
+"""Where a line sets its threshold, and what that costs: good parts rejected, defects passed.
+
+A part's defect score is 1 − p(good); it is rejected when the score is *above* the threshold. Overkill is the share of
+good parts rejected, escape the share of defective parts passed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressdefect.errors import DataError
+from compressdefect.train.metrics import interval
+
+OVERKILL = 0.01
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold and its error rates on one set of images; a rate is None where no such image is in the set."""
+
+    threshold: float
+    overkill: float | None
+    escape: float | None
+    overkill_interval: tuple[float, float] | None
+    escape_interval: tuple[float, float] | None
+
+
+def defect_scores(probabilities: NDArray[np.floating], good: int) -> NDArray[np.float64]:
+    """Score images by 1 − p(good): probabilities (n, K) → (n,)."""
+    return 1.0 - probabilities[:, good].astype(np.float64)
+
+
+def rejected(scores: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
+    """Which parts are called defective."""
+    return scores > threshold
+
+
+def choose_threshold(scores: NDArray[np.floating], is_good: NDArray[np.bool_], *, overkill: float = OVERKILL) -> float:
+    """Choose the threshold that passes the fewest defects while it rejects at most this share of the good parts.
+
+    Of n good parts, ⌊overkill · n⌋ may be rejected: below 1/overkill good parts (100 for 1 %) none. The threshold
+    lies halfway between the highest score that must pass and the next higher score of any part, or 1 when there
+    is none. Every threshold in that gap gives the same verdicts here; its middle keeps the most room on both sides
+    for parts not yet seen, which matters when a few good parts stand for all of them.
+
+    Args:
+        scores: defect scores (n,) in [0, 1] on validation images.
+        is_good: which of them are good (n,).
+        overkill: highest share of good parts rejected, in [0, 1).
+
+    Raises:
+        DataError: there is no good image to choose by.
+
+    >>> choose_threshold(np.array([0.1, 0.2, 0.6, 0.9]), np.array([True, True, False, False]))
+    0.4
+    """
+    assert np.isfinite(scores).all(), "a defect score is not finite"
+    good = np.sort(scores[is_good])[::-1]
+    if not len(good):
+        raise DataError(
+            "no good image to choose the threshold by", got=f"{len(scores)} defective", fix="raise --val-share"
+        )
+    highest_passed = float(good[math.floor(overkill * len(good) + 1e-9)])
+    above = scores[scores > highest_passed]
+    return (highest_passed + (float(above.min()) if len(above) else 1.0)) / 2
+
+
+def operating_point(
+    scores: NDArray[np.floating],
+    is_good: NDArray[np.bool_],
+    threshold: float,
+    groups: NDArray[np.integer] | None = None,
+) -> OperatingPoint:
+    """Error rates of a threshold on images (n,), with 95 % intervals (over groups where images come in groups)."""
+    reject = rejected(scores, threshold)
+    overkill = _rate(reject[is_good], None if groups is None else groups[is_good])
+    escape = _rate(~reject[~is_good], None if groups is None else groups[~is_good])
+    return OperatingPoint(threshold, overkill[0], escape[0], overkill[1], escape[1])
+
+
+def _rate(
+    wrong: NDArray[np.bool_], groups: NDArray[np.integer] | None
+) -> tuple[float | None, tuple[float, float] | None]:
+    return (float(wrong.mean()), interval(wrong, groups)) if len(wrong) else (None, None)

@@ -1,0 +1,120 @@
+"""Scores to decide by: of a held-out part, or out of fold where images are few."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from compressdefect.data.images import Images
+from compressdefect.data.split import Split
+from compressdefect.data.split import folds as make_folds
+from compressdefect.train.config import FitConfig
+from compressdefect.train.fit import EpochReport, FitResult, OnEpoch, fit
+from compressdefect.train.task import Task
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a design does on images it was not trained on.
+
+    ``probabilities`` (n, K) belong to the images ``indices`` (n,). ``history`` holds the epochs of all folds, one after
+    the other. When ``stopped`` by ``on_epoch``, the later folds were not trained and their images are missing.
+    """
+
+    metrics: dict[str, Any]
+    score: float
+    probabilities: NDArray[np.float32]
+    indices: NDArray[np.int64]
+    history: list[EpochReport]
+    seconds: float
+    images_per_s: float
+    stopped: str | None
+
+
+def validate(
+    build: Callable[[], nn.Module],
+    images: Images,
+    split: Split,
+    task: Task,
+    config: FitConfig,
+    *,
+    folds: int = 3,
+    on_epoch: OnEpoch | None = None,
+    deadline: float | None = None,
+) -> Validation:
+    """Train a design on part of the training images and score it on the rest; the test part is not touched.
+
+    With a validation part the network is trained once. Without one (fewer than about 300 training images) it is trained
+    ``folds`` times, and every training image is predicted by the network that did not see it.
+
+    Args:
+        build: makes a fresh network; called under ``config.seed``, so every fold starts from the same weights.
+        images: all images.
+        split: its ``train`` and ``val`` parts are used.
+        task: gives the loss and the figures.
+        config: the recipe of each training.
+        folds: number of trainings where there is no validation part.
+        on_epoch: sees every epoch (``report.fold`` counts from 0); returning False ends the whole validation.
+        deadline: in ``time.monotonic`` seconds; folds share the time that is left equally.
+    """
+    pairs = [(split.train, split.val)] if len(split.val) else _folds(images, split, folds)
+    results: list[FitResult] = []
+    for fold, (train, held_out) in enumerate(pairs):
+        network = seeded(build, config.seed)
+        share = None if deadline is None else _share(deadline, len(pairs) - fold)
+        results.append(
+            fit(network, images, train, held_out, task, config, on_epoch=_numbered(on_epoch, fold), deadline=share)
+        )
+        if results[-1].stopped == "on_epoch":
+            break
+    return _gather(pairs, results, images, task)
+
+
+def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build a network whose initial weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def _folds(images: Images, split: Split, count: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    part = split.train
+    pairs = make_folds(images.labels[part], images.groups[part], count, split.seed)
+    return [(part[train], part[held_out]) for train, held_out in pairs]
+
+
+def _share(deadline: float, trainings_left: int) -> float:
+    now = time.monotonic()
+    return now + (deadline - now) / trainings_left
+
+
+def _numbered(on_epoch: OnEpoch | None, fold: int) -> OnEpoch | None:
+    return None if on_epoch is None else lambda report: on_epoch(replace(report, fold=fold))
+
+
+def _gather(
+    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]], results: list[FitResult], images: Images, task: Task
+) -> Validation:
+    """Put the folds' predictions together, in the order of the images."""
+    indices = np.concatenate([held_out for (_, held_out), _ in zip(pairs, results, strict=False)])
+    probabilities = np.concatenate([r.val_probabilities for r in results if r.val_probabilities is not None])
+    order = np.argsort(indices)
+    indices, probabilities = indices[order], probabilities[order]
+    targets, seconds = images.labels[indices], sum(result.seconds for result in results)
+    return Validation(
+        metrics=task.metrics(probabilities, targets, groups=images.groups[indices]),
+        score=task.score(probabilities, targets),
+        probabilities=probabilities,
+        indices=indices,
+        history=[replace(epoch, fold=fold) for fold, result in enumerate(results) for epoch in result.history],
+        seconds=seconds,
+        images_per_s=sum(result.images_per_s * result.seconds for result in results) / max(seconds, 1e-9),
+        stopped=next((result.stopped for result in results if result.stopped), None),
+    )

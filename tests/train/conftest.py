@@ -1,0 +1,61 @@
+"""Tiny images that a tiny network can tell apart: class 0 (good) is dark, class 1 bright, class 2 striped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from compressdefect.data.images import Images
+
+
+class TinyNetwork(nn.Module):
+    """Raw pixels → logits (N, heads, K), with timm's two halves."""
+
+    def __init__(self, *, heads: int = 2, classes: int = 3) -> None:
+        super().__init__()
+        self.heads, self.classes = heads, classes
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(8, heads * classes)
+
+    def forward_features(self, pixels: Tensor) -> Tensor:
+        return self.body(pixels.float() / 128 - 1)
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        logits = self.head(self.dropout(features.mean(dim=(2, 3))))
+        return logits.unflatten(1, (self.heads, self.classes))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(pixels))
+
+
+@pytest.fixture
+def images() -> Images:
+    rng = np.random.default_rng(0)
+    labels = np.arange(48) % 3
+    pixels = rng.integers(0, 60, (48, 1, 16, 16), dtype=np.uint8)
+    pixels[labels == 1] += 150
+    pixels[labels == 2, :, ::4] += 190
+    names = tuple(f"{i}.png" for i in range(48))
+    return Images(
+        pixels,
+        labels=labels,
+        names=names,
+        hashes=names,
+        classes=("good", "bright", "striped"),
+        groups=np.arange(48),
+        good=0,
+    )
+
+
+@pytest.fixture
+def network() -> TinyNetwork:
+    torch.manual_seed(0)
+    return TinyNetwork()
+
+
+@pytest.fixture
+def tiny_network() -> type[TinyNetwork]:
+    return TinyNetwork

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from compressdefect.errors import CompressDefectError
+from compressdefect.train.config import FitConfig, make_optimizer, uses_bf16
+
+
+def test_it_survives_json() -> None:
+    config = FitConfig(epochs=3, optimizer="sgd", seed=5)
+    assert FitConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "adam"}, "unknown optimizer: got adam; did you mean adamw"),
+        ({"schedule": "step"}, "unknown schedule"),
+        ({"precision": "fp16"}, "unknown precision"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"batch_size": 1}, "batch_size must be at least 2"),
+        ({"learning_rate": 0.0}, "positive"),
+        ({"learning_rate": float("nan")}, "positive"),
+    ],
+)
+def test_wrong_values_are_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(CompressDefectError, match=message):
+        FitConfig(**change)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
+def test_only_weights_decay(name: str, kind: type) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+    network[3].bias.requires_grad_(False)
+    optimizer = make_optimizer(network, FitConfig(optimizer=name, weight_decay=0.3))
+    assert isinstance(optimizer, kind)
+    decayed, free = optimizer.param_groups
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.3, 0.0)
+    assert [tuple(p.shape) for p in decayed["params"]] == [(2, 1, 3, 3), (2, 8)]
+    assert [tuple(p.shape) for p in free["params"]] == [(2,), (2,), (2,)]
+
+
+def test_bf16_is_used_when_asked_for_or_when_hardware_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert uses_bf16("bf16", cpu)
+    assert not uses_bf16("fp32", cpu)
+    for avx, amx in ((False, False), (True, False), (False, True)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        assert uses_bf16("auto", cpu) == (avx or amx)
+    assert not uses_bf16("auto", torch.device("mps"))

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from compressdefect.data.images import Images
+from compressdefect.errors import DataError, TrainingError
+from compressdefect.train.classify import Classify
+from compressdefect.train.config import FitConfig
+from compressdefect.train.fit import EpochReport, FitResult, fit
+
+TRAIN, VAL = np.arange(36), np.arange(36, 48)
+SHORT = FitConfig(epochs=2, batch_size=18, score_every=1, threads=1, accelerator="cpu", learning_rate=0.01)
+
+
+def train(network: Any, images: Images, config: FitConfig = SHORT, **options: Any) -> FitResult:
+    return fit(network, images, TRAIN, VAL, Classify(images.classes, images.good), config, **options)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
+def test_it_learns(network: Any, images: Images, optimizer: str, schedule: str, precision: str) -> None:
+    rate = 0.05 if optimizer == "adamw" else 0.3
+    config = FitConfig(
+        epochs=12,
+        batch_size=12,
+        optimizer=optimizer,
+        schedule=schedule,
+        precision=precision,
+        learning_rate=rate,
+        threads=1,
+    )
+    result = train(network, images, config)
+    assert result.history[-1].metric is not None
+    assert result.history[-1].metric > 0.9
+    assert result.history[-1].train_loss < result.history[0].train_loss
+    assert result.stopped is None
+
+
+def test_it_reports_every_epoch_and_leaves_a_network_to_use(
+    network: Any, images: Images, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reports: list[EpochReport] = []
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    result = train(network, images, on_epoch=reports.append)
+    assert result.history == reports
+    assert [report.epoch for report in reports] == [1, 2]
+    assert result.val_probabilities is not None
+    assert result.val_probabilities.shape == (12, 3)
+    assert result.images_per_s == pytest.approx(72 / result.seconds)
+    assert not network.training
+    assert all(parameter.is_contiguous() for parameter in network.parameters())
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_same_seed_gives_the_same_weights(images: Images, tiny_network: Any) -> None:
+    def weights(seed: int) -> torch.Tensor:
+        torch.manual_seed(0)
+        network = tiny_network()
+        torch.rand(seed + 1)  # what was drawn outside does not matter
+        train(network, images, FitConfig(epochs=2, batch_size=18, threads=1, seed=seed))
+        return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_scoring_does_not_change_the_training(images: Images, tiny_network: Any) -> None:
+    def last_loss(val: np.ndarray | None) -> float:
+        torch.manual_seed(0)
+        return fit(tiny_network(), images, TRAIN, val, Classify(images.classes), SHORT).history[-1].train_loss
+
+    assert last_loss(VAL) == last_loss(None)
+
+
+def test_score_every_third_epoch_and_the_last(network: Any, images: Images) -> None:
+    config = FitConfig(epochs=5, batch_size=18, threads=1, score_every=3)
+    history = train(network, images, config).history
+    assert [report.epoch for report in history if report.metric is not None] == [3, 5]
+
+
+def test_gradients_reach_both_columns(network: Any, images: Images) -> None:
+    before = network.head.weight.detach().clone().unflatten(0, (2, 3))
+    train(network, images)
+    moved = (network.head.weight.detach().unflatten(0, (2, 3)) - before).abs().sum(dim=(1, 2))
+    assert (moved > 0).all()
+
+
+def test_divergence_is_an_error_with_its_place(network: Any, images: Images) -> None:
+    config = FitConfig(epochs=30, batch_size=18, optimizer="sgd", learning_rate=1e30, clip_norm=1e30, threads=1)
+    with pytest.raises(TrainingError, match=r"diverged: got a loss of (nan|inf) in epoch \d+, step \d+; lower"):
+        train(network, images, config)
+
+
+def test_on_epoch_may_stop(network: Any, images: Images) -> None:
+    result = train(
+        network, images, FitConfig(epochs=9, batch_size=18, threads=1), on_epoch=lambda report: report.epoch < 3
+    )
+    assert (len(result.history), result.stopped) == (3, "on_epoch")
+    assert result.val_probabilities is not None
+
+
+def test_a_deadline_ends_the_training_with_what_it_has(network: Any, images: Images) -> None:
+    config = FitConfig(epochs=100_000, batch_size=18, threads=1)
+    start = time.monotonic()
+    result = train(network, images, config, deadline=start + 0.5)
+    assert time.monotonic() - start < 5
+    assert result.stopped == "deadline"
+    assert 0 < len(result.history) < 100_000
+    assert result.val_probabilities is not None
+
+
+def test_a_deadline_that_has_passed_trains_nothing(network: Any, images: Images) -> None:
+    before = network.head.weight.detach().clone()
+    result = train(network, images, deadline=time.monotonic() - 1)
+    assert (result.history, result.stopped, result.images_per_s) == ([], "deadline", 0.0)
+    assert torch.equal(network.head.weight, before)
+
+
+def test_without_a_validation_part_nothing_is_scored(network: Any, images: Images) -> None:
+    empty = np.array([], dtype=np.int64)
+    for val in (None, empty):
+        result = fit(network, images, TRAIN, val, Classify(images.classes), SHORT)
+        assert result.val_probabilities is None
+        assert all(report.metric is None for report in result.history)
+
+
+def test_one_image_is_too_few(network: Any, images: Images) -> None:
+    with pytest.raises(DataError, match="at least two"):
+        fit(network, images, np.arange(1), None, Classify(images.classes), SHORT)
+
+
+def test_an_interrupt_stays_an_interrupt(network: Any, images: Images) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(network, images, on_epoch=lambda report: os.kill(os.getpid(), signal.SIGINT))
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_errors_of_the_callback_come_through(network: Any, images: Images) -> None:
+    def on_epoch(report: EpochReport) -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        train(network, images, on_epoch=on_epoch)
