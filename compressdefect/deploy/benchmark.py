@@ -1,0 +1,131 @@
+"""Models side by side: static cost and latency at one input size, measured in turns."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compressdefect.cost.cost import Cost
+from compressdefect.cost.latency import LatencyRow, machine, measure
+from compressdefect.deploy.export import export_onnx
+from compressdefect.deploy.model_ref import ModelRef
+from compressdefect.errors import ModelError
+from compressdefect.train.classify import Classify
+
+UNTRAINED_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One graph to time."""
+
+    model: ModelRef
+    precision: str
+    cost: Cost
+    graph: Path
+
+
+def benchmark(
+    models: Sequence[ModelRef],
+    *,
+    input: int | None = None,
+    batches: Sequence[int] = (1,),
+    threads: Sequence[int] = (1,),
+    precisions: Sequence[str] = ("fp32",),
+    max_seconds: float = 10.0,
+) -> dict[str, Any]:
+    """Compare models: one row per threads, batch, model and precision, in this order.
+
+    All rows have one input: ``input`` pixels square, else the first trained model's, else 224, with the trained
+    models' channels, else 3. A bundle is timed by the graph that ships unless the input differs from its own. An
+    untrained design has 2 classes.
+
+    ``ratio`` is a row's median latency over that of the first row with the same threads and batch: 8.8 means that the
+    model takes 8.8 times as long as the first one.
+
+    Args:
+        models: what to compare.
+        input: height and width in pixels.
+        batches: batch sizes; times are per sample.
+        threads: intra-op thread counts.
+        precisions: ``fp32``, and ``int8`` for bundles that have such a graph.
+        max_seconds: time for each model at each setting.
+
+    Raises:
+        ModelError: trained models differ in channels, or a precision is missing.
+    """
+    shape = _common_input(models, input)
+    with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
+        entries = {}
+        for index, model in enumerate(models):
+            cost = model.design.cost(input_shape=shape, classes=model.classes(UNTRAINED_CLASSES))
+            for precision in precisions:
+                key = f"{index}-{precision}"
+                graph = _graph(model, precision, shape, Path(folder) / f"{key}.onnx")
+                entries[key] = _Entry(model, precision, cost, graph)
+        timed = measure(
+            {key: entry.graph for key, entry in entries.items()},
+            batches=batches,
+            threads=threads,
+            max_seconds=max_seconds,
+        )
+    return {"machine": machine(), "rows": _rows(entries, timed, shape)}
+
+
+def _rows(entries: dict[str, _Entry], timed: Sequence[LatencyRow], shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+    first: dict[tuple[int, int], float] = {}
+    rows = []
+    for row in timed:
+        entry = entries[row.name]
+        reference = first.setdefault((row.batch, row.threads), row.median_ms)
+        rows.append(
+            {
+                "model": entry.model.name,
+                "input": list(shape),
+                "params": entry.cost.params,
+                "macs": entry.cost.macs,
+                "flops": entry.cost.flops,
+                "precision": entry.precision,
+                "batch": row.batch,
+                "threads": row.threads,
+                "median_ms": row.median_ms,
+                "p95_ms": row.p95_ms,
+                "ratio": row.median_ms / reference,
+            }
+        )
+    return rows
+
+
+def _common_input(models: Sequence[ModelRef], size: int | None) -> tuple[int, int, int]:
+    trained = [(model, model.trained_input) for model in models if model.trained_input]
+    if not trained:
+        return (3, size or 224, size or 224)
+    first, (channels, height, width) = trained[0]
+    for model, shape in trained:
+        if shape[0] != channels:
+            raise ModelError(
+                "the trained models take images of different channels",
+                got=f"{first.name} {channels}, {model.name} {shape[0]}",
+                fix="benchmark them in separate runs",
+            )
+    return (channels, size or height, size or width)
+
+
+def _graph(model: ModelRef, precision: str, shape: tuple[int, int, int], path: Path) -> Path:
+    """The graph to time: the one that ships where it fits, else a new one at ``path``."""
+    bundle = model.bundle
+    shipped = f"{precision}.onnx"
+    if bundle is not None and model.trained_input == shape and shipped in bundle.manifest.files:
+        return bundle.file(shipped)
+    if precision != "fp32":
+        raise ModelError(
+            f"{model.name} has no {precision} graph at {shape[1]}×{shape[2]}",
+            fix="use --precision fp32, or quantize it",
+        )
+    classes = bundle.manifest.classes if bundle else tuple(f"class {i}" for i in range(UNTRAINED_CLASSES))
+    network = model.network(channels=shape[0], classes=len(classes))
+    export_onnx(network, Classify(classes), path, input_shape=shape)
+    return path

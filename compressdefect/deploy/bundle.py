@@ -1,0 +1,199 @@
+"""A bundle: the folder that ships. Graph, weights, card and ``bundle.json`` with the hash of every file.
+
+Nothing of a bundle is loaded before all its listed files are verified, and what is loaded is verified once more as the
+bytes in memory. Weights are safetensors and descriptions JSON: opening a bundle never runs code from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compressdefect.deploy.card import render_card
+from compressdefect.deploy.manifest import BundleManifest, parse_manifest
+from compressdefect.errors import BundleError, RunError
+from compressdefect.runs import atomic_write
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MANIFEST, CARD, GENOTYPE, WEIGHTS, FP32 = "bundle.json", "card.md", "genotype.json", "weights.safetensors", "fp32.onnx"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle."""
+
+    path: Path
+    manifest: BundleManifest
+
+    @classmethod
+    def open(cls, path: Path) -> Bundle:
+        """Read the manifest and verify every file it lists; files beside them are left alone and never loaded.
+
+        Raises:
+            BundleError: there is no bundle here, its manifest is wrong, or a file is missing, changed or elsewhere.
+        """
+        if not (path / MANIFEST).is_file():
+            raise BundleError(f"not a bundle: it has no {MANIFEST}", got=path, fix="give a folder that export wrote")
+        bundle = cls(path, parse_manifest(_located(path, MANIFEST).read_bytes(), source=path / MANIFEST))
+        if bundle.manifest.default_graph not in bundle.manifest.files:
+            raise BundleError("the default graph is not among the listed files", got=bundle.manifest.default_graph)
+        for name in bundle.manifest.files:
+            with bundle.file(name).open("rb") as file:
+                bundle._verify(name, hashlib.file_digest(file, "sha256").hexdigest())
+        return bundle
+
+    def file(self, name: str) -> Path:
+        """The path of a listed file.
+
+        Raises:
+            BundleError: the file is not listed, missing, or a link out of the folder.
+        """
+        if name not in self.manifest.files:
+            raise BundleError(
+                f"the bundle {self.path} has no {name}", fix=f"it lists: {', '.join(sorted(self.manifest.files))}"
+            )
+        return _located(self.path, name)
+
+    def read(self, name: str) -> bytes:
+        """The content of a listed file, verified as it is in memory.
+
+        Raises:
+            BundleError: the file is not listed, missing or changed.
+        """
+        content = self.file(name).read_bytes()
+        self._verify(name, hashlib.sha256(content).hexdigest())
+        return content
+
+    def network(self) -> nn.Module:
+        """Rebuild the network with its weights: raw pixels (N, C, H, W) → outputs, in evaluation mode.
+
+        Raises:
+            BundleError: the weights do not fit the design.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        from compressdefect.models.design import Design
+        from compressdefect.models.inspector import Inspector
+        from compressdefect.space.genotype import Genotype
+
+        manifest = self.manifest
+        genotype = Genotype.from_json(manifest.genotype) if manifest.genotype is not None else None
+        design = Design(manifest.name, genotype, manifest.timm)
+        bare = design.build(channels=manifest.input[0], classes=len(manifest.classes))
+        network = Inspector.from_statistics(bare, manifest.preprocessing.mean, manifest.preprocessing.std)
+        try:
+            network.load_state_dict(load(self.read(WEIGHTS)), strict=True)
+        except (RuntimeError, SafetensorError) as error:
+            got = str(error).strip().splitlines()[-1]
+            raise BundleError("the weights do not fit the design", got=got, fix=f"see {self.path}") from error
+        return network.eval()
+
+    def _verify(self, name: str, digest: str) -> None:
+        if digest != self.manifest.files[name]:
+            raise BundleError(
+                f"{name} is not the file that was exported",
+                got=f"SHA-256 {digest[:12]}… where {MANIFEST} has {self.manifest.files[name][:12]}…",
+                fix=f"copy {self.path} again, or export the model again",
+            )
+
+
+def write_bundle(
+    folder: Path,
+    manifest: BundleManifest,
+    *,
+    network: nn.Module,
+    graphs: Mapping[str, Path],
+    extras: Mapping[str, str | bytes] | None = None,
+) -> Bundle:
+    """Write a bundle in one step: a reader sees the old folder or the whole new one, and a failure leaves the old.
+
+    Args:
+        folder: where it goes; an older bundle there is replaced.
+        manifest: the description; its ``files`` are filled in here.
+        network: the network whose weights ship.
+        graphs: ONNX files by the name they get, ``fp32.onnx`` among them.
+        extras: further files by name, such as a copy of ``split.json``.
+
+    Raises:
+        BundleError: the folder holds something that is not a bundle.
+        RunError: the disk is full or read-only.
+    """
+    assert manifest.default_graph in graphs, "the default graph ships"
+    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BundleError("the folder is in use and not a bundle", got=folder, fix="choose another folder")
+    contents: dict[str, str | bytes] = {CARD: render_card(manifest), WEIGHTS: _weights(network), **(extras or {})}
+    if manifest.genotype is not None:
+        contents[GENOTYPE] = json.dumps(manifest.genotype, indent=1) + "\n"
+    contents |= {name: path.read_bytes() for name, path in graphs.items()}
+    digests = {name: hashlib.sha256(_bytes(content)).hexdigest() for name, content in sorted(contents.items())}
+    manifest = BundleManifest.model_validate({**manifest.model_dump(), "files": digests})
+    with _replacing(folder) as draft:
+        for name, content in contents.items():
+            atomic_write(draft / name, content)
+        atomic_write(draft / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    return Bundle(folder, manifest)
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside the real one that takes its place when the body ends well."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise RunError(
+            f"cannot write {folder}", got=error.strerror, fix="free space or choose another folder"
+        ) from error
+    try:
+        yield draft
+        draft.chmod(0o755)
+        _swap(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _swap(draft: Path, folder: Path) -> None:
+    """Rename the draft to the folder; an older folder steps aside first and comes back if that fails."""
+    old = draft.with_name(f"{draft.name}.old")
+    try:
+        if folder.exists():
+            folder.rename(old)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+    except OSError as error:
+        raise RunError(f"cannot replace {folder}", got=error.strerror, fix="choose another folder") from error
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _located(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BundleError(f"{name} is a link out of the bundle", got=path, fix="ship the file itself")
+    if not path.is_file():
+        raise BundleError(f"the bundle lacks {name}", got=folder, fix="copy it again, or export the model again")
+    return path
+
+
+def _weights(network: nn.Module) -> bytes:
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    return bytes(save(state))
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content

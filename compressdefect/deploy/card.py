@@ -1,0 +1,171 @@
+"""``card.md``: what an inspection engineer needs to know about a model before it decides over parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compressdefect.deploy.manifest import BundleManifest
+
+_NONE = "–"
+
+
+def render_card(manifest: BundleManifest) -> str:
+    """The card as Markdown, the operating point first.
+
+    Every section comes from the manifest, and one without evidence says so rather than being left out.
+    """
+    sections = [
+        f"# {manifest.name}",
+        _summary(manifest),
+        "## At the line\n\n" + _operating_point(manifest),
+        "## Accuracy\n\n" + _accuracy(manifest),
+        "## Cost\n\n" + _cost(manifest),
+        "## Latency\n\n" + _latency(manifest),
+        "## Data\n\n" + _facts(manifest.data, "no data: the model is untrained"),
+        "## Training\n\n" + _facts(manifest.training, "none: the weights are random"),
+        "## The graph\n\n" + _graph(manifest),
+        "## Deviations\n\n" + ("\n".join(f"- {text}" for text in manifest.deviations) or "None."),
+        "## Made with\n\n" + _facts(manifest.versions, "unknown"),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _summary(manifest: BundleManifest) -> str:
+    channels, height, width = manifest.input
+    kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
+    good = f", of which `{manifest.classes[manifest.good]}` is a good part" if manifest.good is not None else ""
+    classes = ", ".join(f"`{name}`" for name in manifest.classes)
+    takes = f"Takes {kind} images at {height}×{width}"
+    return f"Made {manifest.created}. Task: {manifest.task}. {takes}. Classes: {classes}{good}."
+
+
+def _operating_point(manifest: BundleManifest) -> str:
+    if manifest.good is None:
+        return "No class is a good part, so there is no threshold, no escape rate and no overkill."
+    if manifest.threshold is None:
+        return "No threshold has been chosen: this model is not ready to decide."
+    header = ("", "escape: defects passed", "95 %", "overkill: good parts rejected", "95 %", "images")
+    rows = [
+        (
+            title,
+            f"**{_percent(figures.get('escape'))}**",
+            _interval(figures.get("escape_interval")),
+            f"**{_percent(figures.get('overkill'))}**",
+            _interval(figures.get("overkill_interval")),
+            figures.get("n", _NONE),
+        )
+        for title, figures in _splits(manifest)
+    ]
+    rule = (
+        f"A part is rejected when 1 − p(`{manifest.classes[manifest.good]}`) is above **{manifest.threshold:.4g}**. "
+        "The threshold was chosen on validation images; the test figures are what to expect."
+    )
+    return f"{rule}\n\n{_table(header, rows)}"
+
+
+def _accuracy(manifest: BundleManifest) -> str:
+    rows = [
+        (
+            title,
+            _percent(figures.get("accuracy")),
+            _interval(figures.get("interval")),
+            _percent(figures.get("balanced_accuracy")),
+            figures.get("n", _NONE),
+        )
+        for title, figures in _splits(manifest)
+    ]
+    if not rows:
+        return "Not evaluated."
+    return _table(("", "accuracy", "95 %", "balanced accuracy", "images"), rows)
+
+
+def _cost(manifest: BundleManifest) -> str:
+    cost, budgets = manifest.cost, manifest.budgets
+    rows = [
+        ("parameters", _count(cost.params), _limit(budgets.get("params"), _count)),
+        ("MACs", _count(cost.macs), _limit(budgets.get("macs"), _count)),
+        ("FLOPs (2 per MAC)", _count(cost.flops), _limit(budgets.get("flops"), _count)),
+        ("peak activations", _mebibytes(cost.peak_bytes), _limit(budgets.get("memory"), _mebibytes)),
+    ]
+    return _table(("", "value", "budget"), rows)
+
+
+def _latency(manifest: BundleManifest) -> str:
+    if not manifest.latency:
+        return "Not measured."
+    rows = [
+        (row.precision, row.batch, row.threads, f"{row.median_ms:.3f}", f"{row.p95_ms:.3f}") for row in manifest.latency
+    ]
+    table = _table(("precision", "batch", "threads", "median ms per image", "p95 ms per image"), rows)
+    limit = manifest.budgets.get("latency")
+    budget = f"\n\nBudget: {limit:g} ms." if limit is not None else ""
+    machine = "; ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in manifest.machine.items())
+    return f"{table}{budget}\n\nMeasured on: {machine}."
+
+
+def _graph(manifest: BundleManifest) -> str:
+    pixels = manifest.preprocessing
+    rows = [
+        ("input", f"`pixels`, {pixels.pixels}, resized {pixels.resize}"),
+        ("output", "`probabilities`, float32 (N, K)"),
+        ("mean inside", ", ".join(f"{value:.4g}" for value in pixels.mean)),
+        ("std inside", ", ".join(f"{value:.4g}" for value in pixels.std)),
+        ("default graph", f"`{manifest.default_graph}`"),
+        ("parity with the trained network", _parity(manifest)),
+    ]
+    return _table(("", ""), rows)
+
+
+def _parity(manifest: BundleManifest) -> str:
+    if manifest.parity is None:
+        return "not checked"
+    return f"largest difference {manifest.parity.max_difference:.1e} on {manifest.parity.images} images"
+
+
+def _splits(manifest: BundleManifest) -> list[tuple[str, dict[str, Any]]]:
+    titles = (("test", "test"), ("val", "validation"))
+    return [(title, manifest.metrics[key]) for key, title in titles if key in manifest.metrics]
+
+
+def _facts(facts: dict[str, Any] | dict[str, str], none: str) -> str:
+    if not facts:
+        return f"{none[0].upper()}{none[1:]}."
+    return _table(("", ""), [(key.replace("_", " "), _value(value)) for key, value in facts.items()])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value))
+    return f"{value:.4g}" if isinstance(value, float) else _NONE if value is None else str(value)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _limit(value: float | None, form: Any) -> str:
+    return _NONE if value is None else f"≤ {form(value)}"
+
+
+def _count(value: float) -> str:
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.3g} {prefix}"
+    return f"{value:.0f}"
+
+
+def _mebibytes(value: float) -> str:
+    return f"{value / 2**20:.2f} MiB"
+
+
+def _percent(rate: float | None) -> str:
+    return _NONE if rate is None else f"{100 * rate:.1f} %"
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return _NONE if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"

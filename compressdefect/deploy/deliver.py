@@ -1,0 +1,257 @@
+"""The end of every training: train to the end, test once, export, prove the graph, time it, write the bundle."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from compressdefect.cost.latency import LatencyRow, machine, measure
+from compressdefect.data.images import Images
+from compressdefect.data.split import Split
+from compressdefect.deploy.bundle import FP32, Bundle, write_bundle
+from compressdefect.deploy.export import check_parity, export_onnx
+from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Parity, Preprocessing
+from compressdefect.models.design import Design
+from compressdefect.models.inspector import Inspector
+from compressdefect.runs import RunFolder
+from compressdefect.train.config import FitConfig
+from compressdefect.train.fit import FitResult, OnEpoch, fit
+from compressdefect.train.predict import predict
+from compressdefect.train.task import Task
+from compressdefect.train.validate import seeded, validate
+
+PARITY_IMAGES = 64
+FOLDS = 3
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is to be delivered: a design, the images and their split, and the recipe.
+
+    Attributes:
+        name: what the bundle calls the model.
+        design: builds the network.
+        images: all images.
+        split: the test part is predicted once, by the finished network.
+        task: what the training is for.
+        config: the recipe of the final training.
+        threads: CPU threads that latency is measured with.
+        budgets: the limits that the design keeps, for the card.
+        deviations: what a reader of the card should know, in sentences.
+    """
+
+    name: str
+    design: Design
+    images: Images
+    split: Split
+    task: Task
+    config: FitConfig
+    threads: int = 1
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    deviations: tuple[str, ...] = ()
+
+    def network(self) -> Inspector:
+        """The untrained network on raw pixels, normalised by the training images."""
+        channels, classes = self.images.shape[0], len(self.task.classes)
+        bare = seeded(lambda: self.design.build(channels=channels, classes=classes), self.config.seed)
+        return Inspector.from_statistics(bare, *pixel_statistics(self.images, self.split.train))
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A finished model: its bundle, and its figures on validation and test images."""
+
+    bundle: Bundle
+    val: dict[str, Any]
+    test: dict[str, Any]
+    latency_ms: float
+
+
+def deliver(
+    run: RunFolder,
+    job: Assignment,
+    *,
+    val: Mapping[str, Any] | None = None,
+    deadline: float | None = None,
+    on_epoch: OnEpoch | None = None,
+    say: Say = lambda step: None,
+) -> Delivered:
+    """Train a design to the end and leave it as ``best/`` in the run folder.
+
+    The validation part is left out of the training and gives the threshold. Where there is none, all training images
+    are used and the threshold comes from out-of-fold figures: ``val`` if given, else a cross-validation made here.
+
+    Args:
+        run: the run folder.
+        job: what to deliver.
+        val: out-of-fold figures of this design, from a search.
+        deadline: in ``time.monotonic`` seconds, for the training.
+        on_epoch: sees every epoch of the final training.
+        say: is told each step in a few words.
+
+    Raises:
+        TrainingError: the training diverged.
+        BundleError: the exported graph does not reproduce the network.
+    """
+    if not len(job.split.val) and val is None:
+        say("cross-validating for the threshold")
+        share = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) * 2 / 3
+        val = validate(
+            job.network, job.images, job.split, job.task, job.config, folds=FOLDS, deadline=share, on_epoch=on_epoch
+        ).metrics
+    say("training the final model")
+    network = job.network()
+    fitted = fit(
+        network, job.images, job.split.train, job.split.val, job.task, job.config, deadline=deadline, on_epoch=on_epoch
+    )
+    if fitted.val_probabilities is not None:
+        val = metrics(job.task, job.images, job.split.val, fitted.val_probabilities)
+    assert val is not None
+    say("testing")
+    probabilities = predict(network, job.images, job.split.test, job.task)
+    test = metrics(job.task, job.images, job.split.test, probabilities, threshold=val["threshold"])
+    figures = {"val": dict(val), "test": test}
+    extras = {
+        "split.json": json.dumps(job.split.to_json(job.images)),
+        "predictions.json": _predictions(job, probabilities, val["threshold"]),
+    }
+    bundle, rows = _package(run, job, network, fitted, figures, extras, say)
+    return Delivered(bundle, dict(val), test, rows[0].median_ms)
+
+
+def _package(
+    run: RunFolder,
+    job: Assignment,
+    network: Inspector,
+    fitted: FitResult,
+    figures: dict[str, dict[str, Any]],
+    extras: Mapping[str, str],
+    say: Say,
+) -> tuple[Bundle, list[LatencyRow]]:
+    """Export, prove, time and write."""
+    with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
+        say("exporting")
+        graph = Path(folder) / FP32
+        export_onnx(network, job.task, graph, input_shape=job.images.shape)
+        sample = job.images.pixels[job.split.train[:PARITY_IMAGES]]
+        difference = check_parity(network, job.task, graph, sample)
+        say(f"the graph and the network differ by {difference:.1e} at most on {len(sample)} images")
+        rows = measure({job.name: graph}, threads=(job.threads,), max_seconds=3)
+        manifest = _manifest(job, network, fitted, figures, Parity(images=len(sample), max_difference=difference), rows)
+        bundle = write_bundle(run.best, manifest, network=network, graphs={FP32: graph}, extras=extras)
+    return bundle, rows
+
+
+def metrics(
+    task: Task,
+    images: Images,
+    indices: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    *,
+    threshold: float | None = None,
+) -> dict[str, Any]:
+    """A task's figures on some of the images; intervals are over their groups."""
+    return task.metrics(probabilities, images.labels[indices], threshold=threshold, groups=images.groups[indices])
+
+
+def pixel_statistics(images: Images, indices: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over some images, on the scale 0..255."""
+    sums = np.zeros((2, images.shape[0]))
+    for start in range(0, len(indices), 64):
+        pixels = images.pixels[indices[start : start + 64]].astype(np.float32)
+        sums += pixels.sum(axis=(0, 2, 3), dtype=np.float64), np.square(pixels).sum(axis=(0, 2, 3), dtype=np.float64)
+    mean, square = sums / (len(indices) * images.shape[1] * images.shape[2])
+    std = np.sqrt(np.maximum(square - mean**2, 1.0))
+    return tuple(map(float, mean)), tuple(map(float, std))
+
+
+def _manifest(
+    job: Assignment,
+    network: Inspector,
+    fitted: FitResult,
+    figures: dict[str, dict[str, Any]],
+    parity: Parity,
+    rows: list[LatencyRow],
+) -> BundleManifest:
+    images, split, genotype = job.images, job.split, job.design.genotype
+    cost = job.design.cost(input_shape=images.shape, classes=len(job.task.classes))
+    mean, std = pixel_statistics(images, split.train)
+    return BundleManifest(
+        name=job.name,
+        genotype=genotype.to_json() if genotype else None,
+        timm=job.design.timm_name,
+        task=job.task.name,
+        classes=job.task.classes,
+        good=job.task.good,
+        input=images.shape,
+        preprocessing=Preprocessing(mean=mean, std=std),
+        threshold=figures["val"]["threshold"],
+        metrics=figures,
+        cost=CostFigures(params=cost.params, macs=cost.macs, flops=cost.flops, peak_bytes=cost.peak_bytes),
+        latency=tuple(
+            LatencyFigures(batch=r.batch, threads=r.threads, median_ms=r.median_ms, p95_ms=r.p95_ms) for r in rows
+        ),
+        machine=machine(),
+        parity=parity,
+        budgets=dict(job.budgets),
+        data=describe_data(images, split),
+        training=_training(job, network, fitted),
+        deviations=job.deviations,
+    )
+
+
+def describe_data(images: Images, split: Split) -> dict[str, Any]:
+    """What a manifest says of the images and their split."""
+    return {
+        "name": images.name,
+        "fingerprint": images.fingerprint,
+        "classes": list(images.classes),
+        "good": images.good,
+        "n": len(images),
+        "channels": images.shape[0],
+        "train": len(split.train),
+        "val": len(split.val),
+        "test": len(split.test),
+        "group": split.group,
+        "split_seed": split.seed,
+        "skipped": len(images.skipped),
+    }
+
+
+def _training(job: Assignment, network: nn.Module, fitted: FitResult) -> dict[str, Any]:
+    return {
+        **asdict(job.config),
+        "epochs_trained": len(fitted.history),
+        "seconds": round(fitted.seconds, 1),
+        "images_per_s": round(fitted.images_per_s, 1),
+        "weights": sum(parameter.numel() for parameter in network.parameters()),
+    }
+
+
+def _predictions(job: Assignment, probabilities: NDArray[np.float32], threshold: float | None) -> str:
+    test = job.split.test
+    return json.dumps(
+        {
+            "split": "test",
+            "names": [job.images.names[i] for i in test],
+            "labels": job.images.labels[test].tolist(),
+            "probabilities": probabilities.astype(float).tolist(),
+            "threshold": threshold,
+        }
+    )
+
+
+def recipe(config: FitConfig, **changes: Any) -> FitConfig:
+    """A recipe with the settings that are given; None leaves one as it is."""
+    return replace(config, **{name: value for name, value in changes.items() if value is not None})

@@ -1,0 +1,99 @@
+"""What a MODEL argument may be: a run folder, a bundle folder, a genotype.json, one of our designs, or a timm model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compressdefect.deploy.bundle import MANIFEST, Bundle
+from compressdefect.errors import CompressDefectError, ModelError
+from compressdefect.models.design import Design, parse_design
+from compressdefect.runs import RunFolder
+from compressdefect.space.genotype import Genotype
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_MEAN, _STD = 127.5, 64.0  # of an untrained network's pixels: near enough to unit scale
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model and where it came from.
+
+    Attributes:
+        name: as it was typed.
+        design: what can be built and priced.
+        bundle: the trained model, for a bundle or a run.
+        run: the run folder that the bundle belongs to.
+    """
+
+    name: str
+    design: Design
+    bundle: Bundle | None = None
+    run: RunFolder | None = None
+
+    @property
+    def trained_input(self) -> tuple[int, int, int] | None:
+        """Input (C, H, W) of a trained model."""
+        return self.bundle.manifest.input if self.bundle else None
+
+    def classes(self, default: int = 2) -> int:
+        """The number of outputs: a trained model's own, else the default."""
+        return len(self.bundle.manifest.classes) if self.bundle else default
+
+    def network(self, *, channels: int, classes: int) -> nn.Module:
+        """The network from raw pixels to outputs: a bundle's own, or an untrained one of this form."""
+        if self.bundle is not None:
+            return self.bundle.network()
+        from compressdefect.models.inspector import Inspector
+
+        bare = self.design.build(channels=channels, classes=classes)
+        return Inspector.from_statistics(bare, [_MEAN] * channels, [_STD] * channels).eval()
+
+
+def resolve_model(text: str) -> ModelRef:
+    """Find the model that a MODEL argument means; files and folders come before designs of the same name.
+
+    Raises:
+        ModelError: it is none of the four; the message says what was tried.
+        BundleError: it is a damaged bundle.
+        RunError: it is a damaged run folder.
+    """
+    path = Path(text)
+    if (path / MANIFEST).is_file():
+        run = path.parent if (path.parent / "manifest.json").is_file() else None
+        return _trained(text, Bundle.open(path), RunFolder.open(run) if run else None)
+    if (path / "manifest.json").is_file():
+        run_folder = RunFolder.open(path)
+        if not run_folder.best.is_dir():
+            raise ModelError("the run has no finished model", got=path, fix="continue it with --resume")
+        return _trained(text, Bundle.open(run_folder.best), run_folder)
+    if path.suffix == ".json" and path.is_file():
+        return ModelRef(text, Design(text, _genotype(path)))
+    try:
+        return ModelRef(text, parse_design(text))
+    except CompressDefectError as error:
+        if path.exists():
+            tried = f"no run folder (manifest.json), no bundle ({MANIFEST})"
+        elif text.startswith("timm:") or ":" in text or "@" in text:
+            raise
+        else:
+            tried = "no such folder"
+        fix = f"as a design: {error.what}{f'; {error.fix}' if error.fix else ''}; timm's models are timm:NAME"
+        raise ModelError(f"no such model: {tried}", got=text, fix=fix) from error
+
+
+def _genotype(path: Path) -> Genotype:
+    try:
+        return Genotype.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ModelError("not a genotype: the file is not JSON", got=path) from error
+
+
+def _trained(text: str, bundle: Bundle, run: RunFolder | None) -> ModelRef:
+    manifest = bundle.manifest
+    genotype = Genotype.from_json(manifest.genotype) if manifest.genotype is not None else None
+    return ModelRef(text, Design(manifest.name, genotype, manifest.timm, manifest.input[1]), bundle, run)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from compressdefect.deploy.card import render_card
+
+from .conftest import manifest
+
+
+def test_the_operating_point_comes_first() -> None:
+    card = render_card(manifest())
+    sections = [line for line in card.splitlines() if line.startswith("## ")]
+    assert sections[0] == "## At the line"
+    assert "| test | **4.7 %** | 2.0–5.0 % | **1.2 %** | 0.4–3.0 % | 617 |" in card
+    assert "above **0.4375**" in card
+
+
+def test_the_evidence_is_there() -> None:
+    card = render_card(manifest(deviations=("groups were not kept together (--group none)",)))
+    for expected in (
+        "| test | 98.0 % | 96.6–98.9 % | 97.9 % | 617 |",
+        "| FLOPs (2 per MAC) | 92 M | ≤ 100 M |",
+        "| peak activations | 3.00 MiB | – |",
+        "| fp32 | 10 | 1 | 0.610 | 0.700 |",
+        "cpu a CPU; cores 2; runtime onnxruntime 1.0",
+        "| fingerprint | 0123abcd |",
+        "train 164, val 41, test 617",
+        "| seed | 3 |",
+        "largest difference 3.0e-07 on 64 images",
+        "- groups were not kept together",
+        "| torch | ",
+    ):
+        assert expected in card
+
+
+def test_every_table_is_rectangular() -> None:
+    for block in render_card(manifest(data={"name": "a|b"})).split("\n\n"):
+        rows = [line.replace("\\|", "") for line in block.splitlines() if line.startswith("|")]
+        assert len({row.count("|") for row in rows}) <= 1
+
+
+def test_what_is_missing_is_said() -> None:
+    card = render_card(
+        manifest(
+            good=None, threshold=None, metrics={}, latency=(), machine={}, parity=None, budgets={}, data={}, training={}
+        )
+    )
+    for expected in ("No class is a good part", "Not evaluated.", "Not measured.", "not checked", "untrained"):
+        assert expected in card
+    assert "not ready to decide" in render_card(manifest(threshold=None))
