@@ -1,0 +1,110 @@
+"""Deciding on the next design: interrupted ones first, else a proposal that is new and passes the gate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from compressdefect.search.gate import Gate, Verdict
+from compressdefect.search.objective import Objective
+from compressdefect.search.repair import Admission, Flat, admit
+from compressdefect.search.samplers import Past, Proposer, derive_seed, uniform
+from compressdefect.search.study import StoredTrial
+from compressdefect.search.trials import TrialRecord, TrialTable
+
+ATTEMPTS = 200
+GUIDED_ATTEMPTS = 50
+
+
+class Asker:
+    """Asks a sampler for designs until one is feasible and has not been trained.
+
+    The seed of each attempt comes from (seed, trials stored, worker, attempt), interrupted trials not counted, so what
+    is asked next depends on nothing but the study. After ``GUIDED_ATTEMPTS`` the draws are uniform, so that a sampler
+    that has converged does not end the search; after ``ATTEMPTS`` the space counts as exhausted.
+
+    Args:
+        gate: checks and repairs.
+        objective: says what a winner needs.
+        sampler: proposes.
+        table: where rejected designs are written.
+        first: trial 0.
+        seed: the search's.
+        worker: tells searches apart that share a study.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        objective: Objective,
+        sampler: Proposer,
+        table: TrialTable,
+        first: Admission,
+        *,
+        seed: int,
+        worker: int = 0,
+    ) -> None:
+        self.gate, self.objective, self.sampler, self.table = gate, objective, sampler, table
+        self.first, self.seed, self.worker = first, seed, worker
+        self._rejected = {trial.fingerprint for trial in table.infeasible}
+
+    def next(self, trials: Sequence[StoredTrial], may_go_on: Callable[[], bool]) -> Admission | None:
+        """The design to train next; None when no new one was found, or ``may_go_on`` turned false on the way."""
+        stored = [trial for trial in trials if trial.state != "interrupted"]
+        known = {trial.fingerprint for trial in stored}
+        for trial in trials:
+            if trial.state == "interrupted" and trial.fingerprint not in known:
+                return self._again(trial)
+        if not stored:
+            return self.first
+        floor = self.objective.floor(trials)
+        return self._propose([trial.past(floor) for trial in stored], known, may_go_on)
+
+    def _propose(self, history: Sequence[Past], known: set[str], may_go_on: Callable[[], bool]) -> Admission | None:
+        for attempt in range(ATTEMPTS):
+            if not may_go_on():
+                return None
+            seed = derive_seed(self.seed, len(history), self.worker, attempt)
+            guided = attempt < GUIDED_ATTEMPTS
+            flat = self.sampler.propose(history, seed) if guided else uniform(self.gate.space.dimensions, seed)
+            admission = self._admit(flat, known)
+            if admission is not None:
+                return admission
+        return None
+
+    def _admit(self, flat: Flat, known: set[str]) -> Admission | None:
+        """Repair a proposal; None if it is known before or after, or cannot be made to fit."""
+        asked = self.gate.space.decode(flat)
+        if asked.fingerprint in known | self._rejected:
+            return None
+        admission = admit(self.gate, flat)
+        if not admission.verdict.feasible:
+            self._rejected.add(asked.fingerprint)
+            self.table.reject(_rejection(replace(admission.verdict, genotype=asked)))
+            return None
+        return None if admission.verdict.genotype.fingerprint in known else admission
+
+    def _again(self, trial: StoredTrial) -> Admission:
+        """An interrupted trial's design as it was admitted, without measuring it anew."""
+        verdict = self.gate.cheap(trial.design)
+        if trial.latency_ms is not None:
+            checks = (*verdict.checks, *self.gate.budgets.latency_check(trial.latency_ms))
+            verdict = replace(verdict, checks=checks, latency_ms=trial.latency_ms)
+        return Admission(trial.flat, verdict, trial.repaired)
+
+
+def _rejection(verdict: Verdict) -> TrialRecord:
+    genotype, cost = verdict.genotype, verdict.cost
+    return TrialRecord(
+        number=None,
+        state="infeasible",
+        fingerprint=genotype.fingerprint,
+        params=cost.params,
+        macs=cost.macs,
+        flops=cost.flops,
+        peak_bytes=cost.peak_bytes,
+        latency_ms=verdict.latency_ms,
+        reason=verdict.reason,
+        genotype=json.dumps(genotype.to_json(), separators=(",", ":")),
+    )

@@ -1,0 +1,120 @@
+"""What a search is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from compressdefect.errors import RunError
+from compressdefect.runs import RunFolder
+from compressdefect.search.gate import Gate
+from compressdefect.search.objective import Objective
+from compressdefect.search.plan import Plan
+from compressdefect.search.samplers import derive_seed
+from compressdefect.search.study import StoredTrial
+from compressdefect.search.trials import TrialRecord
+
+TRAINED = ("complete", "pruned", "failed")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What to search for, and how long.
+
+    Attributes:
+        objective: what decides.
+        sampler: a name in ``samplers.SAMPLERS``.
+        seed: of proposals and trainings.
+        trials: designs to train, trial 0 included; None sets no number.
+        epochs: of each trial; with a time limit the most, otherwise ``DEFAULT_EPOCHS`` when None.
+        workers: trials at a time.
+        threads: CPU threads per trial; None shares the cores out.
+        first: the space's named design to start from; None takes the first.
+        storage: database URL; None is ``study.db`` in the run folder.
+        study: the study's name in the storage.
+        worker: tells searches apart that share a study.
+    """
+
+    objective: Objective = field(default_factory=Objective)
+    sampler: str = "tpe"
+    seed: int = 0
+    trials: int | None = None
+    epochs: int | None = None
+    workers: int = 1
+    threads: int | None = None
+    first: str | None = None
+    storage: str | None = None
+    study: str = "search"
+    worker: int = 0
+
+    def identity(self, gate: Gate) -> dict[str, Any]:
+        """What must not change when a run is resumed, as JSON values."""
+        return {
+            "space": gate.space.name,
+            "dimensions": derive_seed(sorted(gate.space.dimensions.items())),
+            "rules": dict(gate.space.rules),
+            "objective": asdict(self.objective),
+            "sampler": self.sampler,
+            "seed": self.seed,
+            "budgets": gate.budgets.to_json(),
+            "input": list(gate.input_shape),
+            "classes": gate.classes,
+            "study": self.study,
+        }
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """How a search ended.
+
+    Attributes:
+        status: ``complete``, or ``stopped`` by Ctrl-C.
+        ended: why no further design was asked, in words.
+        trials: all stored trials by number.
+        infeasible: the designs that the gate rejected.
+        winner: the best trial by ``Objective.winner``; None when none was finished.
+        baseline: trial 0; None when it was not finished.
+        front: the Pareto front of metric and price.
+        plan: how long trials trained.
+    """
+
+    status: Literal["complete", "stopped"]
+    ended: str
+    trials: list[StoredTrial]
+    infeasible: list[TrialRecord]
+    winner: StoredTrial | None
+    baseline: StoredTrial | None
+    front: list[StoredTrial]
+    plan: Plan | None
+
+    @property
+    def trained(self) -> int:
+        """Designs trained, stopped early or failed."""
+        return sum(trial.state in TRAINED for trial in self.trials)
+
+    @property
+    def asked(self) -> int:
+        """Different designs asked."""
+        return len({trial.fingerprint for trial in self.trials}) + len(self.infeasible)
+
+
+def check_identity(identity: Mapping[str, Any], run: RunFolder, resume: bool) -> None:
+    """Remember what is searched for, or make sure that a resumed run still searches for it.
+
+    Raises:
+        RunError: it is something else.
+    """
+    before = run.manifest.get("search")
+    if before is None:
+        run.update_manifest(search=identity)
+    elif not resume:
+        raise RunError("this run folder holds a search already", got=run.path, fix="continue it with --resume")
+    else:
+        for key, value in identity.items():
+            if before.get(key) != value:
+                raise RunError(
+                    f"a resumed search must keep its {key}",
+                    got=f"{value} instead of {before.get(key)}",
+                    fix="start a new run",
+                )

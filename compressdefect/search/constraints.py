@@ -1,0 +1,155 @@
+"""The indicator 1_g of constrained search (Xu et al., 2023, Eq. 1): budgets on cost and rules of good practice.
+
+Every constraint is one ``Check``: named, signed (at most 0 is feasible), and able to say what it found. A rule is a
+function from what lowers a network's resolution to the places that break it; a new one is a function and its line in
+``RULES``, and a space file switches it on by that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from compressdefect.cost.cost import Cost
+from compressdefect.errors import SpaceError, known_names
+from compressdefect.models.template import Reduction
+from compressdefect.search.quantity import (
+    format_bytes,
+    format_count,
+    format_ms,
+    parse_bytes,
+    parse_count,
+    parse_seconds,
+)
+
+LATENCY_SHARE = 0.9
+"""A design is admitted at this share of the latency budget, so that it still holds when it is measured again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one constraint found in one design."""
+
+    name: str
+    value: float
+    limit: float
+    offenders: tuple[str, ...] = ()
+
+    @property
+    def violation(self) -> float:
+        """The excess over the limit as a share of it, at most 0 when feasible; for a rule, how many places break it."""
+        return self.value / self.limit - 1 if self.limit else self.value
+
+    @property
+    def is_rule(self) -> bool:
+        """Whether this is a rule of good practice, which no scaling of widths can mend."""
+        return self.name in RULES
+
+    @property
+    def text(self) -> str:
+        """The constraint and what was got, such as ``flops ≤ 100 M (got 131 M)``."""
+        if self.is_rule:
+            return f"{self.name}: broken by {', '.join(self.offenders)}" if self.offenders else f"{self.name}: kept"
+        form = FORMATS[self.name]
+        got = form(self.value, 4)
+        if self.violation > 0 and got == form(self.limit, 4):
+            got = form(self.value, 9)
+        return f"{self.name} ≤ {form(self.limit, 4)} (got {got})"
+
+
+FORMATS: Mapping[str, Callable[[float, int], str]] = {
+    "flops": format_count,
+    "macs": format_count,
+    "params": format_count,
+    "memory": format_bytes,
+    "latency": format_ms,
+}
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The limits a design must keep, ``None`` where there is none.
+
+    ``flops`` counts 2 per multiply-accumulate; ``memory_bytes`` is the most activation memory live at once at batch 1;
+    ``latency_ms`` is the median of the exported graph, per sample.
+    """
+
+    flops: int | None = None
+    macs: int | None = None
+    params: int | None = None
+    memory_bytes: int | None = None
+    latency_ms: float | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        flops: str | None = None,
+        macs: str | None = None,
+        params: str | None = None,
+        memory: str | None = None,
+        latency: str | None = None,
+    ) -> Budgets:
+        """Read the budgets as typed on the command line.
+
+        Raises:
+            SpaceError: one does not parse or is not positive; the message names its option.
+        """
+        return cls(
+            flops=flops and parse_count(flops, "--budget-flops"),  # type: ignore[arg-type]
+            macs=macs and parse_count(macs, "--budget-macs"),  # type: ignore[arg-type]
+            params=params and parse_count(params, "--budget-params"),  # type: ignore[arg-type]
+            memory_bytes=memory and parse_bytes(memory, "--budget-memory"),  # type: ignore[arg-type]
+            latency_ms=latency and 1e3 * parse_seconds(latency, "--budget-latency"),  # type: ignore[arg-type]
+        )
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            limit = getattr(self, field.name)
+            if limit is not None and not limit > 0:
+                raise SpaceError(f"the budget {field.name} must be above 0", got=limit)
+
+    def cheap_checks(self, cost: Cost) -> list[Check]:
+        """Check what the closed-form cost can tell, in the order that the command line lists."""
+        found = (
+            ("flops", cost.flops, self.flops),
+            ("macs", cost.macs, self.macs),
+            ("params", cost.params, self.params),
+            ("memory", cost.peak_bytes, self.memory_bytes),
+        )
+        return [Check(name, value, limit) for name, value, limit in found if limit is not None]
+
+    def latency_check(self, latency_ms: float) -> list[Check]:
+        """Check a measured latency against the share of the budget at which designs are admitted."""
+        return [] if self.latency_ms is None else [Check("latency", latency_ms, LATENCY_SHARE * self.latency_ms)]
+
+    def to_json(self) -> dict[str, Any]:
+        """The budgets that are set."""
+        return {name: limit for name, limit in asdict(self).items() if limit is not None}
+
+
+def no_strided_pointwise(reductions: Sequence[Reduction]) -> list[str]:
+    """A strided 1×1 convolution drops pixels unseen (constraint ii of the paper)."""
+    return [f"{r.where} ({r.operator} 1×1, stride {r.stride})" for r in reductions if r.kernel == 1]
+
+
+def aads_only(reductions: Sequence[Reduction]) -> list[str]:
+    """After the input layer, only anti-aliased downsampling lowers the resolution (constraint iii of the paper)."""
+    return [f"{r.where} ({r.operator})" for r in reductions[1:] if r.operator != "aads"]
+
+
+Rule = Callable[[Sequence[Reduction]], list[str]]
+RULES: Mapping[str, Rule] = {"no_strided_pointwise": no_strided_pointwise, "aads_only": aads_only}
+
+
+def active_rules(switches: Mapping[str, bool]) -> dict[str, Rule]:
+    """The rules that a space switches on.
+
+    Raises:
+        SpaceError: the space names a rule that does not exist.
+    """
+    for name in switches:
+        if name not in RULES:
+            raise SpaceError("no such rule", got=name, fix=known_names(name, RULES))
+    return {name: RULES[name] for name, on in switches.items() if on}

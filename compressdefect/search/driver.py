@@ -1,0 +1,293 @@
+"""The search: ask, gate, train, tell, until the designs wanted are trained or the time is up.
+
+One process asks and stores; trials run in it or in worker processes. Everything that decides what comes next is in the
+study on disk, so a search that is stopped or killed goes on from there and loses at most the trials in flight.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+from typing import Literal
+
+from compressdefect.errors import TrainingError
+from compressdefect.runs import RunFolder
+from compressdefect.search.asking import Asker
+from compressdefect.search.clock import Clock
+from compressdefect.search.config import TRAINED, SearchConfig, SearchOutcome, check_identity
+from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
+from compressdefect.search.gate import Gate
+from compressdefect.search.objective import baseline
+from compressdefect.search.plan import CALIBRATION_EPOCHS, DEFAULT_EPOCHS, Plan, Reserve, plan_trials
+from compressdefect.search.progress import SearchProgress, SearchState, Silent
+from compressdefect.search.reach import first_design
+from compressdefect.search.repair import Admission
+from compressdefect.search.samplers import SearchDimensions, derive_seed, sampler
+from compressdefect.search.stopping import StopRule, median_rule
+from compressdefect.search.study import SearchStudy
+from compressdefect.search.trials import TrialTable, write_trials
+from compressdefect.search.workers import Workers, open_workers
+from compressdefect.space.genotype import Genotype
+
+FAILURES = 5
+
+
+def search(
+    config: SearchConfig,
+    gate: Gate,
+    evaluator: Evaluator,
+    run: RunFolder,
+    *,
+    clock: Clock,
+    reserve: Reserve | None = None,
+    progress: SearchProgress | None = None,
+    resume: bool = False,
+) -> SearchOutcome:
+    """Search, or go on searching, and leave study, ``trials.csv`` and ``pareto.csv`` in the run folder.
+
+    Ctrl-C ends it cleanly with what there is; the trials in flight are tried again by a later ``resume``.
+
+    Args:
+        config: what to search for.
+        gate: the space, its template and the budgets.
+        evaluator: trains designs.
+        run: the run folder; its manifest keeps the plan and the time used.
+        clock: the command's time.
+        reserve: the time to leave, from seconds per trial epoch; nothing when None.
+        progress: is told of every step.
+        resume: go on with the run's study.
+
+    Raises:
+        InfeasibleError: no design of the space meets the budgets.
+        RunError: the run cannot be continued as asked, or its storage fails.
+        SpaceError: unknown sampler or rule.
+        TrainingError: the first ``FAILURES`` trials all failed, or a worker process died.
+    """
+    check_identity(config.identity(gate), run, resume)
+    first = first_design(gate, _named(config, gate))
+    table = TrialTable(run.path / "trials.csv")
+    storage = config.storage or f"sqlite:///{(run.path / 'study.db').resolve()}"
+    with contextlib.ExitStack() as stack:
+        study = SearchStudy(storage, config.study, space=gate.space, objective=config.objective, run=_run_id(run))
+        stack.callback(study.close)
+        study.interrupt()
+        table.rewrite(study.trials())
+        dimensions = SearchDimensions(gate.space.dimensions, config.objective.directions, first.flat)
+        asker = Asker(
+            gate,
+            config.objective,
+            sampler(config.sampler, dimensions),
+            table,
+            first,
+            seed=config.seed,
+            worker=config.worker,
+        )
+        workers = open_workers(evaluator, config.workers, config.threads)
+        state = _Search(config, study, table, asker, workers, clock, reserve or _nothing, progress or Silent(), run)
+        return state.run_to_end()
+
+
+class _Search:
+    """The loop and what it knows."""
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        study: SearchStudy,
+        table: TrialTable,
+        asker: Asker,
+        workers: Workers,
+        clock: Clock,
+        reserve: Reserve,
+        progress: SearchProgress,
+        run: RunFolder,
+    ) -> None:
+        self.config, self.study, self.table, self.asker, self.workers = config, study, table, asker, workers
+        self.clock, self.reserve, self.progress, self.run = clock, reserve, progress, run
+        self.trials = study.trials()
+        self.running: set[int] = set()
+        self.plan: Plan | None = None
+        self.ended = ""
+
+    def run_to_end(self) -> SearchOutcome:
+        """Work until there is nothing left to do or the user stops it."""
+        status: Literal["complete", "stopped"] = "complete"
+        try:
+            self._work()
+        except KeyboardInterrupt:
+            status, self.ended = "stopped", "stopped by the user"
+        finally:
+            self.workers.close()
+            self.study.interrupt()
+            self.trials = self.study.trials()
+            self._write()
+        return self._outcome(status)
+
+    def _work(self) -> None:
+        self._show("planning")
+        self.plan = self._make_plan()
+        while True:
+            while len(self.running) < self.workers.size and self._may_ask() and self._ask(self.plan):
+                pass
+            if not self.running:
+                return
+            for number, result in self.workers.collect():
+                self._finish(number, result)
+            self._show("training")
+
+    def _make_plan(self) -> Plan:
+        """The epochs of every trial: as asked, else what fits the time after a short training of trial 0."""
+        stored = self.run.manifest.get("plan")
+        if stored is not None:
+            return Plan(**stored)
+        plan = Plan(self.config.epochs or DEFAULT_EPOCHS)
+        if self.clock.limit_s is not None:
+            epoch_s = self._calibrate()
+            plan = plan_trials(
+                self.clock,
+                self.reserve,
+                epoch_s,
+                workers=self.workers.size,
+                trials=self.config.trials,
+                cap=self.config.epochs,
+            )
+        self.run.update_manifest(plan=asdict(plan))
+        return plan
+
+    def _calibrate(self) -> float:
+        """Seconds of one epoch of trial 0's design."""
+        genotype = self.asker.first.verdict.genotype
+        self.workers.submit(-1, TrialJob(genotype, derive_seed(self.config.seed), CALIBRATION_EPOCHS))
+        while not (answers := self.workers.collect()):
+            pass
+        ((_, result),) = answers
+        return max(result.seconds / max(CALIBRATION_EPOCHS, 1), 1e-3)
+
+    def _may_ask(self) -> bool:
+        """Whether designs are still wanted and there is time for one more."""
+        count = sum(trial.state in (*TRAINED, "running") for trial in self.trials)
+        if self.config.trials is not None and count >= self.config.trials:
+            self.ended = f"{self.config.trials} designs are trained"
+            return False
+        if count and self.clock.left_s < self._needed_s():
+            self.ended = "the time is used"
+            return False
+        return True
+
+    def _needed_s(self) -> float:
+        """The reserve and one more trial."""
+        assert self.plan is not None
+        finished = [t.seconds for t in self.trials if t.state == "complete" and t.seconds is not None]
+        trial_s = self.plan.trial_s(finished) or 0.0
+        return self.reserve(trial_s / self.plan.epochs) + trial_s
+
+    def _ask(self, plan: Plan) -> bool:
+        """Start one more trial; False when there is no design to start."""
+        self._show("asking")
+        admission = self.asker.next(self.trials, self._may_ask)
+        if admission is None:
+            self.ended = self.ended or "no further feasible design was found"
+            return False
+        genotype = admission.verdict.genotype
+        seed = derive_seed(self.config.seed, genotype.fingerprint)
+        job = TrialJob(genotype, seed, plan.epochs, self._stop_rule(admission))
+        number = self.study.start(admission, epochs=plan.epochs)
+        self.running.add(number)
+        self.workers.submit(number, job)
+        self.trials = self.study.trials()
+        return True
+
+    def _stop_rule(self, admission: Admission) -> StopRule:
+        """Median of finished trials; on a Pareto front only of those that cost no more. Trial 0 is never stopped."""
+        verdict = admission.verdict
+        if verdict.genotype.fingerprint == self.asker.first.verdict.genotype.fingerprint:
+            return StopRule()
+        peers = [trial for trial in self.trials if trial.state == "complete"]
+        if self.config.objective.kind == "pareto":
+            price = self.config.objective.price(verdict.cost.macs, verdict.latency_ms)
+            peers = [t for t in peers if self.config.objective.price(t.macs, t.latency_ms) <= price]
+        return median_rule([trial.curve for trial in peers])
+
+    def _finish(self, number: int, result: TrialResult) -> None:
+        self.table.append(self.study.finish(number, result))
+        self.running.discard(number)
+        self.trials = self.study.trials()
+        self.run.update_manifest(elapsed_s=self.clock.elapsed_s)
+        over = [trial for trial in self.trials if trial.state in TRAINED]
+        if len(over) >= FAILURES and all(trial.state == "failed" for trial in over):
+            raise TrainingError(f"the first {len(over)} trials all failed", got=over[-1].reason)
+
+    def _show(self, doing: str) -> None:
+        winner = self.config.objective.winner(self.trials)
+        done = sum(trial.state in TRAINED for trial in self.trials)
+        infeasible = len(self.table.infeasible)
+        self.progress.update(
+            SearchState(
+                asked=len({trial.fingerprint for trial in self.trials}) + infeasible,
+                infeasible=infeasible,
+                done=done,
+                planned=self._planned(done),
+                running=len(self.running),
+                best_metric=winner.metric if winner else None,
+                best_netscore=winner.netscore if winner else None,
+                left_s=self._left_s(done),
+                doing=doing,
+            )
+        )
+
+    def _planned(self, done: int) -> int | None:
+        if self.config.trials is not None:
+            return self.config.trials
+        left_s, trial_s = self._left_s(done), self._trial_s()
+        return None if left_s is None or not trial_s else done + int(left_s * self.workers.size / trial_s)
+
+    def _left_s(self, done: int) -> float | None:
+        """Estimated time to the end of the search."""
+        trial_s, known = self._trial_s(), []
+        if trial_s is not None and self.config.trials is not None:
+            known.append((self.config.trials - done) * trial_s / self.workers.size)
+        if trial_s is not None and self.clock.limit_s is not None and self.plan is not None:
+            known.append(max(0.0, self.clock.left_s - self.reserve(trial_s / self.plan.epochs)))
+        return min(known, default=None)
+
+    def _trial_s(self) -> float | None:
+        finished = [t.seconds for t in self.trials if t.state in TRAINED and t.seconds is not None]
+        return None if self.plan is None else self.plan.trial_s(finished)
+
+    def _write(self) -> None:
+        """Leave the tables as the study says, and the time used."""
+        self.table.rewrite(self.trials)
+        write_trials(self.run.path / "pareto.csv", self.config.objective.front(self.trials))
+        self.run.update_manifest(elapsed_s=self.clock.elapsed_s)
+
+    def _outcome(self, status: Literal["complete", "stopped"]) -> SearchOutcome:
+        objective = self.config.objective
+        return SearchOutcome(
+            status=status,
+            ended=self.ended,
+            trials=self.trials,
+            infeasible=list(self.table.infeasible),
+            winner=objective.winner(self.trials),
+            baseline=baseline(self.trials),
+            front=objective.front(self.trials),
+            plan=self.plan,
+        )
+
+
+def _run_id(run: RunFolder) -> str:
+    """What the run's trials are known by in a storage that others may use, also after the folder is moved."""
+    known = run.manifest.get("run_id")
+    if known is None:
+        known = f"{run.manifest['started']} {run.path.resolve()}"
+        run.update_manifest(run_id=known)
+    return str(known)
+
+
+def _named(config: SearchConfig, gate: Gate) -> Genotype | None:
+    designs = gate.space.designs
+    name = config.first or next(iter(designs), None)
+    return None if name is None else designs[name]
+
+
+def _nothing(epoch_s: float) -> float:
+    return 0.0

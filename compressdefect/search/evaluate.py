@@ -1,0 +1,164 @@
+"""One trial: from a genotype to its validation metric, in whatever process it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+
+from compressdefect.data.images import Images
+from compressdefect.data.split import Split
+from compressdefect.errors import TrainingError
+from compressdefect.models.inspector import Inspector
+from compressdefect.models.templates import template_of
+from compressdefect.search.stopping import StopRule
+from compressdefect.space.genotype import Genotype
+from compressdefect.train.config import FitConfig
+from compressdefect.train.fit import EpochReport
+from compressdefect.train.task import Task
+from compressdefect.train.validate import validate
+
+FOLDS = 3
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """What a worker is asked: a design, how long to train it, from which seed, and when to give up."""
+
+    genotype: Genotype
+    seed: int
+    epochs: int
+    stop: StopRule = field(default_factory=StopRule)
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a worker answers.
+
+    ``epochs`` counts those trained, over all folds; ``curve`` holds (share of training done, metric); ``val`` the
+    validation figures of a complete trial.
+    """
+
+    state: Literal["complete", "pruned", "failed"]
+    seconds: float
+    metric: float | None = None
+    epochs: int = 0
+    curve: tuple[tuple[float, float], ...] = ()
+    val: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Interrupted(Exception):
+    """The search was stopped while this trial was being trained; nothing is known of it."""
+
+
+class Evaluator(Protocol):
+    """Trains one design on data it knows; equal jobs give equal results.
+
+    In the search's own process it is used as it is. For worker processes ``shared`` puts what is large into files, the
+    rest is pickled, and each worker calls ``prepare`` once.
+    """
+
+    def __call__(self, job: TrialJob, cancelled: Callable[[], bool]) -> TrialResult:
+        """Train and validate; a design that fails is a result, not an error.
+
+        Raises:
+            Interrupted: ``cancelled`` turned true on the way.
+        """
+
+    def shared(self, folder: Path) -> Evaluator:
+        """A copy that can be pickled cheaply, its data in files of the folder."""
+
+    def prepare(self, threads: int) -> Evaluator:
+        """Load what ``shared`` wrote and use this many CPU threads."""
+
+
+@dataclass(frozen=True)
+class TrainingEvaluator:
+    """Builds a design, trains it and scores it on the validation part, or out of fold where images are few.
+
+    ``images`` are in memory, or a folder they were saved to. ``mean`` and ``std`` are the training images' statistics
+    per channel, on the scale 0..255. Of the recipe, epochs and seed are the job's.
+    """
+
+    images: Images | Path
+    split: Split
+    task: Task
+    config: FitConfig
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, job: TrialJob, cancelled: Callable[[], bool]) -> TrialResult:
+        """See ``Evaluator``."""
+        assert isinstance(self.images, Images), "prepare() loads the images"
+        images, began = self.images, time.monotonic()
+        watch = _Watch(job, 1 if len(self.split.val) else FOLDS, cancelled)
+        config = replace(self.config, epochs=job.epochs, seed=job.seed)
+        try:
+            found = validate(
+                lambda: self.build(job.genotype, images),
+                images,
+                self.split,
+                self.task,
+                config,
+                folds=FOLDS,
+                on_epoch=watch,
+            )
+        except (TrainingError, MemoryError, torch.OutOfMemoryError) as error:
+            return watch.result("failed", time.monotonic() - began, reason=str(error) or type(error).__name__)
+        if watch.was_cancelled:
+            raise Interrupted
+        seconds = time.monotonic() - began
+        if found.stopped is not None:
+            return watch.result("pruned", seconds, reason="below the median of earlier trials")
+        return watch.result("complete", seconds, metric=found.score, val=found.metrics)
+
+    def build(self, genotype: Genotype, images: Images) -> Inspector:
+        """A design's untrained network on raw pixels."""
+        network = template_of(genotype).build(genotype, channels=images.shape[0], classes=len(self.task.classes))
+        return Inspector.from_statistics(network, self.mean, self.std)
+
+    def shared(self, folder: Path) -> TrainingEvaluator:
+        """See ``Evaluator``."""
+        assert isinstance(self.images, Images)
+        self.images.save(folder)
+        return replace(self, images=folder)
+
+    def prepare(self, threads: int) -> TrainingEvaluator:
+        """See ``Evaluator``."""
+        images = Images.load(self.images) if isinstance(self.images, Path) else self.images
+        return replace(self, images=images, config=replace(self.config, threads=threads))
+
+
+class _Watch:
+    """Follows the epochs of one trial: writes the curve, and ends it when its rule or the search says so."""
+
+    def __init__(self, job: TrialJob, folds: int, cancelled: Callable[[], bool]) -> None:
+        self.job, self.folds, self.cancelled = job, folds, cancelled
+        self.curve: list[tuple[float, float]] = []
+        self.epochs = 0
+        self.was_cancelled = False
+
+    def __call__(self, report: EpochReport) -> bool:
+        self.epochs += 1
+        if report.metric is not None:
+            share = (report.fold + report.epoch / self.job.epochs) / self.folds
+            self.curve.append((round(share, 6), report.metric))
+        self.was_cancelled = self.cancelled()
+        is_over = self.curve and self.curve[-1][0] >= 1
+        return not self.was_cancelled and (bool(is_over) or not self.job.stop.stops(self.curve))
+
+    def result(
+        self,
+        state: Literal["complete", "pruned", "failed"],
+        seconds: float,
+        *,
+        metric: float | None = None,
+        val: Mapping[str, Any] | None = None,
+        reason: str = "",
+    ) -> TrialResult:
+        return TrialResult(state, seconds, metric, self.epochs, tuple(self.curve), val or {}, reason)

@@ -1,0 +1,68 @@
+"""The latency that the gate asks for: of the exported graph, on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from compressdefect.cost.latency import latency_ms
+from compressdefect.deploy.export import export_onnx
+from compressdefect.space.genotype import Genotype
+from compressdefect.train.task import Task
+
+_SETTLING_BATCHES = 3
+
+
+@dataclass(frozen=True)
+class LatencyProbe:
+    """Exports an untrained design and times it; each design once.
+
+    Latency does not depend on the weights as long as activations are ordinary numbers, so a few batches of noise settle
+    the normalisation statistics first.
+
+    Attributes:
+        build: makes the design's network on raw pixels.
+        task: decodes the outputs.
+        input_shape: (C, H, W).
+        batch: images per run; the answer is per image.
+        threads: of onnxruntime.
+    """
+
+    build: Callable[[Genotype], nn.Module]
+    task: Task
+    input_shape: tuple[int, int, int]
+    batch: int = 1
+    threads: int = 1
+    _known: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+
+    def __call__(self, genotype: Genotype) -> float:
+        """Milliseconds per image.
+
+        Raises:
+            ModelError: the design cannot be exported.
+        """
+        if genotype.fingerprint not in self._known:
+            self._known[genotype.fingerprint] = self._measure(genotype)
+        return self._known[genotype.fingerprint]
+
+    def _measure(self, genotype: Genotype) -> float:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = _settled(self.build(genotype), self.input_shape)
+        with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
+            path = Path(folder) / "design.onnx"
+            export_onnx(network, self.task, path, input_shape=self.input_shape, batch=self.batch)
+            return latency_ms(path, batch=self.batch, threads=self.threads)
+
+
+def _settled(network: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
+    network.train()
+    with torch.no_grad():
+        for _ in range(_SETTLING_BATCHES):
+            network(torch.randint(0, 256, (4, *input_shape), dtype=torch.uint8))
+    return network.eval()

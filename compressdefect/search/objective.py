@@ -1,0 +1,114 @@
+"""What a search optimises, and which finished trial wins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from compressdefect.cost.cost import Cost
+from compressdefect.cost.netscore import netscore
+from compressdefect.errors import SpaceError, known_names
+from compressdefect.search.trials import TrialRecord
+
+KINDS = ("netscore", "pareto")
+WORST_NETSCORE = -1000.0  # of a metric of 0, so that storages and samplers see a finite number
+Direction = Literal["maximize", "minimize"]
+Axis = Literal["macs", "latency_ms"]
+
+Record = TypeVar("Record", bound=TrialRecord)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """``netscore``: one number, NetScore of the task's metric; ``pareto``: the metric against macs or latency.
+
+    ``latency_exponent`` is the δ of NetScore's optional latency term (ours, 0 leaves it out).
+
+    Raises:
+        SpaceError: unknown kind, or a negative exponent.
+    """
+
+    kind: str = "netscore"
+    axis: Axis = "macs"
+    latency_exponent: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise SpaceError("no such objective", got=self.kind, fix=known_names(self.kind, KINDS))
+        if self.latency_exponent < 0:
+            raise SpaceError("the latency exponent must not be negative", got=self.latency_exponent)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """One direction for each value."""
+        return ("maximize",) if self.kind == "netscore" else ("maximize", "minimize")
+
+    @property
+    def needs_latency(self) -> bool:
+        """Whether every design must be measured, whatever the budgets."""
+        return self.latency_exponent > 0 or (self.kind == "pareto" and self.axis == "latency_ms")
+
+    def netscore(self, metric: float, cost: Cost, latency_ms: float | None) -> float:
+        """NetScore of a metric in [0, 1]."""
+        latency = latency_ms if self.latency_exponent > 0 else None
+        return netscore(metric, cost.params, cost.macs, latency, delta=self.latency_exponent)
+
+    def values(self, metric: float, cost: Cost, latency_ms: float | None) -> tuple[float, ...]:
+        """What the study is told about a finished trial."""
+        if self.kind == "netscore":
+            return (max(self.netscore(metric, cost, latency_ms), WORST_NETSCORE),)
+        return float(metric), self.price(cost.macs, latency_ms)
+
+    def front(self, trials: Sequence[Record]) -> list[Record]:
+        """The finished trials that no other beats in metric and price, cheapest first."""
+        finished = [t for t in trials if t.state == "complete" and t.metric is not None]
+        front: list[Record] = []
+        for trial in sorted(finished, key=lambda t: (self._price(t), -_metric(t), _order(t))):
+            if not front or _metric(trial) > _metric(front[-1]):
+                front.append(trial)
+        return front
+
+    def winner(self, trials: Sequence[Record]) -> Record | None:
+        """The best NetScore among trials whose metric is at least trial 0's; with ``pareto``, among those on the front.
+
+        So the result is never worse than the design that ships. None while nothing is finished.
+        """
+        finished = [t for t in trials if t.state == "complete" and t.metric is not None]
+        first = baseline(trials)
+        floor = -math.inf if first is None or first.metric is None else first.metric
+        pool = self.front(finished) if self.kind == "pareto" else finished
+        good = [t for t in pool if _metric(t) >= floor]
+        return max(good, key=lambda t: (-math.inf if t.netscore is None else t.netscore, -_order(t)), default=None)
+
+    def floor(self, trials: Sequence[TrialRecord]) -> float:
+        """The metric that samplers should aim above: trial 0's; a front wants the cheap end too and has none."""
+        first = baseline(trials)
+        return -math.inf if self.kind == "pareto" or first is None or first.metric is None else first.metric
+
+    def price(self, macs: int, latency_ms: float | None) -> float:
+        """The second axis of the front."""
+        if self.axis == "macs":
+            return float(macs)
+        assert latency_ms is not None, "a search by latency measures every design"
+        return latency_ms
+
+    def _price(self, trial: TrialRecord) -> float:
+        return self.price(trial.macs, trial.latency_ms)
+
+
+def baseline(trials: Sequence[Record]) -> Record | None:
+    """Trial 0, or the trial that repeated it after an interruption; None while it has not finished."""
+    first = next((t for t in trials if t.number == 0), None)
+    again = (t for t in trials if first is not None and t.fingerprint == first.fingerprint and t.state == "complete")
+    return min(again, key=_order, default=None)
+
+
+def _metric(trial: TrialRecord) -> float:
+    assert trial.metric is not None
+    return trial.metric
+
+
+def _order(trial: TrialRecord) -> int:
+    return -1 if trial.number is None else trial.number

@@ -1,0 +1,49 @@
+"""How long each trial trains, and whether there is time for another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from compressdefect.search.clock import Clock
+
+DEFAULT_EPOCHS = 20
+MIN_EPOCHS, MAX_EPOCHS = 4, 60
+TIMED_TRIALS = 16
+CALIBRATION_EPOCHS = 2
+
+Reserve = Callable[[float], float]
+"""What must be left of the time when the search ends: from seconds per trial epoch to seconds."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Fixed for a whole run, resumed or not: all trials train equally long, so that their metrics compare."""
+
+    epochs: int
+    epoch_s: float | None = None
+
+    def trial_s(self, finished_s: Sequence[float]) -> float | None:
+        """How long the next trial may take: the median so far, at least what was planned; None when unknown."""
+        planned = None if self.epoch_s is None else self.epochs * self.epoch_s
+        known = [median(finished_s)] if finished_s else []
+        return max([*known, *([] if planned is None else [planned])], default=None)
+
+
+def plan_trials(
+    clock: Clock, reserve: Reserve, epoch_s: float, *, workers: int, trials: int | None, cap: int | None
+) -> Plan:
+    """Share the time that the reserve leaves among the trials wanted, or ``TIMED_TRIALS``.
+
+    Args:
+        clock: has a limit.
+        reserve: what the rest of the command needs.
+        epoch_s: measured seconds of one epoch of a trial.
+        workers: trials at a time.
+        trials: how many are wanted.
+        cap: most epochs of a trial; ``MAX_EPOCHS`` when None.
+    """
+    searching_s = max(0.0, clock.left_s - reserve(epoch_s)) * workers
+    epochs = int(searching_s / (trials or TIMED_TRIALS) / epoch_s)
+    return Plan(min(max(MIN_EPOCHS, epochs), cap or MAX_EPOCHS), epoch_s)

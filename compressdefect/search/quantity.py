@@ -1,0 +1,98 @@
+"""Quantities with units, as people type and read them: ``100M``, ``1.5GiB``, ``2ms``, ``6m``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from compressdefect.errors import SpaceError
+
+COUNT_UNITS: Mapping[str, float] = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}
+BYTE_UNITS: Mapping[str, float] = {
+    **{"": 1, "b": 1, "k": 1e3, "kb": 1e3, "m": 1e6, "mb": 1e6, "g": 1e9, "gb": 1e9},
+    **{"kib": 2**10, "mib": 2**20, "gib": 2**30},
+}
+TIME_UNITS_S: Mapping[str, float] = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+
+_FORM = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+def parse_count(text: str, name: str) -> int:
+    """Read a count such as ``100M``; k, M and G are decimal, in any case.
+
+    >>> parse_count("1.5k", "--budget-params")
+    1500
+
+    Raises:
+        SpaceError: the text is no positive quantity; ``name`` says in the message what it was for.
+    """
+    return math.floor(_parse(text, name, COUNT_UNITS, "a number such as 500k, 100M or 2G") + 1e-6)
+
+
+def parse_bytes(text: str, name: str) -> int:
+    """Read an amount of memory in bytes; KiB, MiB, GiB are binary, k, M, G decimal.
+
+    >>> parse_bytes("1.5 KiB", "--budget-memory")
+    1536
+
+    Raises:
+        SpaceError: the text is no positive quantity.
+    """
+    return math.floor(_parse(text, name, BYTE_UNITS, "an amount such as 512KiB or 1.5MiB") + 1e-6)
+
+
+def parse_seconds(text: str, name: str) -> float:
+    """Read a duration in seconds; the unit (ms, s, m or h) must be there.
+
+    >>> parse_seconds("6m", "--time")
+    360.0
+
+    Raises:
+        SpaceError: the text is no positive duration.
+    """
+    return _parse(text, name, TIME_UNITS_S, "a time with its unit, such as 0.6ms, 90s, 6m or 1h")
+
+
+def _parse(text: str, name: str, units: Mapping[str, float], fix: str) -> float:
+    match = _FORM.fullmatch(text)
+    if match is None or match[2].lower() not in units:
+        raise SpaceError(f"{name} cannot be read", got=repr(text), fix=f"give {fix}")
+    value = float(match[1]) * units[match[2].lower()]
+    if not 1e-6 <= value < math.inf:
+        raise SpaceError(f"{name} must be above 0", got=repr(text), fix=f"give {fix}")
+    return value
+
+
+def format_count(value: float, digits: int = 4) -> str:
+    """Write a count with a decimal unit.
+
+    >>> format_count(131_072_000), format_count(512)
+    ('131.1 M', '512')
+    """
+    return _format(value, ((1e9, "G"), (1e6, "M"), (1e3, "k")), "", digits)
+
+
+def format_bytes(value: float, digits: int = 4) -> str:
+    """Write an amount of memory with a binary unit.
+
+    >>> format_bytes(1_572_864)
+    '1.5 MiB'
+    """
+    return _format(value, ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")), "B", digits)
+
+
+def format_ms(value: float, digits: int = 4) -> str:
+    """Write milliseconds.
+
+    >>> format_ms(0.61239)
+    '0.6124 ms'
+    """
+    return f"{value:.{digits}g} ms"
+
+
+def _format(value: float, units: tuple[tuple[float, str], ...], smallest: str, digits: int) -> str:
+    for size, unit in units:
+        if value >= size:
+            return f"{value / size:.{digits}g} {unit}"
+    return f"{value:.{digits}g} {smallest}".rstrip()

@@ -1,0 +1,220 @@
+"""The stored study: Optuna 5 in the run folder's SQLite file or any other storage it takes.
+
+A trial is stored when its design has passed the gate: one transaction writes its parameters, genotype, cost and
+constraints, so a kill leaves a whole trial or none. Results follow when it has been trained. A trial that a dead
+process left running is told to have failed with the reason ``interrupted``; it counts as not stored.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from compressdefect.cost.cost import Cost
+from compressdefect.errors import RunError
+from compressdefect.search.evaluate import TrialResult
+from compressdefect.search.objective import Objective
+from compressdefect.search.repair import Admission
+from compressdefect.search.samplers import Past, distribution
+from compressdefect.search.trials import State, TrialRecord
+from compressdefect.space.domain import Value
+from compressdefect.space.genotype import Genotype
+from compressdefect.space.space import Space
+
+INTERRUPTED = "interrupted"
+
+_STATES: Mapping[TrialState, State] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "running",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTrial(TrialRecord):
+    """A trial of the study: its row, and what the table leaves out."""
+
+    flat: Mapping[str, Value]
+    values: tuple[float, ...] = ()
+    curve: tuple[tuple[float, float], ...] = ()
+    val: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def design(self) -> Genotype:
+        """The design that was trained."""
+        return Genotype.from_json(json.loads(self.genotype))
+
+    def past(self, floor: float) -> Past:
+        """The trial as samplers see it, when a winner needs a metric of ``floor``."""
+        assert self.state in ("complete", "pruned", "failed", "running")
+        shortfall = 0.0 if self.metric is None else max(floor - self.metric, -1.0)
+        return Past(self.flat, self.state, self.values, self.netscore, shortfall)
+
+
+class SearchStudy:
+    """One Optuna study, seen as trials of one space.
+
+    Args:
+        storage: database URL.
+        name: the study's name in it.
+        space: whose designs are stored.
+        objective: gives the directions and values.
+        run: who owns the trials that are started here; running ones of others are left alone.
+
+    Raises:
+        RunError: the storage cannot be opened, or holds a study with other objectives.
+    """
+
+    def __init__(self, storage: str, name: str, *, space: Space, objective: Objective, run: str) -> None:
+        self.space, self.objective, self.run = space, objective, run
+        self._distributions = {key: distribution(domain) for key, domain in space.dimensions.items()}
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            self._storage = _open(storage)
+            self._study = optuna.create_study(
+                storage=self._storage,
+                study_name=name,
+                directions=objective.directions,
+                load_if_exists=True,
+            )
+            found = [direction.name.lower() for direction in self._study.directions]
+        except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
+            raise RunError(
+                "the study's storage cannot be opened",
+                got=str(error).splitlines()[0],
+                fix="check --storage and the disk",
+            ) from error
+        if found != list(objective.directions):
+            raise RunError(
+                f"the study {name} has another objective", got=", ".join(found), fix="choose another --study name"
+            )
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def trials(self) -> list[StoredTrial]:
+        """Every stored trial by number, interrupted and running ones too."""
+        return [
+            self._stored(trial) for trial in self._study.get_trials(deepcopy=False) if _GENOTYPE in trial.user_attrs
+        ]
+
+    def start(self, admission: Admission, *, epochs: int) -> int:
+        """Store a design that passed the gate as a running trial; return its number."""
+        verdict = admission.verdict
+        ticket = f"{self.run}/{len(self._study.get_trials(deepcopy=False))}"
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.RUNNING,
+                params=dict(admission.flat),
+                distributions=self._distributions,
+                constraints=verdict.constraints,
+                user_attrs={
+                    _GENOTYPE: json.dumps(verdict.genotype.to_json(), separators=(",", ":")),
+                    "fingerprint": verdict.genotype.fingerprint,
+                    "macs": verdict.cost.macs,
+                    "flops": verdict.cost.flops,
+                    "params": verdict.cost.params,
+                    "peak_bytes": verdict.cost.peak_bytes,
+                    "latency_ms": verdict.latency_ms,
+                    "repaired": admission.repaired,
+                    "epochs_planned": epochs,
+                    "run": self.run,
+                    "ticket": ticket,
+                },
+            )
+        )
+        mine = [t for t in self._study.get_trials(deepcopy=False) if t.user_attrs.get("ticket") == ticket]
+        return mine[-1].number
+
+    def finish(self, number: int, result: TrialResult) -> StoredTrial:
+        """Store what training gave."""
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        attributes = frozen.user_attrs
+        cost = Cost(attributes["params"], attributes["macs"], attributes["peak_bytes"])
+        trial = optuna.trial.Trial(self._study, frozen._trial_id)
+        found: dict[str, Any] = {
+            "epochs": result.epochs,
+            "seconds": result.seconds,
+            "reason": result.reason,
+            "curve": result.curve,
+            "val": result.val,
+        }
+        if result.metric is not None:
+            found["metric"] = result.metric
+            found["netscore"] = self.objective.netscore(result.metric, cost, attributes["latency_ms"])
+        for name, value in found.items():
+            trial.set_user_attr(name, value)
+        if len(self.objective.directions) == 1:
+            for step, (_, metric) in enumerate(result.curve, 1):
+                trial.report(metric, step)
+        self._tell(number, result, cost, attributes["latency_ms"])
+        return self._stored(self._study.get_trials(deepcopy=False)[number])
+
+    def interrupt(self) -> None:
+        """Tell all trials that this run left running that they were interrupted."""
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if frozen.user_attrs.get("run") == self.run:
+                optuna.trial.Trial(self._study, frozen._trial_id).set_user_attr("reason", INTERRUPTED)
+                self._study.tell(frozen.number, state=TrialState.FAIL)
+
+    def _tell(self, number: int, result: TrialResult, cost: Cost, latency_ms: float | None) -> None:
+        if result.state == "complete":
+            assert result.metric is not None
+            self._study.tell(number, values=list(self.objective.values(result.metric, cost, latency_ms)))
+        else:
+            self._study.tell(number, state=TrialState.PRUNED if result.state == "pruned" else TrialState.FAIL)
+
+    def _stored(self, trial: FrozenTrial) -> StoredTrial:
+        attributes = trial.user_attrs
+        interrupted = trial.state == TrialState.FAIL and attributes.get("reason") == INTERRUPTED
+        return StoredTrial(
+            number=trial.number,
+            state="interrupted" if interrupted else _STATES[trial.state],
+            fingerprint=attributes["fingerprint"],
+            params=attributes["params"],
+            macs=attributes["macs"],
+            flops=attributes["flops"],
+            peak_bytes=attributes["peak_bytes"],
+            latency_ms=attributes["latency_ms"],
+            metric=attributes.get("metric"),
+            netscore=attributes.get("netscore"),
+            epochs=attributes.get("epochs"),
+            seconds=attributes.get("seconds"),
+            repaired=attributes["repaired"],
+            reason=attributes.get("reason", ""),
+            genotype=attributes[_GENOTYPE],
+            flat=trial.params,
+            values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
+            curve=tuple((share, metric) for share, metric in attributes.get("curve", ())),
+            val=attributes.get("val", {}),
+        )
+
+
+_GENOTYPE = "genotype"
+
+
+def _open(url: str) -> optuna.storages.RDBStorage:
+    """Open a storage; SQLite with a write-ahead log, which outlives a kill without waiting for the disk every time."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        return optuna.storages.RDBStorage(url)
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(str(parsed.database), timeout=60, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    return optuna.storages.RDBStorage(url, engine_kwargs={"creator": connect})

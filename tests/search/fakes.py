@@ -1,0 +1,175 @@
+"""A small space, a template in closed form and an evaluator that answers at once."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from compressdefect.cost.cost import Cost
+from compressdefect.models.template import Layer, Reduction
+from compressdefect.runs import RunFolder
+from compressdefect.search.clock import Clock
+from compressdefect.search.config import SearchConfig, SearchOutcome
+from compressdefect.search.constraints import Budgets
+from compressdefect.search.driver import search
+from compressdefect.search.evaluate import Interrupted, TrialJob, TrialResult
+from compressdefect.search.gate import Gate, Latency
+from compressdefect.space.domain import ChoiceDomain, FloatDomain, IntDomain
+from compressdefect.space.genotype import Genotype, StageGenes
+from compressdefect.space.space import Condition, Parameter, Space
+
+FIRST = Genotype(
+    "fake",
+    {"operator": "aads", "stem_width": 16, "rate": 0.25},
+    tuple(
+        StageGenes({"columns": 1, "width": width, "depth": 2, "lower": "exit"}, ({"block": "plain"},))
+        for width in (24, 48)
+    ),
+)
+SPACE = Space(
+    name="fake",
+    template="fake",
+    summary="",
+    tasks=("classify",),
+    stages=2,
+    parameters=(
+        Parameter("stem_width", "net", IntDomain(8, 32, 8), role="width"),
+        Parameter("rate", "net", FloatDomain(0.0, 0.5)),
+        Parameter("columns", "stage", IntDomain(1, 3)),
+        Parameter("width", "stage", IntDomain(8, 64, 8), role="width"),
+        Parameter("depth", "stage", IntDomain(1, 3)),
+        Parameter("lower", "stage", ChoiceDomain(("exit", "none"))),
+        Parameter("block", "column", ChoiceDomain(("plain", "slim"))),
+        Parameter("kernel", "column", ChoiceDomain((3, 5)), when=Condition("block", ("slim",))),
+    ),
+    column_count="columns",
+    fixed={"net": {"operator": "aads"}},
+    rules={"aads_only": True, "no_strided_pointwise": True},
+    designs={"first": FIRST},
+)
+
+
+BUDGETS = Budgets(macs=8_000_000)
+
+
+class FakeTemplate:
+    """Costs that grow with every gene that should make them grow."""
+
+    name = "fake"
+    tasks = ("classify",)
+
+    def build(self, genotype: Genotype, *, channels: int, classes: int) -> nn.Module:
+        raise NotImplementedError
+
+    def cost(self, genotype: Genotype, *, input_shape: tuple[int, int, int], classes: int) -> Cost:
+        net: Any = genotype.net
+        area, width = input_shape[1] * input_shape[2], net["stem_width"]
+        params, macs, peak = 9 * width, 9 * width * area, 4 * width * area
+        for stage in genotype.stages:
+            genes: Any = stage.genes
+            kernels = sum(9 if column["block"] == "plain" else column["kernel"] for column in stage.columns)
+            weights = kernels * genes["depth"] * width * genes["width"]
+            params, macs, width = params + weights, macs + weights * area, genes["width"]
+            if genes["lower"] == "exit":
+                area, params = area // 4, params + 100
+            peak = max(peak, 8 * width * area)
+        return Cost(params + width * classes, macs + width * classes, peak)
+
+    def reductions(self, genotype: Genotype) -> tuple[Reduction, ...]:
+        operator = str(genotype.net["operator"])
+        kernel = 1 if operator == "conv" else 3
+        stages = [f"stage{i}" for i, s in enumerate(genotype.stages, 1) if s.genes["lower"] == "exit"]
+        return (Reduction("stem", "conv", 3, 2), *(Reduction(stage, operator, kernel, 2) for stage in stages))
+
+    def layers(self, genotype: Genotype, *, input_shape: tuple[int, int, int], classes: int) -> list[Layer]:
+        raise NotImplementedError
+
+
+class Killed(BaseException):
+    """Stands for a kill -9 inside a trial."""
+
+
+@dataclass(frozen=True)
+class FakeEvaluator:
+    """Quality is a hash of the design; every call is written to ``log``; ``…_at`` count calls."""
+
+    log: Path
+    sleep_s: float = 0.0
+    fails: bool = False
+    interrupt_at: int | None = None
+    kill_at: int | None = None
+
+    def __call__(self, job: TrialJob, cancelled: Callable[[], bool]) -> TrialResult:
+        with self.log.open("a") as file:
+            file.write(f"{job.genotype.fingerprint} {job.seed} {job.epochs}\n")
+        calls = len(self.log.read_text().splitlines())
+        if calls == self.interrupt_at:
+            raise KeyboardInterrupt
+        if calls == self.kill_at:
+            raise Killed
+        if self.fails:
+            return TrialResult("failed", 0.01, reason="training diverged: got a loss of nan")
+        curve: list[tuple[float, float]] = []
+        for epoch in range(1, job.epochs + 1):
+            time.sleep(self.sleep_s / job.epochs)
+            if cancelled():
+                raise Interrupted
+            curve.append((epoch / job.epochs, quality(job.genotype) * epoch / job.epochs))
+            if epoch < job.epochs and job.stop.stops(curve):
+                return TrialResult("pruned", 0.01, epochs=epoch, curve=tuple(curve), reason="below the median")
+        metric = curve[-1][1]
+        return TrialResult("complete", 0.01, metric, job.epochs, tuple(curve), {"accuracy": metric})
+
+    def shared(self, folder: Path) -> FakeEvaluator:
+        return self
+
+    def prepare(self, threads: int) -> FakeEvaluator:
+        return self
+
+
+def quality(genotype: Genotype) -> float:
+    return 0.5 + int(hashlib.sha256(genotype.fingerprint.encode()).hexdigest()[:6], 16) / 2**24 / 2
+
+
+def fake_latency(genotype: Genotype) -> float:
+    cost = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), classes=2)
+    return 0.1 + cost.macs / 1e8
+
+
+def gate(budgets: Budgets, *, space: Space = SPACE, latency: Latency | None = None) -> Gate:
+    return Gate(space, FakeTemplate(), budgets, input_shape=(3, 32, 32), classes=2, latency=latency)
+
+
+def run_search(
+    folder: Path,
+    *,
+    budgets: Budgets = BUDGETS,
+    clock: Clock | None = None,
+    resume: bool = False,
+    evaluator: Mapping[str, Any] | None = None,
+    space: Space = SPACE,
+    latency: Latency | None = None,
+    **config: Any,
+) -> SearchOutcome:
+    """A whole search with the fakes; designs evaluated are in ``folder/log``."""
+    run = RunFolder.open(folder) if resume else RunFolder.create(folder, "search", {})
+    return search(
+        SearchConfig(**{"epochs": 5, **config}),
+        gate(budgets, space=space, latency=latency),
+        FakeEvaluator(folder / "log", **(evaluator or {})),
+        run,
+        clock=clock or Clock(),
+        resume=resume,
+    )
+
+
+def without_numbers(outcome: SearchOutcome) -> list[Any]:
+    """Finished trials in order, without what differs between two equal runs."""
+    trials = [trial for trial in outcome.trials if trial.state != "interrupted"]
+    return [replace(trial, number=None, seconds=None) for trial in trials]

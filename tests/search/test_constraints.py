@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from compressdefect.cost.cost import Cost
+from compressdefect.errors import SpaceError
+from compressdefect.models.template import Reduction
+from compressdefect.search.constraints import (
+    LATENCY_SHARE,
+    Budgets,
+    Check,
+    aads_only,
+    active_rules,
+    no_strided_pointwise,
+)
+
+STEM = Reduction("stem", "conv", 7, 4)
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        (Check("flops", 131e6, 100e6), "flops ≤ 100 M (got 131 M)"),
+        (Check("flops", 100_000_001, 100e6), "flops ≤ 100 M (got 100.000001 M)"),
+        (Check("memory", 3 * 2**19, 2**20), "memory ≤ 1 MiB (got 1.5 MiB)"),
+        (Check("latency", 0.7, 0.54), "latency ≤ 0.54 ms (got 0.7 ms)"),
+        (Check("aads_only", 1, 0, ("stage2 (maxpool)",)), "aads_only: broken by stage2 (maxpool)"),
+        (Check("aads_only", 0, 0), "aads_only: kept"),
+    ],
+)
+def test_a_check_describes_itself(check: Check, text: str) -> None:
+    assert check.text == text
+
+
+def test_a_violation_is_signed() -> None:
+    assert Check("flops", 131, 100).violation == pytest.approx(0.31)
+    assert Check("flops", 100, 100).violation == 0
+    assert Check("flops", 50, 100).violation == pytest.approx(-0.5)
+    assert Check("aads_only", 2, 0, ("a", "b")).violation == 2
+
+
+def test_budgets_are_read_with_their_units() -> None:
+    budgets = Budgets.parse(flops="100M", memory="1.5MiB", latency="2ms")
+    assert budgets.to_json() == {"flops": 100_000_000, "memory_bytes": 1_572_864, "latency_ms": 2.0}
+    checks = budgets.cheap_checks(Cost(params=10**6, macs=60_000_000, peak_bytes=10**6))
+    assert [(check.name, check.value) for check in checks] == [("flops", 120_000_000), ("memory", 10**6)]
+
+
+def test_a_design_is_admitted_below_the_latency_budget() -> None:
+    (check,) = Budgets(latency_ms=1.0).latency_check(LATENCY_SHARE + 0.01)
+    assert check.violation > 0
+
+
+@pytest.mark.parametrize("budget", [{"flops": "none"}, {"latency": "2"}, {"params": "-1"}, {"memory": "0KiB"}])
+def test_a_wrong_budget_names_its_option(budget: dict[str, str]) -> None:
+    with pytest.raises(SpaceError, match=f"--budget-{next(iter(budget))}"):
+        Budgets.parse(**budget)
+
+
+def test_a_strided_pointwise_convolution_is_found() -> None:
+    assert no_strided_pointwise([STEM, Reduction("stage2.entry", "conv", 1, 2)]) == [
+        "stage2.entry (conv 1×1, stride 2)"
+    ]
+    assert no_strided_pointwise([STEM, Reduction("stage2.entry", "conv", 3, 2)]) == []
+
+
+def test_after_the_stem_only_aads_may_lower_the_resolution() -> None:
+    blur, pool = Reduction("stage1.exit", "aads", 3, 2), Reduction("stage2.exit", "maxpool", 3, 2)
+    assert aads_only([STEM, blur, pool]) == ["stage2.exit (maxpool)"]
+    assert aads_only([STEM, blur]) == []
+
+
+def test_a_space_switches_rules_by_name() -> None:
+    assert list(active_rules({"aads_only": True, "no_strided_pointwise": False})) == ["aads_only"]
+    with pytest.raises(SpaceError, match="did you mean aads_only"):
+        active_rules({"aad_only": True})

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from compressdefect.errors import InfeasibleError, RunError, TrainingError
+from compressdefect.runs import RunFolder
+from compressdefect.search.clock import Clock
+from compressdefect.search.constraints import Budgets
+from compressdefect.search.objective import Objective
+from compressdefect.search.samplers import SAMPLERS
+from compressdefect.search.trials import TrialRecord, read_trials
+from compressdefect.space.domain import IntDomain
+from tests.search.fakes import FIRST, SPACE, Killed, fake_latency, run_search, without_numbers
+
+pytest.importorskip("nni")
+
+
+def evaluated(folder: Path) -> list[str]:
+    return [line.split()[0] for line in (folder / "log").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "kind"), [*((name, "netscore") for name in SAMPLERS), ("tpe", "pareto"), ("nsga2", "pareto")]
+)
+def test_a_killed_search_goes_on_as_the_unbroken_one(tmp_path: Path, sampler: str, kind: str) -> None:
+    config: dict[str, Any] = {"sampler": sampler, "trials": 13, "epochs": 3, "seed": 5, "objective": Objective(kind)}
+    unbroken = run_search(tmp_path / "unbroken", **config)
+    for kill_at in (1, 13):
+        with pytest.raises(Killed):
+            run_search(tmp_path / "killed", resume=kill_at > 1, evaluator={"kill_at": kill_at}, **config)
+    outcome = run_search(tmp_path / "killed", resume=True, **config)
+    assert without_numbers(outcome) == without_numbers(unbroken)
+    assert outcome.infeasible == unbroken.infeasible
+    assert outcome.trained == unbroken.trained == 13
+    repeated = Counter(evaluated(tmp_path / "killed"))
+    assert sum(count - 1 for count in repeated.values()) == 2
+
+
+@pytest.mark.long
+def test_kill_9_at_any_moment_loses_nothing_that_was_finished(tmp_path: Path) -> None:
+    unbroken = run_search(tmp_path / "unbroken", trials=25, seed=3)
+    command = [sys.executable, "-m", "tests.search.search_process", str(tmp_path / "killed"), "25", "3"]
+    moments = random.Random(0)
+    finished: dict[str, float | None] = {}
+    for kill in range(5):
+        process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+        log, before = tmp_path / "killed" / "log", 0 if kill == 0 else len(evaluated(tmp_path / "killed"))
+        while process.poll() is None and (not log.exists() or len(evaluated(tmp_path / "killed")) < before + 3):
+            time.sleep(0.05)
+        time.sleep(moments.uniform(0, 0.8))
+        process.kill()
+        process.wait()
+        now = {row.fingerprint: row.metric for row in finished_rows(tmp_path / "killed")}
+        assert finished.items() <= now.items()
+        finished = now
+    outcome = run_search(tmp_path / "killed", resume=True, trials=25, seed=3)
+    assert without_numbers(outcome) == without_numbers(unbroken)
+    assert len(evaluated(tmp_path / "killed")) <= 25 + 5
+
+
+def finished_rows(folder: Path) -> list[TrialRecord]:
+    return [row for row in read_trials(folder / "trials.csv") if row.state in ("complete", "pruned")]
+
+
+def test_trial_zero_is_the_named_design_and_the_budgets_hold(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", budgets=Budgets(macs=30_000_000), trials=8)
+    assert outcome.trials[0].fingerprint == FIRST.fingerprint
+    assert all(trial.macs <= 30_000_000 for trial in outcome.trials)
+    assert outcome.winner is not None
+    assert outcome.baseline is not None
+    assert (outcome.winner.metric or 0) >= (outcome.baseline.metric or 1)
+    assert outcome.ended == "8 designs are trained"
+
+
+def test_the_tables_say_what_the_study_says(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", budgets=Budgets(macs=1_500_000), trials=10, sampler="random")
+    rows = read_trials(tmp_path / "run" / "trials.csv")
+    assert outcome.infeasible
+    assert len(rows) == len(outcome.trials) + len(outcome.infeasible) == outcome.asked
+    assert [row.fingerprint for row in rows[:10]] == [trial.fingerprint for trial in outcome.trials]
+    assert all(row.number is None and "macs ≤ 1.5 M" in row.reason for row in rows[10:])
+    front = read_trials(tmp_path / "run" / "pareto.csv")
+    assert [row.number for row in front] == [trial.number for trial in outcome.front]
+
+
+def test_optuna_opens_the_study(tmp_path: Path) -> None:
+    run_search(tmp_path / "run", trials=5, objective=Objective("pareto"))
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path}/run/study.db")
+    assert len(study.trials) == 5
+    assert study.best_trials
+    trial = study.trials[0]
+    assert set(trial.params) == set(SPACE.dimensions)
+    assert {"genotype", "fingerprint", "macs", "metric", "netscore", "seconds", "curve"} <= set(trial.user_attrs)
+    assert trial.constraints["macs"] <= 0
+
+
+def test_a_design_is_not_trained_twice(tmp_path: Path) -> None:
+    small = replace(
+        SPACE,
+        parameters=tuple(replace(p, domain=IntDomain(1, 2)) for p in SPACE.parameters if p.name == "depth")
+        + tuple(p for p in SPACE.parameters if p.name == "columns"),
+        stages=1,
+        column_count=None,
+        fixed={"net": {"operator": "aads", "stem_width": 8}, "stage": {"width": 8, "lower": "exit"}},
+        designs={},
+    )
+    outcome = run_search(tmp_path / "run", space=small, trials=50, budgets=Budgets())
+    assert small.size == 6
+    assert len(outcome.trials) == 6
+    assert outcome.ended == "no further feasible design was found"
+    assert max(Counter(evaluated(tmp_path / "run")).values()) == 1
+
+
+def test_poor_trials_are_stopped_in_both_objectives(tmp_path: Path) -> None:
+    for kind in ("netscore", "pareto"):
+        outcome = run_search(tmp_path / kind, trials=20, objective=Objective(kind), epochs=10, sampler="random")
+        states = Counter(trial.state for trial in outcome.trials)
+        assert states["pruned"] >= 1
+        assert states["pruned"] + states["complete"] == 20
+        pruned = [trial for trial in outcome.trials if trial.state == "pruned"]
+        assert all(trial.epochs is not None and trial.epochs < 10 and trial.metric is None for trial in pruned)
+
+
+def test_ctrl_c_leaves_a_valid_run_that_goes_on(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"trials": 8, "seed": 1}
+    unbroken = run_search(tmp_path / "unbroken", **config)
+    stopped = run_search(tmp_path / "run", evaluator={"interrupt_at": 4}, **config)
+    assert stopped.status == "stopped"
+    assert stopped.winner is not None
+    assert [trial.state for trial in stopped.trials] == ["complete"] * 3 + ["interrupted"]
+    assert [row.state for row in read_trials(tmp_path / "run" / "trials.csv")][:4] == ["complete"] * 3 + ["interrupted"]
+    outcome = run_search(tmp_path / "run", resume=True, **config)
+    assert outcome.status == "complete"
+    assert without_numbers(outcome) == without_numbers(unbroken)
+
+
+def test_failing_trials_do_not_end_the_search_unless_all_fail(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"the first 5 trials all failed.*loss of nan"):
+        run_search(tmp_path / "run", trials=9, evaluator={"fails": True})
+    rows = read_trials(tmp_path / "run" / "trials.csv")
+    assert [row.state for row in rows if row.number is not None] == ["failed"] * 5
+    outcome = run_search(tmp_path / "run", trials=9, resume=True)
+    assert Counter(trial.state for trial in outcome.trials)["failed"] == 5
+    assert outcome.trained == 9
+
+
+def test_the_time_limit_is_kept_and_counts_earlier_processes(tmp_path: Path) -> None:
+    clock = Clock(1.5)
+    outcome = run_search(tmp_path / "run", clock=clock, epochs=None, evaluator={"sleep_s": 0.05})
+    assert outcome.ended == "the time is used"
+    assert outcome.trained >= 2
+    assert clock.elapsed_s < 3
+    manifest = RunFolder.open(tmp_path / "run").manifest
+    assert manifest["elapsed_s"] == pytest.approx(clock.elapsed_s, abs=0.5)
+    again = run_search(tmp_path / "run", clock=Clock(1.5, spent_s=manifest["elapsed_s"]), epochs=None, resume=True)
+    assert again.trained == outcome.trained
+
+
+def test_a_budget_out_of_reach_names_the_constraint(tmp_path: Path) -> None:
+    with pytest.raises(InfeasibleError, match=r"flops ≤ 1 k: got 639\.1 k at the smallest"):
+        run_search(tmp_path / "run", budgets=Budgets(flops=1000), trials=3)
+
+
+def test_a_latency_budget_holds_for_every_trial(tmp_path: Path) -> None:
+    outcome = run_search(
+        tmp_path / "run",
+        budgets=Budgets(latency_ms=0.2),
+        latency=fake_latency,
+        trials=8,
+        objective=Objective("pareto", axis="latency_ms"),
+    )
+    assert all(trial.latency_ms is not None and trial.latency_ms <= 0.2 for trial in outcome.trials)
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"sampler": "nsga2"}, {"budgets": Budgets(macs=9_000_000)}])
+def test_a_resumed_search_stays_the_same_search(tmp_path: Path, change: dict[str, Any]) -> None:
+    run_search(tmp_path / "run", trials=2)
+    with pytest.raises(RunError, match="a resumed search must keep its"):
+        run_search(tmp_path / "run", resume=True, **{"trials": 3, **change})
+
+
+def test_a_storage_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="the study's storage cannot be opened"):
+        run_search(tmp_path / "run", trials=2, storage="sqlite:////nonexistent/folder/study.db")
+
+
+def test_two_workers_share_a_search(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", trials=6, workers=2, threads=1, evaluator={"sleep_s": 0.05})
+    assert outcome.trained == 6
+    assert len({trial.fingerprint for trial in outcome.trials}) == 6
+    again = run_search(tmp_path / "run", trials=6, workers=1, resume=True)
+    assert again.trained == 6

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from compressdefect.catalog import find_space
+from compressdefect.data.images import Images
+from compressdefect.data.split import Split
+from compressdefect.errors import TrainingError
+from compressdefect.models.templates import template_of
+from compressdefect.search import evaluate as module
+from compressdefect.search.evaluate import FOLDS, Interrupted, TrainingEvaluator, TrialJob
+from compressdefect.search.latency import LatencyProbe
+from compressdefect.search.stopping import StopRule
+from compressdefect.search.workers import open_workers
+from compressdefect.train.classify import Classify
+from compressdefect.train.config import FitConfig
+
+SIZE = 32
+SPACE = find_space("lightdefectnet")
+DESIGN = SPACE.decode({name: domain.default for name, domain in SPACE.dimensions.items()})
+
+
+def evaluator(*, held_out: bool) -> TrainingEvaluator:
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 2
+    pixels = (
+        rng.integers(0, 60, (24, 1, SIZE, SIZE)).astype(np.uint8) + (labels * 150).astype(np.uint8)[:, None, None, None]
+    )
+    names = tuple(f"{i}.png" for i in range(24))
+    images = Images(pixels, labels, names, names, ("good", "defective"), np.arange(24), good=0)
+    none = np.empty(0, dtype=np.int64)
+    split = Split(np.arange(8, 24), np.arange(8) if held_out else none, none)
+    config = FitConfig(batch_size=8, augment=False, accelerator="cpu", precision="fp32", score_every=1)
+    return TrainingEvaluator(images, split, Classify(images.classes, 0), config, (100.0,), (80.0,)).prepare(1)
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_trial_is_trained_and_scored(held_out: bool) -> None:
+    job = TrialJob(DESIGN, seed=3, epochs=2)
+    result = evaluator(held_out=held_out)(job, never)
+    trainings = 1 if held_out else FOLDS
+    assert result.state == "complete"
+    assert result.metric == result.val["accuracy"]
+    assert result.epochs == 2 * trainings
+    steps = 2 * trainings
+    assert [share for share, _ in result.curve] == pytest.approx(
+        [step / steps for step in range(1, steps + 1)], abs=1e-6
+    )
+    again = evaluator(held_out=held_out)(job, never)
+    assert (again.metric, again.curve) == (result.metric, result.curve)
+
+
+def test_a_poor_trial_is_stopped_but_not_at_its_end() -> None:
+    poor = StopRule(((0.5, 2.0),))
+    result = evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=4, stop=poor), never)
+    assert (result.state, result.epochs, result.metric) == ("pruned", 2, None)
+    late = StopRule(((1.0, 2.0),))
+    assert evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=1, stop=late), never).state == "complete"
+
+
+def test_a_trial_that_diverges_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*args: object, **options: object) -> None:
+        raise TrainingError("training diverged", got="a loss of nan")
+
+    monkeypatch.setattr(module, "validate", diverge)
+    result = evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=1), never)
+    assert (result.state, result.reason) == ("failed", "training diverged: got a loss of nan")
+
+
+def test_a_cancelled_trial_is_not_a_result() -> None:
+    with pytest.raises(Interrupted):
+        evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=3), lambda: True)
+
+
+@pytest.mark.long
+def test_a_worker_process_gives_the_same_result() -> None:
+    job = TrialJob(DESIGN, seed=3, epochs=1)
+    workers = open_workers(evaluator(held_out=True), 2, threads=1)
+    try:
+        workers.submit(7, job)
+        while not (answers := workers.collect()):
+            pass
+    finally:
+        workers.close()
+    ((number, result),) = answers
+    assert number == 7
+    assert result.metric == evaluator(held_out=True)(job, never).metric
+
+
+def test_a_design_is_timed_once() -> None:
+    trainer = evaluator(held_out=True)
+    assert isinstance(trainer.images, Images)
+    images, builds = trainer.images, []
+
+    def build(genotype: object) -> object:
+        builds.append(genotype)
+        return trainer.build(DESIGN, images)
+
+    probe = LatencyProbe(build, trainer.task, (1, SIZE, SIZE))  # type: ignore[arg-type]
+    assert probe(DESIGN) == probe(DESIGN) > 0
+    assert len(builds) == 1
+    assert template_of(DESIGN).name == "lightdefectnet"
