@@ -1,0 +1,194 @@
+"""What a run folder holds, read once: the manifest, every trial, and the delivered model with its test answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressdefect.deploy.manifest import BundleManifest, parse_manifest
+from compressdefect.errors import RunError
+from compressdefect.runs import RunFolder
+from compressdefect.search.trials import TrialRecord, read_trials
+from compressdefect.space.genotype import Genotype
+from compressdefect.train.operating_point import OVERKILL
+
+
+class Predictions(NamedTuple):
+    """The delivered model's answers on the test images: ``probabilities`` is (n, classes)."""
+
+    names: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    threshold: float | None
+
+
+class Best(NamedTuple):
+    """The delivered model; ``genotype`` is None where it is not of a space, ``predictions`` where it is untested."""
+
+    manifest: BundleManifest
+    genotype: Genotype | None
+    predictions: Predictions | None
+
+    @property
+    def test(self) -> dict[str, Any]:
+        """The figures on the test images."""
+        return self.manifest.metrics.get("test", {})
+
+
+class Latency(NamedTuple):
+    """One model on the clock; times are per image."""
+
+    model: str
+    batch: int
+    threads: int
+    median_ms: float
+    p95_ms: float
+
+
+class Score(NamedTuple):
+    """What a finished trial reached."""
+
+    trial: TrialRecord
+    number: int
+    metric: float
+    netscore: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run as its report sees it; ``best`` is None where a run ended before anything was delivered."""
+
+    path: Path
+    manifest: dict[str, Any]
+    trials: tuple[TrialRecord, ...]
+    best: Best | None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the manifest says of the images."""
+        return self.manifest.get("data") or {}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the model's outputs."""
+        return self.best.manifest.classes if self.best else tuple(self.data.get("classes", ()))
+
+    @property
+    def good(self) -> int | None:
+        """The index of the class of good parts, if there is one."""
+        return self.best.manifest.good if self.best else self.data.get("good")
+
+    @property
+    def metric_title(self) -> str:
+        """The name of the trials' metric, for an axis."""
+        return str(self.manifest.get("metric") or "accuracy").replace("_", " ")
+
+    @property
+    def budgets(self) -> dict[str, float]:
+        """The limits of the search by column of ``trials.csv``."""
+        limits = self.manifest.get("budgets") or {}
+        return {"peak_bytes" if name == "memory_bytes" else name: float(limit) for name, limit in limits.items()}
+
+    @property
+    def overkill_aim(self) -> float:
+        """The overkill that the threshold was chosen for."""
+        return float((self.manifest.get("options") or {}).get("overkill", OVERKILL))
+
+    @cached_property
+    def finished(self) -> tuple[Score, ...]:
+        """The trials that were trained to their end and scored, by number."""
+        found = [
+            Score(t, t.number, t.metric, t.netscore)
+            for t in self.trials
+            if t.state == "complete" and t.number is not None and t.metric is not None and t.netscore is not None
+        ]
+        return tuple(sorted(found, key=lambda score: score.number))
+
+    @property
+    def trial_zero(self) -> Score | None:
+        """The space's own named design, repaired to the budget; the one that a search has to beat."""
+        return next((score for score in self.finished if score.number == 0), None)
+
+    @property
+    def winner(self) -> Score | None:
+        """The trial whose design was delivered or, before a delivery, the one that leads."""
+        if self.best and self.best.genotype:
+            wanted = self.best.genotype.fingerprint
+            return next((score for score in self.finished if score.trial.fingerprint == wanted), None)
+        found = leaders(self)
+        return found[-1] if found else None
+
+    @property
+    def winner_title(self) -> str:
+        """What to call that trial."""
+        return "winner" if self.best else "leads so far"
+
+    @property
+    def latency(self) -> list[Latency]:
+        """Every latency measured: peers and the model in one run, then what its bundle adds to that."""
+        rows = [
+            Latency(str(row["model"]), row["batch"], row["threads"], row["median_ms"], row["p95_ms"])
+            for row in self.manifest.get("peers") or []
+        ]
+        known = {row[:3] for row in rows}
+        if self.best:
+            own = self.best.manifest
+            found = [Latency(own.name, r.batch, r.threads, r.median_ms, r.p95_ms) for r in own.latency]
+            rows += [row for row in found if row[:3] not in known]
+        return rows
+
+
+def leaders(evidence: Evidence) -> list[Score]:
+    """The trials that led the search, one after the other: by NetScore, among those at least as good as trial 0."""
+    floor = evidence.trial_zero.metric if evidence.trial_zero else 0.0
+    found: list[Score] = []
+    for score in evidence.finished:
+        if score.metric >= floor and (not found or score.netscore > found[-1].netscore):
+            found.append(score)
+    return found
+
+
+def read_evidence(path: Path) -> Evidence:
+    """Read a run folder; trials and model may be missing.
+
+    Raises:
+        RunError: it is not a run folder, or one of its files is damaged.
+        BundleError: ``best/bundle.json`` is damaged.
+    """
+    run = RunFolder.open(path)
+    trials = read_trials(path / "trials.csv") if (path / "trials.csv").is_file() else []
+    return Evidence(
+        path, run.manifest, tuple(trials), _read_best(run) if (run.best / "bundle.json").is_file() else None
+    )
+
+
+def _read_best(run: RunFolder) -> Best:
+    manifest = parse_manifest((run.best / "bundle.json").read_bytes(), source=run.best / "bundle.json")
+    answers = run.best / "predictions.json"
+    return Best(
+        manifest,
+        Genotype.from_json(manifest.genotype) if manifest.genotype is not None else None,
+        _predictions(run.read_json("best/predictions.json"), len(manifest.classes)) if answers.is_file() else None,
+    )
+
+
+def _predictions(data: Mapping[str, Any], classes: int) -> Predictions:
+    try:
+        found = Predictions(
+            tuple(data["names"]),
+            np.asarray(data["labels"], dtype=np.int64),
+            np.asarray(data["probabilities"], dtype=np.float64),
+            data["threshold"],
+        )
+        n = len(found.names)
+        if found.labels.shape != (n,) or found.probabilities.shape != (n, classes):
+            raise ValueError(f"{n} names, {found.labels.shape} labels, {found.probabilities.shape} probabilities")
+    except (KeyError, ValueError, TypeError) as error:
+        raise RunError("best/predictions.json is damaged", got=error) from error
+    return found

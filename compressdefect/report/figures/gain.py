@@ -1,0 +1,94 @@
+"""The gain over trial 0: which trials took the lead, and by how much NetScore they beat the named design."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from compressdefect.report.evidence import Evidence, leaders
+from compressdefect.report.figures import theme
+
+
+class Step(NamedTuple):
+    """A trial that took the lead; the metric's gain is in points of a rate, the costs are times trial 0's."""
+
+    number: int
+    netscore_gain: float
+    metric_gain: float
+    flops_ratio: float | None
+    latency_ratio: float | None
+
+
+class GainData(NamedTuple):
+    """``last`` is the number of the last trial asked; ``steps`` starts at trial 0 itself."""
+
+    steps: list[Step]
+    last: int
+
+
+def compute(evidence: Evidence) -> GainData | None:
+    """The changes of the lead, or None where trial 0 did not end."""
+    zero = evidence.trial_zero
+    if zero is None or not math.isfinite(zero.netscore):
+        return None
+    steps = [
+        Step(
+            number=score.number,
+            netscore_gain=score.netscore - zero.netscore,
+            metric_gain=score.metric - zero.metric,
+            flops_ratio=_ratio(score.trial.flops, zero.trial.flops),
+            latency_ratio=_ratio(score.trial.latency_ms, zero.trial.latency_ms),
+        )
+        for score in leaders(evidence)
+    ]
+    return GainData(steps, max(t.number for t in evidence.trials if t.number is not None))
+
+
+def draw(data: GainData) -> go.Figure:
+    """Steps of NetScore over trial number, from trial 0's own level."""
+    last = data.steps[-1]
+    x, y = [s.number for s in data.steps], [s.netscore_gain for s in data.steps]
+    traces = [
+        go.Scatter(
+            x=[*x, data.last],
+            y=[*y, y[-1]],
+            mode="lines",
+            line={"shape": "hv", "color": theme.WINNER, "width": 2},
+            fill="tozeroy",
+            fillcolor="rgba(47,125,225,0.12)",
+            hoverinfo="skip",
+            showlegend=False,
+        ),
+        go.Scatter(
+            x=x,
+            y=y,
+            mode="markers",
+            cliponaxis=False,
+            marker={
+                "size": [14 if s.number == 0 else 18 if s is last else 9 for s in data.steps],
+                "symbol": ["diamond" if s.number == 0 else "star" if s is last else "circle" for s in data.steps],
+                "opacity": 1.0,
+                "color": [theme.TRIAL_ZERO if s.number == 0 else theme.WINNER for s in data.steps],
+            },
+            text=[_said(step) for step in data.steps],
+            hovertemplate="%{text}<extra></extra>",
+            showlegend=False,
+        ),
+    ]
+    figure = theme.figure(traces, height=380)
+    figure.update_xaxes(title_text="trial", rangemode="tozero", dtick=1 if data.last < 10 else None)
+    figure.update_yaxes(title_text="NetScore over trial 0", rangemode="tozero")
+    return figure
+
+
+def _said(step: Step) -> str:
+    costs = [("FLOPs", step.flops_ratio), ("latency", step.latency_ratio)]
+    parts = [f"{name} × {ratio:.2f}" for name, ratio in costs if ratio is not None]
+    gain = f"NetScore {step.netscore_gain:+.1f}, metric {100 * step.metric_gain:+.1f} points"
+    return "<br>".join([f"trial {step.number}", gain, ", ".join(parts)])
+
+
+def _ratio(value: float | None, reference: float | None) -> float | None:
+    return value / reference if value is not None and reference else None

@@ -1,0 +1,130 @@
+"""The top of a report: what a plant manager needs to know, in a sentence and a few large figures."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from compressdefect.deploy.manifest import LatencyFigures
+from compressdefect.report import units
+from compressdefect.report.evidence import Best, Evidence
+from compressdefect.report.markup import Markup, element, join
+from compressdefect.report.verdicts import ESCAPE, OVERKILL, mistakes
+
+
+class Tile(NamedTuple):
+    """One large figure with what it means; ``kind`` sets its look, ``meter`` is the share of a budget that it uses."""
+
+    title: str
+    value: str
+    lines: tuple[str, ...]
+    kind: str = ""
+    meter: float | None = None
+
+
+def markup(evidence: Evidence) -> Markup:
+    """The sentence, the figures of quality, and those of cost."""
+    rows = [element("div", map(_tile, row), class_="tiles") for row in (quality(evidence), costs(evidence)) if row]
+    return join(element("p", sentence(evidence), class_="lead"), rows)
+
+
+def sentence(evidence: Evidence) -> str:
+    """The result in words."""
+    if evidence.best is None:
+        best = evidence.winner
+        if best is None:
+            return "No trial has ended yet, so there is nothing to compare."
+        reached = f"{units.percent(best.metric)} {evidence.metric_title} on validation"
+        return f"No model was delivered yet. So far trial {best.number} leads with {reached}."
+    test = evidence.best.test
+    if not test:
+        return "The delivered model has not been tested."
+    if test.get("escape") is not None and test.get("overkill") is not None:
+        done = f"passes {units.percent(test['escape'])} of the defective parts"
+        done += f" and rejects {units.percent(test['overkill'])} of the good ones"
+    else:
+        done = f"names the right class for {units.percent(test.get('accuracy'))} of the images"
+    text = f"The delivered model {done}, on {test.get('n')} test images that no decision had seen"
+    own, cpu = own_latency(evidence), evidence.best.manifest.machine.get("cpu") or "the machine that measured it"
+    return f"{text}; one image takes {units.milliseconds(own.median_ms)} on {cpu}." if own else f"{text}."
+
+
+def quality(evidence: Evidence) -> list[Tile]:
+    """How good it is: escape and overkill first where parts can be good, else accuracy."""
+    if evidence.best is None:
+        return _quality_so_far(evidence)
+    test = evidence.best.test
+    if not test:
+        return []
+    bounds = f"95 % interval {units.interval(test.get('interval'))}"
+    accuracy = Tile("Accuracy", units.percent(test.get("accuracy")), (bounds, f"{test.get('n')} test images"))
+    if test.get("escape") is None or test.get("overkill") is None:
+        lines = (f"mean recall of {len(evidence.classes)} classes",)
+        balanced = Tile("Balanced accuracy", units.percent(test.get("balanced_accuracy")), lines, kind="lead")
+        return [accuracy._replace(kind="lead"), balanced]
+    return [
+        _rate(evidence.best, ESCAPE, "Escape rate", "defective parts passed"),
+        _rate(evidence.best, OVERKILL, "Overkill", "good parts rejected"),
+        accuracy._replace(kind="lead"),
+    ]
+
+
+def costs(evidence: Evidence) -> list[Tile]:
+    """What it costs to run, beside the budget."""
+    cost = evidence.best.manifest.cost if evidence.best else evidence.winner.trial if evidence.winner else None
+    if cost is None:
+        return []
+    found = [_work(evidence.budgets, cost.macs)]
+    own, limit = own_latency(evidence), evidence.budgets.get("latency_ms")
+    if own:
+        budget = [f"budget {units.milliseconds(limit)}"] if limit else []
+        used = f"batch {own.batch}, {own.threads} thread{'s' if own.threads > 1 else ''}"
+        lines = (*budget, f"{used}, p95 {units.milliseconds(own.p95_ms)}")
+        meter = own.median_ms / limit if limit else None
+        found.append(Tile("Latency per image", units.milliseconds(own.median_ms), lines, meter=meter))
+    memory = f"{units.size(cost.peak_bytes)} peak activation memory"
+    return [*found, Tile("Parameters", units.count(cost.params), (memory,))]
+
+
+def own_latency(evidence: Evidence) -> LatencyFigures | None:
+    """The delivered model's latency as its bundle states it: one image at a time, fewest threads."""
+    rows = evidence.best.manifest.latency if evidence.best else ()
+    return min(rows, key=lambda row: (row.batch, row.threads), default=None)
+
+
+def _quality_so_far(evidence: Evidence) -> list[Tile]:
+    turned_away = sum(trial.state == "infeasible" for trial in evidence.trials)
+    lines = (f"{len(evidence.trials)} designs asked, {turned_away} turned away untrained",)
+    found = [Tile("Trials finished", str(len(evidence.finished)), lines, kind="lead")]
+    best = evidence.winner
+    if best is not None:
+        title = f"Best {evidence.metric_title} so far"
+        found.append(Tile(title, units.percent(best.metric), ("on validation, not on test",), kind="lead"))
+    return found
+
+
+def _rate(best: Best, kind: str, title: str, what: str) -> Tile:
+    lines = [f"95 % interval {units.interval(best.test.get(f'{kind}_interval'))}"]
+    good, answers = best.manifest.good, best.predictions
+    if answers is not None and good is not None:
+        n_good = int(np.count_nonzero(answers.labels == good))
+        n = n_good if kind == OVERKILL else len(answers.labels) - n_good
+        lines.insert(0, f"{sum(m.kind == kind for m in mistakes(answers, good))} of {n} {what}")
+    return Tile(title, units.percent(best.test[kind]), tuple(lines), kind=f"lead {kind}")
+
+
+def _work(budgets: dict[str, float], macs: int) -> Tile:
+    lines, limit = (f"{units.count(macs)} multiply-accumulates",), budgets.get("flops") or 2 * budgets.get("macs", 0)
+    if not limit:
+        return Tile("FLOPs", units.count(2 * macs), lines)
+    return Tile("FLOPs", units.count(2 * macs), (f"budget {units.count(limit)}", *lines), meter=2 * macs / limit)
+
+
+def _tile(tile: Tile) -> Markup:
+    meter = []
+    if tile.meter is not None:
+        fill = element("i", style=f"width:{100 * min(tile.meter, 1.0):.1f}%")
+        meter.append(element("div", fill, class_="meter over" if tile.meter > 1 else "meter"))
+    head, lines = [element("h3", tile.title), element("strong", tile.value)], [element("span", t) for t in tile.lines]
+    return element("div", head, meter, lines, class_=f"tile {tile.kind}")

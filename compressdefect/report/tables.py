@@ -1,0 +1,214 @@
+"""The tables of a report as data: what stands in them is decided here, how it looks in ``page.css``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from compressdefect.models.template import Layer
+from compressdefect.report import units
+from compressdefect.report.evidence import Evidence, Latency
+from compressdefect.report.figures import pareto
+from compressdefect.report.markup import Markup, element
+from compressdefect.report.verdicts import confusion_counts, mistakes
+from compressdefect.search.trials import TrialRecord
+from compressdefect.train.metrics import wilson_interval
+
+TRIALS_SHOWN = 500
+
+
+class Bar(NamedTuple):
+    """A cell with a bar behind its text, ``share`` of the column's width."""
+
+    text: str
+    share: float
+
+
+class Column(NamedTuple):
+    """A column; the cells of a numeric one are set to the right."""
+
+    title: str
+    numeric: bool = False
+
+
+class Row(NamedTuple):
+    """The cells of a row; ``mark`` sets it off (``winner``, ``zero``, ``muted``)."""
+
+    cells: tuple[str | Bar, ...]
+    mark: str = ""
+
+
+class Table(NamedTuple):
+    """A table; notebooks show it as it is."""
+
+    columns: tuple[Column, ...]
+    rows: list[Row]
+
+    def markup(self) -> Markup:
+        """The table in HTML, every name in it escaped."""
+        head = element("tr", [element("th", c.title, class_="number" if c.numeric else None) for c in self.columns])
+        titled = any(column.title for column in self.columns)
+        body = [element("tr", self._cells(row), class_=row.mark or None) for row in self.rows]
+        return element("table", [element("thead", head)] if titled else [], element("tbody", body))
+
+    def _repr_html_(self) -> str:
+        return self.markup()
+
+    def _cells(self, row: Row) -> list[Markup]:
+        assert len(row.cells) == len(self.columns), row
+        return [_cell(cell, column) for cell, column in zip(row.cells, self.columns, strict=True)]
+
+
+def _cell(cell: str | Bar, column: Column) -> Markup:
+    kind = "number" if column.numeric else None
+    if isinstance(cell, str):
+        return element("td", cell, class_=kind)
+    fill = element("i", style=f"width:{100 * min(max(cell.share, 0.0), 1.0):.1f}%")
+    return element("td", element("div", fill, element("span", cell.text), class_="bar"), class_=kind)
+
+
+def trials(evidence: Evidence) -> Table:
+    """Every design asked for, trained ones by number, then those that the gate turned away; at most 500 rows."""
+    on_front = _front_numbers(evidence)
+    rows = sorted(evidence.trials, key=lambda t: (t.number is None, t.number or 0))[:TRIALS_SHOWN]
+    winner = evidence.winner.trial if evidence.winner else None
+    columns = (
+        Column("trial", numeric=True),
+        Column("state"),
+        Column(f"{evidence.metric_title}, val", numeric=True),
+        Column("NetScore", numeric=True),
+        Column("FLOPs", numeric=True),
+        Column("MACs", numeric=True),
+        Column("params", numeric=True),
+        Column("peak memory", numeric=True),
+        Column("latency", numeric=True),
+        Column("epochs", numeric=True),
+        Column("time", numeric=True),
+        Column("note"),
+    )
+    return Table(columns, [_trial_row(t, on_front, evidence.winner_title if t is winner else "") for t in rows])
+
+
+def _trial_row(trial: TrialRecord, on_front: set[int], won: str) -> Row:
+    notes = [won, "trial 0: the space's named design" if trial.number == 0 else ""]
+    notes += ["on the front" if trial.number in on_front else "", "repaired" if trial.repaired else "", trial.reason]
+    mark = "winner" if won else "zero" if trial.number == 0 else "" if trial.state == "complete" else "muted"
+    cells = (
+        units.NONE if trial.number is None else str(trial.number),
+        trial.state,
+        units.percent(trial.metric),
+        units.plain(trial.netscore),
+        units.count(trial.flops),
+        units.count(trial.macs),
+        units.count(trial.params),
+        units.size(trial.peak_bytes),
+        units.milliseconds(trial.latency_ms),
+        units.plain(trial.epochs, 0),
+        units.duration(trial.seconds),
+        "; ".join(note for note in notes if note),
+    )
+    return Row(cells, mark)
+
+
+def _front_numbers(evidence: Evidence) -> set[int]:
+    data = pareto.compute(evidence)
+    return {point.number for point in data.front} if data else set()
+
+
+def comparison(evidence: Evidence) -> Table | None:
+    """The winner beside trial 0, on validation; None where there is no other winner than trial 0."""
+    zero, winner = evidence.trial_zero, evidence.winner
+    if zero is None or winner is None or winner is zero:
+        return None
+    rows = [
+        Row((f"{evidence.metric_title} on validation", units.percent(zero.metric), units.percent(winner.metric), "")),
+        Row(("NetScore", units.plain(zero.netscore), units.plain(winner.netscore), "")),
+    ]
+    for title, column, text in (
+        ("FLOPs", "flops", units.count),
+        ("MACs", "macs", units.count),
+        ("parameters", "params", units.count),
+        ("peak memory", "peak_bytes", units.size),
+        ("latency per image", "latency_ms", units.milliseconds),
+    ):
+        before, after = getattr(zero.trial, column), getattr(winner.trial, column)
+        if before is not None and after is not None:
+            rows.append(Row((title, text(before), text(after), units.ratio(after, before))))
+    titles = ("", "trial 0", "winner", "ratio")
+    return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), rows)
+
+
+def layers(found: Sequence[Layer]) -> Table:
+    """A network layer by layer: where its parameters and its work are."""
+    most = max((layer.macs for layer in found), default=0) or 1
+    rows = [
+        Row(
+            (
+                layer.name,
+                layer.operator,
+                " × ".join(map(str, layer.out_shape)),
+                units.count(layer.params),
+                Bar(units.count(layer.macs), layer.macs / most),
+            )
+        )
+        for layer in found
+    ]
+    params, macs = sum(layer.params for layer in found), sum(layer.macs for layer in found)
+    rows.append(Row(("total", "", "", units.count(params), units.count(macs)), "total"))
+    columns = (Column("layer"), Column("operator"), Column("output"))
+    return Table((*columns, Column("params", numeric=True), Column("MACs", numeric=True)), rows)
+
+
+def latency(rows: Sequence[Latency], delivered: str) -> Table:
+    """Latency of the delivered model and its peers per image, by batch and threads; ratios are to the delivered one."""
+    groups: dict[tuple[int, int], list[Latency]] = {}
+    for row in rows:
+        groups.setdefault((row.threads, row.batch), []).append(row)
+    found = []
+    for (threads, batch), members in sorted(groups.items()):
+        own = next((r.median_ms for r in members if r.model == delivered), None)
+        slowest = max(r.median_ms for r in members)
+        for row in sorted(members, key=lambda r: r.median_ms):
+            median = Bar(units.milliseconds(row.median_ms), row.median_ms / slowest)
+            cells = (row.model, str(batch), str(threads), median, units.milliseconds(row.p95_ms))
+            ratio = units.ratio(row.median_ms, own)
+            found.append(Row((*cells, ratio), "winner" if row.model == delivered else ""))
+    titles = ("model", "batch", "threads", "median per image", "p95", "ratio")
+    return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), found)
+
+
+def per_class(evidence: Evidence) -> Table | None:
+    """Recall with its interval and precision of every class on the test images, as decided at the threshold."""
+    if evidence.best is None or evidence.best.predictions is None:
+        return None
+    counts = confusion_counts(evidence.best.predictions, evidence.good)
+    right, asked, given = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    rows = []
+    for i, name in enumerate(evidence.classes):
+        n, hits = int(asked[i]), int(right[i])
+        recall = Bar(units.percent(hits / n), hits / n) if n else units.NONE
+        bounds = units.interval(wilson_interval(hits, n)) if n else units.NONE
+        precision = units.percent(hits / int(given[i])) if given[i] else units.NONE
+        title = f"{name} (good)" if i == evidence.good and "good" not in name.lower() else name
+        rows.append(Row((title, str(n), str(hits), recall, bounds, precision)))
+    titles = ("class", "images", "right", "recall", "95 % interval", "precision")
+    return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), rows)
+
+
+def wrong_answers(evidence: Evidence, *, limit: int = 50) -> Table | None:
+    """The delivered model's mistakes on the test images by name, escapes first."""
+    if evidence.best is None or evidence.best.predictions is None:
+        return None
+    found = mistakes(evidence.best.predictions, evidence.good)
+    names = evidence.classes
+    rows = [Row((m.kind, m.name, names[m.label], names[m.answer], f"{m.score:.3f}")) for m in found[:limit]]
+    columns = (Column("mistake"), Column("image"), Column("true class"), Column("answered"))
+    return Table((*columns, Column("score", numeric=True)), rows)
+
+
+def facts(pairs: Sequence[tuple[str, object]]) -> Table:
+    """Names and values, without those that are not known."""
+    rows = [Row((name, str(value))) for name, value in pairs if value not in (None, "", {}, [])]
+    return Table((Column(""), Column("")), rows)

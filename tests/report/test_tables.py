@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from compressdefect.models.template import Layer
+from compressdefect.report import tables
+from compressdefect.report.evidence import Evidence, Latency
+from compressdefect.report.html import layers_of
+from compressdefect.train.metrics import wilson_interval
+from tests.report.fake_run import SIX
+
+
+def _column(table: tables.Table, title: str) -> list[str]:
+    at = [column.title for column in table.columns].index(title)
+    return [cell if isinstance(cell, str) else cell.text for cell in (row.cells[at] for row in table.rows)]
+
+
+def test_trials_are_in_order_with_the_turned_away_last(search: Evidence) -> None:
+    table = tables.trials(search)
+    assert _column(table, "trial") == [str(n) for n in range(60)] + ["–"] * 20
+    assert all("flops ≤ 100 M" in note for note in _column(table, "note")[60:])
+    assert [row.mark for row in table.rows].count("winner") == 1
+    assert table.rows[0].mark == "zero"
+    assert "MACs" in [column.title for column in table.columns]
+
+
+def test_trials_are_capped(search: Evidence) -> None:
+    many = replace(search, trials=search.trials * 10)
+    assert len(tables.trials(many).rows) == tables.TRIALS_SHOWN
+
+
+def test_comparison_says_how_many_times(search: Evidence) -> None:
+    table, zero, winner = tables.comparison(search), search.trial_zero.trial, search.winner.trial
+    ratios = dict(zip(_column(table, ""), _column(table, "ratio"), strict=True))
+    assert float(ratios["FLOPs"].rstrip("×")) == pytest.approx(winner.flops / zero.flops, abs=0.005)
+
+
+def test_comparison_is_left_out_where_trial_zero_won(search: Evidence) -> None:
+    assert tables.comparison(replace(search, trials=search.trials[:1], best=None)) is None
+
+
+def test_layers_add_up_to_the_bundle_cost(search: Evidence) -> None:
+    found = layers_of(search)
+    cost = search.best.manifest.cost
+    assert sum(layer.params for layer in found) == cost.params
+    assert sum(layer.macs for layer in found) == cost.macs
+    assert tables.layers(found).rows[-1].mark == "total"
+
+
+def test_layer_bars_are_shares_of_the_largest() -> None:
+    table = tables.layers([Layer("a", "conv", (8, 4, 4), 10, 50), Layer("b", "conv", (8, 4, 4), 10, 200)])
+    assert table.rows[0].cells == ("a", "conv", "8 × 4 × 4", "10", tables.Bar("50", 0.25))
+
+
+def test_latency_is_beside_the_delivered_model() -> None:
+    rows = [Latency("big", 1, 1, 8.0, 9.0), Latency("ours", 1, 1, 0.5, 0.6), Latency("big", 10, 1, 6.0, 7.0)]
+    table = tables.latency(rows, "ours")
+    assert _column(table, "model") == ["ours", "big", "big"]
+    assert _column(table, "ratio") == ["1.00×", "16.0×", "–"]
+    assert [row.mark for row in table.rows] == ["winner", "", ""]
+
+
+def test_per_class_recall_has_wilson_intervals(evidence_of: Callable[..., Evidence]) -> None:
+    evidence = evidence_of(classes=SIX, good=None)
+    table = tables.per_class(evidence)
+    assert _column(table, "class") == list(SIX)
+    hits = int(_column(table, "right")[0])
+    low, high = wilson_interval(hits, 12)
+    assert _column(table, "95 % interval")[0] == f"{100 * low:.1f}–{100 * high:.1f} %"
+
+
+def test_wrong_answers_name_the_images(search: Evidence) -> None:
+    table = tables.wrong_answers(search, limit=2)
+    assert len(table.rows) <= 2
+    assert set(_column(table, "image")) <= set(search.best.predictions.names)
+
+
+def test_names_are_escaped_and_missing_facts_left_out() -> None:
+    table = tables.facts([("data", "<script>alert(1)</script>"), ("seed", 0), ("space", None)])
+    assert "<script>" not in table.markup()
+    assert "&lt;script&gt;" in table.markup()
+    assert _column(table, "").count("") == 0
+    assert len(table.rows) == 2

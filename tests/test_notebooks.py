@@ -1,0 +1,43 @@
+"""The notebooks run from top to bottom, with the public interface only."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report.fake_run import make_run
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+
+
+def _execute(path: Path, cwd: Path) -> Any:
+    notebook = nbformat.read(path, as_version=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the kernel's own machinery: sockets, event loops
+        client = nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(cwd)}})
+        asyncio.run(client.async_execute())
+    return notebook
+
+
+@pytest.mark.parametrize("kind", ["complete", "stopped"])
+def test_the_pareto_notebook_draws_a_run(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path / "run", trials=12, per_class=20, side=8, delivered=kind == "complete")
+    monkeypatch.setenv("COMPRESSDEFECT_RUN", str(tmp_path / "run"))
+    notebook = _execute(NOTEBOOKS / "01_pareto.ipynb", tmp_path)
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert not [output for output in shown if output.output_type in {"error", "stream"}]
+    plots = [o for o in shown if "application/vnd.plotly.v1+json" in o.get("data", {})]
+    assert len(plots) == {"complete": 7, "stopped": 4}[kind]
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_are_stored_without_outputs(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in cells)
