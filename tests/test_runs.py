@@ -20,14 +20,14 @@ def test_a_run_keeps_its_manifest(tmp_path: Path) -> None:
 
 def test_an_existing_run_is_not_overwritten(tmp_path: Path) -> None:
     RunFolder.create(tmp_path / "run", "classify", {})
-    with pytest.raises(RunError, match="not empty.*--resume"):
+    with pytest.raises(RunError, match=r"not empty.*--resume"):
         RunFolder.create(tmp_path / "run", "classify", {})
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such run folder"):
         RunFolder.open(tmp_path / "none")
-    with pytest.raises(RunError, match="no manifest.json"):
+    with pytest.raises(RunError, match=r"no manifest\.json"):
         RunFolder.open(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(RunError, match="not JSON"):

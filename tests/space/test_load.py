@@ -82,7 +82,7 @@ def test_a_space_beside_the_images_is_found_by_name_and_path(tmp_path: Path, mon
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(SpaceError, match="did you mean lightdefectnet"):
         catalog.find_space("lightdefectnt")
-    with pytest.raises(SpaceError, match="no such design: got nothing; known: .*lightdefectnet"):
+    with pytest.raises(SpaceError, match=r"no such design: got nothing; known: .*lightdefectnet"):
         catalog.find_design("nothing")
 
 

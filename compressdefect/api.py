@@ -1,0 +1,249 @@
+"""One function for each command: it resolves names, does the work and returns what the command prints as JSON."""
+
+from __future__ import annotations
+
+import time as clocks
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from compressdefect import catalog
+from compressdefect import study as studies
+from compressdefect.errors import DataError, ModelError, RunError, SpaceError, known_names
+from compressdefect.options import SearchOptions, TrainOptions
+from compressdefect.runs import RunFolder
+from compressdefect.search.quantity import parse_seconds
+
+_RESUMABLE = ("time", "trials", "workers", "threads_per_trial")  # what a resumed search may be given anew
+
+
+def search(
+    space: str | None = None, *, run_dir: Path | str | None = None, resume: bool = False, **options: Any
+) -> dict[str, Any]:
+    """Search a space under budgets; train, test, export and report the best design.
+
+    Args:
+        space: a space by name or path; None is the task's default.
+        run_dir: where to write; None is a new folder in ``runs/``.
+        resume: go on with the run in ``run_dir``, with that run's own options; of those given now only the time, the
+            number of trials, the workers and their threads count, and any other that differs is an error.
+        options: fields of ``SearchOptions``.
+
+    Raises:
+        InfeasibleError: no design of the space meets the budgets.
+        CompressDefectError: an option, the data or the run folder is wrong.
+    """
+    from compressdefect.flow.search import run_search
+
+    asked = SearchOptions(space=space, **options)
+    if resume:
+        if run_dir is None:
+            raise RunError("--resume needs the run to go on with", fix="give its folder with --run-dir")
+        run = RunFolder.open(Path(run_dir))
+        return run_search(_resumed(asked, run), run)
+    return run_search(asked, None, run_dir=None if run_dir is None else Path(run_dir))
+
+
+def _resumed(asked: SearchOptions, run: RunFolder) -> SearchOptions:
+    """A run's own options, with what may be given anew."""
+    stored = run.manifest.get("options")
+    if run.manifest.get("command") != "search" or not isinstance(stored, dict):
+        raise RunError("not the run of a search", got=run.path, fix="--resume goes on with a search's run folder")
+    standard = SearchOptions()
+    merged = dict(stored)
+    for field in fields(SearchOptions):
+        given = getattr(asked, field.name)
+        if given == getattr(standard, field.name) or given == stored.get(field.name):
+            continue
+        if field.name not in _RESUMABLE:
+            option = "--" + field.name.replace("_", "-")
+            raise RunError(
+                f"a resumed search keeps its {option}",
+                got=f"{given} instead of {stored.get(field.name)}",
+                fix="start a new run",
+            )
+        merged[field.name] = given
+    return SearchOptions(**merged)
+
+
+def train(model: str, *, run_dir: Path | str | None = None, **options: Any) -> dict[str, Any]:
+    """Train one design from scratch, test it once, export it; a run folder's design is trained anew on its own split.
+
+    Args:
+        model: a design, a run or bundle folder, a genotype.json, or ``timm:NAME``.
+        run_dir: where to write; None is a new folder in ``runs/``.
+        options: fields of ``TrainOptions``.
+    """
+    from compressdefect.flow.train import run_training
+
+    return run_training(model, TrainOptions(**options), None if run_dir is None else Path(run_dir))
+
+
+def evaluate(
+    model: str, *, data: str = "synthetic", format: str | None = None, labels: str = "all", good: str | None = None
+) -> dict[str, Any]:
+    """Measure a trained model on the test images of its own split, found again by file hash."""
+    from compressdefect.flow.train import run_evaluation
+
+    return run_evaluation(model, data=data, format=format, labels=labels, good=good)
+
+
+def cost(
+    models: Sequence[str], *, input: int | None = None, channels: int | None = None, classes: int | None = None
+) -> dict[str, Any]:
+    """Count what models cost; untrained ones at 3 channels and 2 classes unless told otherwise."""
+    from compressdefect.cost import counting
+    from compressdefect.deploy.model_ref import resolve_model
+
+    _positive(input=input, channels=channels, classes=classes)
+    rows = []
+    for ref in map(resolve_model, models):
+        own = ref.trained_input or (3, ref.design.input, ref.design.input)
+        shape = (channels or own[0], input or own[1], input or own[2])
+        outputs = classes or ref.classes()
+        found = ref.design.cost(input_shape=shape, classes=outputs)
+        network = ref.design.build(channels=shape[0], classes=outputs)
+        rows.append(
+            {
+                "model": ref.name,
+                "input": list(shape),
+                "classes": outputs,
+                "params": found.params,
+                "macs": found.macs,
+                "flops": found.flops,
+                "peak_bytes": found.peak_bytes,
+                "conventions": {"ptflops": counting.ptflops(network, shape)},
+                "uncounted": list(found.uncounted),
+            }
+        )
+    return {"models": rows}
+
+
+def benchmark(
+    models: Sequence[str],
+    *,
+    input: int | None = None,
+    batch: str = "1",
+    threads: str = "1",
+    precision: str = "fp32",
+) -> dict[str, Any]:
+    """Measure models side by side on onnxruntime; batch, threads and precision are lists such as ``1,10``."""
+    from compressdefect.deploy.benchmark import benchmark as measure
+    from compressdefect.deploy.model_ref import resolve_model
+
+    _positive(input=input)
+    return measure(
+        [resolve_model(name) for name in models],
+        input=input,
+        batches=_counts(batch, "--batch"),
+        threads=_counts(threads, "--threads"),
+        precisions=[name.strip() for name in precision.split(",")],
+    )
+
+
+def report(run: Path | str, *, data: str | None = None) -> dict[str, Any]:
+    """Write a run's ``report.html`` again; with the images its mistakes are shown."""
+    from compressdefect.flow.finish import write_run_report
+
+    return {"report": str(write_run_report(RunFolder.open(Path(run)), data=data))}
+
+
+def study(
+    name: str,
+    *,
+    data: str | None = None,
+    share: float = 1.0,
+    time: str | None = None,
+    resume: bool = False,
+    run_dir: Path | str | None = None,
+) -> dict[str, Any]:
+    """Run a study's rows that have no result yet; it can be stopped and resumed at any row."""
+    if not 0 < share <= 1:
+        raise RunError("the share of a study must be above 0 and at most 1", got=share, fix="use a value like 0.2")
+    seconds = float("inf") if time is None else parse_seconds(time, "--time")
+    folder = _study_folder(name)
+    studies.load_study(folder)
+    if resume:
+        if run_dir is None:
+            raise RunError("--resume needs the run to go on with", fix="give its folder with --run-dir")
+        run = RunFolder.open(Path(run_dir))
+        if run.manifest.get("study") != folder.name or run.manifest.get("share") != share:
+            raise RunError(
+                "the run is of another study or share",
+                got=f"{run.manifest.get('study')} at {run.manifest.get('share')}",
+                fix="give the same NAME and --share, or start a new run",
+            )
+    else:
+        manifest = {"command": "study", "study": folder.name, "share": share, "data": {"name": data or "synthetic"}}
+        run = RunFolder.create(None if run_dir is None else Path(run_dir), f"study-{folder.name}", manifest)
+    result = studies.run_study(
+        folder, run, share=share, data=data, deadline=clocks.monotonic() + seconds, on_row=_show_row
+    )
+    run.finish("stopped" if result["unfinished"] else "complete")
+    return {"run": str(run.path), **result}
+
+
+def _study_folder(name: str) -> Path:
+    path = Path(name)
+    if (path / "study.py").is_file():
+        return path
+    known = catalog.studies()
+    if name not in known:
+        raise SpaceError("no such study", got=name, fix=f"{known_names(name, known)}; or give its folder")
+    return known[name]
+
+
+def _show_row(key: str, done: int, total: int) -> None:
+    from rich.console import Console
+
+    Console(stderr=True).print(f"row {done + 1} of {total}: {key}", highlight=False)
+
+
+def list_names(what: str = "spaces") -> dict[str, Any]:
+    """List what can be named: spaces with their size, designs, studies or samplers."""
+    listers = {"spaces": _list_spaces, "designs": _list_designs, "studies": _list_studies, "samplers": _list_samplers}
+    if what not in listers:
+        raise ModelError("nothing of that kind can be listed", got=what, fix=known_names(what, listers))
+    return {"what": what, "names": listers[what]()}
+
+
+def _list_spaces() -> list[dict[str, str]]:
+    rows = []
+    for name, path in catalog.spaces().items():
+        space = catalog.find_space(str(path))
+        rows.append({"name": name, "size": f"{space.size:.2e} designs", "summary": space.summary})
+    return rows
+
+
+def _list_designs() -> list[dict[str, str]]:
+    return [
+        {"name": name, "size": "", "summary": f"a design of the space {space.name}"}
+        for name, space in catalog.designs().items()
+    ]
+
+
+def _list_studies() -> list[dict[str, str]]:
+    return [{"name": name, "size": "", "summary": str(path)} for name, path in catalog.studies().items()]
+
+
+def _list_samplers() -> list[dict[str, str]]:
+    from compressdefect.search.samplers import SAMPLERS
+
+    return [{"name": name, "size": "", "summary": ""} for name in SAMPLERS]
+
+
+def _positive(**sizes: int | None) -> None:
+    for name, value in sizes.items():
+        if value is not None and value < 1:
+            raise DataError(f"--{name} must be at least 1", got=value)
+
+
+def _counts(text: str, option: str) -> list[int]:
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = [0]
+    if min(counts) < 1:
+        raise DataError(f"{option} takes positive whole numbers", got=text, fix="write them like 1,10")
+    return counts

@@ -1,0 +1,276 @@
+"""The command line: every command calls one function of ``api``; heavy imports happen inside, so help is instant."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from compressdefect.errors import CompressDefectError
+from compressdefect.options import SearchOptions
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Find and compress neural networks for visual defect inspection: from a folder of images and a budget to a"
+    " tested edge model.\n\nStart with: compressdefect search --data IMAGES --budget-flops 100M",
+)
+
+_DEFAULTS = SearchOptions()
+
+# Options that several commands share.
+Data = Annotated[str, typer.Option(help="A folder of images in a known layout, or 'synthetic'.")]
+Format = Annotated[str | None, typer.Option(help="Layout of the folder; detected when not given.")]
+Labels = Annotated[str, typer.Option(help="'all' classes, 'binary' (good or defective), or a,b,c.")]
+Good = Annotated[str | None, typer.Option(help="Name of the class of good parts; found by name when not given.")]
+Group = Annotated[str, typer.Option(help="Keep near duplicates in one split: auto, none, or a REGEX over file names.")]
+SplitFile = Annotated[Path | None, typer.Option("--split", help="A split.json of an earlier run, used again.")]
+TestShare = Annotated[float | None, typer.Option(help="Share of the images kept for the test.")]
+ValShare = Annotated[float, typer.Option(help="Share of the training part that decisions are made on.")]
+Input = Annotated[int | None, typer.Option(help="Side of the square input, in pixels; default: the design's own.")]
+Metric = Annotated[str, typer.Option(help="What is maximised: accuracy, balanced_accuracy or escape@overkill.")]
+Overkill = Annotated[float, typer.Option(help="Share of good parts that may be rejected; sets the threshold.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training part, at most.")]
+Time = Annotated[str | None, typer.Option(help="Whole wall time, everything included, such as 90s, 20m or 2h.")]
+Seed = Annotated[int, typer.Option(help="Seed of the split, the samplers and the trainings.")]
+RunDir = Annotated[Path | None, typer.Option(help="Where to write; default: a new folder in runs/.")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
+Peers = Annotated[str, typer.Option(help="Models that the latency is shown beside, or none.")]
+Threads = Annotated[int, typer.Option(help="Threads that latency is measured with.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
+Model = Annotated[str, typer.Argument(help="A run folder, a bundle folder, a design or timm:NAME.")]
+Models = Annotated[list[str], typer.Argument(help="Run folders, bundle folders, designs or timm:NAMEs.")]
+
+
+@app.command()
+def search(
+    space: Annotated[str | None, typer.Argument(help="A space by name or .toml path; default: the task's own.")] = None,
+    data: Data = "synthetic",
+    budget_flops: Annotated[str | None, typer.Option(help="At most so many FLOPs (2 per MAC), such as 100M.")] = None,
+    budget_macs: Annotated[str | None, typer.Option(help="At most so many multiply-accumulates.")] = None,
+    budget_params: Annotated[str | None, typer.Option(help="At most so many parameters.")] = None,
+    budget_memory: Annotated[str | None, typer.Option(help="At most so much peak activation memory: 2MiB.")] = None,
+    budget_latency: Annotated[str | None, typer.Option(help="At most so long an image, measured: 2ms.")] = None,
+    objective: Annotated[str, typer.Option(help="netscore, or pareto (metric against MACs or latency).")] = "netscore",
+    latency_exponent: Annotated[float, typer.Option(help="Weight of latency in NetScore.")] = 0.0,
+    sampler: Annotated[str, typer.Option(help="random, tpe, nsga2, nni:evolution or nni:tpe.")] = "tpe",
+    trials: Annotated[int | None, typer.Option(help="How many designs to train.")] = None,
+    time: Time = None,
+    epochs: Epochs = None,
+    workers: Annotated[int, typer.Option(help="Processes that train at the same time.")] = 1,
+    threads_per_trial: Annotated[int | None, typer.Option(help="Threads of each; default: cores / workers.")] = None,
+    threads: Threads = 1,
+    storage: Annotated[str | None, typer.Option(help="Optuna storage URL; default: study.db in the run.")] = None,
+    study: Annotated[str, typer.Option(help="Name of the Optuna study.")] = "search",
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --run-dir.")] = False,
+    format: Format = None,
+    labels: Labels = "all",
+    good: Good = None,
+    group: Group = "auto",
+    split: SplitFile = None,
+    test_share: TestShare = None,
+    val_share: ValShare = 0.2,
+    input: Input = None,
+    metric: Metric = "accuracy",
+    overkill: Overkill = 0.01,
+    accelerator: Accelerator = "auto",
+    peers: Peers = _DEFAULTS.peers,
+    seed: Seed = 0,
+    run_dir: RunDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find, train, test and export a compact network under a budget.
+
+    Example: compressdefect search --data IMAGES --budget-flops 100M --time 20m
+    """
+    options = _options(locals())
+    _run("search", as_json, **options)
+
+
+@app.command()
+def train(
+    model: Model,
+    data: Data = "synthetic",
+    epochs: Epochs = None,
+    time: Time = None,
+    format: Format = None,
+    labels: Labels = "all",
+    good: Good = None,
+    group: Group = "auto",
+    split: SplitFile = None,
+    test_share: TestShare = None,
+    val_share: ValShare = 0.2,
+    input: Input = None,
+    overkill: Overkill = 0.01,
+    optimizer: Annotated[str | None, typer.Option(help="adamw or sgd.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="cosine or onecycle.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    accelerator: Accelerator = "auto",
+    threads: Threads = 1,
+    peers: Peers = _DEFAULTS.peers,
+    seed: Seed = 0,
+    run_dir: RunDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train one model, test it once and export it.
+
+    Example: compressdefect train lightdefectnet --data IMAGES --epochs 40
+    """
+    options = _options(locals())
+    _run("train", as_json, **options)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data = "synthetic",
+    format: Format = None,
+    labels: Labels = "all",
+    good: Good = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a trained model on the test images of its own split.
+
+    Example: compressdefect evaluate runs/20260105-093000-search --data IMAGES
+    """
+    options = _options(locals())
+    _run("evaluate", as_json, **options)
+
+
+@app.command()
+def cost(
+    models: Models,
+    input: Annotated[int | None, typer.Option(help="Side of the square input, in pixels.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of the input.")] = None,
+    classes: Annotated[int | None, typer.Option(help="Outputs of the model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count parameters, multiply-accumulates and peak activation memory.
+
+    Example: compressdefect cost lightdefectnet timm:resnet50 --input 224 --classes 2
+    """
+    options = _options(locals())
+    _run("cost", as_json, **options)
+
+
+@app.command()
+def benchmark(
+    models: Models,
+    input: Annotated[int | None, typer.Option(help="Side of the square input, in pixels, for all rows.")] = None,
+    batch: Annotated[str, typer.Option(help="Batch sizes, such as 1,10.")] = "1",
+    threads: Annotated[str, typer.Option(help="Thread counts, such as 1,2.")] = "1",
+    precision: Annotated[str, typer.Option(help="Precisions, such as fp32.")] = "fp32",
+    as_json: AsJson = False,
+) -> None:
+    """Measure latency on onnxruntime, interleaved so that drift hits all models alike.
+
+    Example: compressdefect benchmark runs/NAME timm:efficientnet_b0 --batch 1,10
+    """
+    options = _options(locals())
+    _run("benchmark", as_json, **options)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    data: Annotated[str | None, typer.Option(help="The images again, if they moved.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run's report.html again.
+
+    Example: compressdefect report runs/20260105-093000-search
+    """
+    options = _options(locals())
+    _run("report", as_json, **options)
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="A study by name, or its folder.")],
+    data: Annotated[str | None, typer.Option(help="The data, where the study lets you choose.")] = None,
+    share: Annotated[float, typer.Option(help="Share of the full training: 0.2 is a quick pass.")] = 1.0,
+    time: Time = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --run-dir.")] = False,
+    run_dir: RunDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reproduce a published table, row by row.
+
+    Example: compressdefect study lightdefectnet --share 0.2
+    """
+    options = _options(locals())
+    _run("study", as_json, **options)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="spaces, designs, studies or samplers.")] = "spaces",
+    as_json: AsJson = False,
+) -> None:
+    """List what can be named on the command line.
+
+    Example: compressdefect list spaces
+    """
+    _run("list_names", as_json, what=what)
+
+
+def _options(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name != "as_json"}
+
+
+def _run(function: str, as_json: bool, **options: Any) -> None:
+    """Call one function of ``api`` and print its result; only the result reaches stdout."""
+    with contextlib.redirect_stdout(sys.stderr):
+        from compressdefect import api, console
+
+        result = getattr(api, function)(**options)
+    typer.echo(json.dumps(result)) if as_json else console.show(function, result)
+    if result.get("status") == "stopped":
+        raise typer.Exit(_STOPPED)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - sorted into the user's mistakes and our defects
+        code = _explain(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: BaseException) -> int:
+    """Print the one line that a user needs and return the exit code; what is a defect of ours goes on as it is."""
+    if isinstance(error, CompressDefectError):
+        return _fail(str(error), error.exit_code)
+    if isinstance(error, KeyboardInterrupt):
+        return _fail("stopped", _STOPPED)
+    if hasattr(error, "format_message"):  # the parser's own errors
+        return _fail(" ".join(error.format_message().split()) or "see --help", 2)
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return _fail(f"cannot write {error.filename or 'a file'}: got {error.strerror}; free space or permissions", 2)
+    raise error
+
+
+_STOPPED = 130  # the shell's own code for Ctrl-C
+_DISK_ERRORS = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EPERM)
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"error: {message}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

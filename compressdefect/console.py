@@ -1,0 +1,161 @@
+"""Print a command's result for people: short tables on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Result = Mapping[str, Any]
+
+
+def show(command: str, result: Result) -> None:
+    """Print the result of one command of ``api``."""
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out.width = _PIPED_WIDTH
+    _SHOW[command](out, result)
+
+
+_PIPED_WIDTH = 200  # a file or pipe has no width to fold tables to
+
+
+def _table(out: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned columns, numbers to the right of the first."""
+    table = Table(box=None, pad_edge=False)
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _search(out: Console, result: Result) -> None:
+    asked = f"{result['asked']} designs asked, {result['infeasible']} infeasible, {result['trained']} trained"
+    best = result["best"]
+    if best is None:
+        out.print(f"{asked}; stopped before a design was finished\nrun: {result['run']}", soft_wrap=True)
+        return
+    out.print(f"{asked}\nbest: {best['design']}", soft_wrap=True)
+    _table(out, ["params", "macs", "flops", "latency_ms", "netscore"], [_cost_cells(best)])
+    _figures(out, best)
+    out.print(f"run: {result['run']}\nreport: {result['run']}/report.html", soft_wrap=True)
+
+
+def _cost_cells(best: Result) -> list[str]:
+    counts = [_count(best["params"]), _count(best["macs"]), _count(best["flops"])]
+    return [*counts, _number(best["latency_ms"], 3), _number(best["netscore"], 2)]
+
+
+def _figures(out: Console, result: Result) -> None:
+    """Validation and test, side by side; escape and overkill first when there is a class of good parts."""
+    rows = [_split_cells(split, result[split]) for split in ("val", "test") if result.get(split)]
+    _table(out, ["", "n", "escape", "overkill", "accuracy", "95 % interval", "balanced accuracy"], rows)
+
+
+def _split_cells(split: str, figures: Result) -> list[str]:
+    low, high = figures["interval"]
+    return [
+        split,
+        str(figures["n"]),
+        _percent(figures["escape"]),
+        _percent(figures["overkill"]),
+        _percent(figures["accuracy"]),
+        f"{_percent(low)} to {_percent(high)}",
+        _percent(figures["balanced_accuracy"]),
+    ]
+
+
+def _trained(out: Console, result: Result) -> None:
+    _figures(out, result)
+    out.print(f"run: {result['run']}", soft_wrap=True)
+
+
+def _cost(out: Console, result: Result) -> None:
+    rows = [
+        [
+            m["model"],
+            "×".join(map(str, m["input"])),
+            _count(m["params"]),
+            _count(m["macs"]),
+            _count(m["flops"]),
+            f"{m['peak_bytes'] / 2**20:.2f} MiB" if m["peak_bytes"] is not None else "-",
+        ]
+        for m in result["models"]
+    ]
+    _table(out, ["model", "input", "params", "macs", "flops", "peak activations"], rows)
+
+
+def _benchmark(out: Console, result: Result) -> None:
+    out.print(", ".join(f"{name}: {value}" for name, value in result["machine"].items()), soft_wrap=True)
+    rows = [
+        [
+            row["model"],
+            _count(row["params"]),
+            _count(row["macs"]),
+            _count(row["flops"]),
+            row["precision"],
+            str(row["batch"]),
+            str(row["threads"]),
+            f"{row['median_ms']:.3f}",
+            f"{row['p95_ms']:.3f}",
+            f"{row['ratio']:.2f}×",
+        ]
+        for row in result["rows"]
+    ]
+    header = ["model", "params", "macs", "flops", "precision", "batch", "threads", "median_ms", "p95_ms", "ratio"]
+    _table(out, header, rows)
+
+
+def _report(out: Console, result: Result) -> None:
+    out.print(result["report"], soft_wrap=True)
+
+
+def _study(out: Console, result: Result) -> None:
+    for table in result["tables"]:
+        out.print(f"\n{table['title']}", soft_wrap=True)
+        _table(out, table["header"], table["rows"])
+    if result["unfinished"]:
+        out.print(f"\nunfinished: {', '.join(result['unfinished'])}", soft_wrap=True)
+    out.print(f"\nrun: {result['run']}", soft_wrap=True)
+
+
+def _names(out: Console, result: Result) -> None:
+    rows = [[row["name"], row["size"], row["summary"]] for row in result["names"]]
+    _table(out, [result["what"], "size", ""], rows)
+
+
+def _count(value: float | None) -> str:
+    """A count with its decimal prefix.
+
+    >>> _count(93_400_000)
+    '93.40M'
+    """
+    if value is None:
+        return "-"
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= factor:
+            return f"{value / factor:.2f}{unit}"
+    return f"{value:g}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+_SHOW: dict[str, Callable[[Console, Result], None]] = {
+    "search": _search,
+    "train": _trained,
+    "evaluate": _trained,
+    "cost": _cost,
+    "benchmark": _benchmark,
+    "report": _report,
+    "study": _study,
+    "list_names": _names,
+}

@@ -1,0 +1,85 @@
+"""The last part of every long command: latency beside peers, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from compressdefect.data.images import Images
+from compressdefect.deploy.benchmark import benchmark
+from compressdefect.deploy.bundle import Bundle
+from compressdefect.deploy.model_ref import ModelRef, resolve_model
+from compressdefect.errors import CompressDefectError
+from compressdefect.flow.prepare import Voice, load
+from compressdefect.options import DataOptions
+from compressdefect.report.gallery import ActivationMap
+from compressdefect.report.html import write_report
+from compressdefect.runs import RunFolder
+from compressdefect.train.activation import class_activation_map
+
+_PEER_SECONDS = 2.0
+
+
+def parse_peers(text: str) -> list[ModelRef]:
+    """Resolve the models that a result is shown beside; ``none`` is none.
+
+    Raises:
+        ModelError: one is unknown.
+    """
+    return [] if text == "none" else [resolve_model(name.strip()) for name in text.split(",")]
+
+
+def time_beside_peers(run: RunFolder, peers: Sequence[ModelRef], *, threads: int) -> list[dict[str, Any]]:
+    """Time the delivered model and its peers in one interleaved run; the rows go into the manifest."""
+    if not peers:
+        return []
+    own = resolve_model(str(run.best))
+    assert own.bundle is not None
+    rows = benchmark([own, *peers], threads=(threads,), max_seconds=_PEER_SECONDS)["rows"]
+    for row in rows:
+        row["model"] = own.bundle.manifest.name if row["model"] == own.name else row["model"]
+    run.update_manifest(peers=rows)
+    return list(rows)
+
+
+def write_run_report(run: RunFolder, *, images: Images | None = None, data: str | None = None) -> Path:
+    """Write the report; its gallery shows the images given, or loads them again from where they were.
+
+    Images that can no longer be loaded leave a report that names its mistakes without showing them.
+    """
+    bundle = Bundle.open(run.best) if (run.best / "bundle.json").is_file() else None
+    if bundle is None:
+        return write_report(run.path)
+    if images is None:
+        images = _images_again(run, bundle, data)
+    return write_report(run.path, images=images, cam=_activation_maps(bundle))
+
+
+def _images_again(run: RunFolder, bundle: Bundle, data: str | None) -> Images | None:
+    stored = run.manifest.get("options", {})
+    options = DataOptions(**{f.name: stored[f.name] for f in fields(DataOptions) if f.name in stored})
+    if data is not None:
+        options = DataOptions(**{**vars(options), "data": data})
+    voice = Voice()
+    try:
+        return load(options, input=bundle.manifest.input[1], voice=voice)
+    except CompressDefectError as error:
+        if data is not None:
+            raise
+        voice.say(f"the gallery has no pictures: {error}")
+        return None
+
+
+def _activation_maps(bundle: Bundle) -> ActivationMap:
+    network = bundle.network()
+
+    def maps(pixels: NDArray[np.uint8], index: int) -> NDArray[np.floating[Any]]:
+        return class_activation_map(network, torch.from_numpy(np.ascontiguousarray(pixels)), index)
+
+    return maps

@@ -1,0 +1,103 @@
+"""``train`` and ``evaluate``: one model."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from compressdefect.deploy.deliver import Assignment, deliver, describe_data, metrics, recipe
+from compressdefect.deploy.model_ref import ModelRef, resolve_model
+from compressdefect.errors import DataError, ModelError
+from compressdefect.flow.finish import parse_peers, time_beside_peers, write_run_report
+from compressdefect.flow.prepare import Voice, check_free, prepare
+from compressdefect.options import DataOptions, TrainOptions
+from compressdefect.runs import RunFolder
+from compressdefect.search.quantity import parse_seconds
+from compressdefect.train.classify import Classify
+from compressdefect.train.config import FitConfig
+from compressdefect.train.predict import predict
+
+FINISH_S = 45.0  # export, latency beside two peers and the report, on two cores
+
+
+def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dict[str, Any]:
+    """Train a model from scratch and deliver it; see ``api.train``."""
+    began = time.monotonic()
+    seconds = None if options.time is None else parse_seconds(options.time, "--time")
+    check_free(run_dir)
+    ref, peers = resolve_model(model), parse_peers(options.peers)
+    config = fit_config(options)
+    options = replace(options, split=options.split or _own_split(ref))
+    voice = Voice()
+    data = prepare(options, input=options.input or ref.design.input, voice=voice)
+    manifest = {
+        "command": "train",
+        "task": data.task.name,
+        "model": model,
+        "metric": options.metric,
+        "seed": options.seed,
+        "data": describe_data(data.images, data.split),
+        "options": asdict(options),
+    }
+    run = RunFolder.create(run_dir, data.task.name, manifest)
+    run.write_json("split.json", data.split.to_json(data.images))
+    job = Assignment(_title(ref), ref.design, data.images, data.split, data.task, config, options.threads)
+    deadline = None if seconds is None else began + max(seconds - FINISH_S, seconds / 2)
+    done = deliver(run, job, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
+    time_beside_peers(run, peers, threads=options.threads)
+    run.finish("complete")
+    write_run_report(run, images=data.images)
+    return {"run": str(run.path), "task": data.task.name, "val": done.val, "test": done.test}
+
+
+def run_evaluation(
+    model: str, *, data: str, format: str | None = None, labels: str = "all", good: str | None = None
+) -> dict[str, Any]:
+    """Measure a trained model on its own test images; see ``api.evaluate``."""
+    ref, split_file = resolve_model(model), _own_split(resolve_model(model))
+    if ref.bundle is None or split_file is None:
+        raise ModelError("only a trained model can be evaluated", got=model, fix="give a run or bundle folder")
+    manifest = ref.bundle.manifest
+    options = DataOptions(data=data, format=format, labels=labels, good=good, split=split_file)
+    found = prepare(options, input=manifest.input[1], voice=Voice())
+    if found.images.classes != manifest.classes or found.images.shape != manifest.input:
+        raise DataError(
+            "the images do not fit the model",
+            got=f"{', '.join(found.images.classes)} at {found.images.shape}",
+            fix=f"it knows {', '.join(manifest.classes)} at {manifest.input}",
+        )
+    task = Classify(manifest.classes, manifest.good)
+    network, figures = ref.bundle.network(), {}
+    for part, indices in (("val", found.split.val), ("test", found.split.test)):
+        if len(indices):
+            probabilities = predict(network, found.images, indices, task)
+            figures[part] = metrics(task, found.images, indices, probabilities, threshold=manifest.threshold)
+    val = figures.get("val", manifest.metrics.get("val", {}))
+    return {
+        "run": str(ref.run.path if ref.run else ref.bundle.path),
+        "task": task.name,
+        "val": val,
+        "test": figures["test"],
+    }
+
+
+def fit_config(options: DataOptions) -> FitConfig:
+    """The recipe that the options ask for; what they leave open is the recipe's own."""
+    changes = {
+        name: getattr(options, name, None)
+        for name in ("epochs", "optimizer", "schedule", "learning_rate", "batch_size", "accelerator", "seed")
+    }
+    return recipe(FitConfig(), **changes)
+
+
+def _own_split(ref: ModelRef) -> str | None:
+    """A trained model's split, so that its test images stay test images."""
+    if ref.bundle is None or "split.json" not in ref.bundle.manifest.files:
+        return None
+    return str(ref.bundle.file("split.json"))
+
+
+def _title(ref: ModelRef) -> str:
+    return ref.bundle.manifest.name if ref.bundle else ref.name

@@ -1,0 +1,113 @@
+"""Whole commands on tiny images: what they leave behind, and what a second command finds again."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from compressdefect import api
+from compressdefect.data.images import load_images
+from compressdefect.deploy.bundle import Bundle
+from compressdefect.errors import CompressDefectError, DataError, RunError
+
+TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, parts: Path) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return api.search(data=str(parts), run_dir=folder, trials=3, budget_flops="2M", **TINY)
+
+
+def test_a_search_leaves_its_evidence(searched: dict[str, Any]) -> None:
+    run = Path(searched["run"])
+    names = {"manifest.json", "split.json", "study.db", "trials.csv", "pareto.csv", "report.html", "best"}
+    assert names <= {path.name for path in run.iterdir()}
+    best = {"fp32.onnx", "bundle.json", "card.md", "genotype.json", "weights.safetensors", "split.json"}
+    assert best <= {path.name for path in (run / "best").iterdir()}
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["status"] == "complete"
+    assert manifest["budgets"] == {"flops": 2_000_000}
+    with (run / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    trained = [row for row in rows if row["number"]]
+    assert len(trained) == searched["trained"] == 3
+    assert all(int(row["flops"]) <= 2_000_000 for row in trained)
+
+
+def test_the_bundle_predicts_as_the_run_reports(searched: dict[str, Any], parts: Path) -> None:
+    """The shipped graph alone, on the test images found again by hash, gives the figures that were printed."""
+    best = Path(searched["run"]) / "best"
+    images = load_images(parts, input=32)
+    test = [images.hashes.index(digest) for digest in json.loads((best / "split.json").read_text())["test"]]
+    session = onnxruntime.InferenceSession(best / "fp32.onnx")
+    (probabilities,) = session.run(None, {"pixels": np.ascontiguousarray(images.pixels[test])})
+    accuracy = float((probabilities.argmax(axis=1) == images.labels[test]).mean())
+    assert accuracy == pytest.approx(searched["best"]["test"]["accuracy"])
+    good = images.classes.index("good")
+    rejected = 1 - probabilities[:, good].astype(float) > Bundle.open(best).manifest.threshold
+    defective = images.labels[test] != good
+    assert float((~rejected[defective]).mean()) == pytest.approx(searched["best"]["test"]["escape"])
+
+
+def test_evaluate_finds_the_test_images_again(searched: dict[str, Any], parts: Path) -> None:
+    again = api.evaluate(searched["run"], data=str(parts))
+    assert again["test"]["accuracy"] == pytest.approx(searched["best"]["test"]["accuracy"])
+    assert again["test"]["n"] == searched["best"]["test"]["n"]
+
+
+def test_a_trained_model_reuses_its_split(searched: dict[str, Any], parts: Path, tmp_path: Path) -> None:
+    api.train(searched["run"], data=str(parts), run_dir=tmp_path / "again", seed=5, **TINY)
+    before = json.loads((Path(searched["run"]) / "split.json").read_text())
+    after = json.loads((tmp_path / "again" / "split.json").read_text())
+    assert set(before["test"]) == set(after["test"])
+
+
+def test_the_winner_is_not_worse_than_trial_0(searched: dict[str, Any]) -> None:
+    with (Path(searched["run"]) / "trials.csv").open() as file:
+        rows = {row["fingerprint"]: row for row in csv.DictReader(file)}
+    genotype = json.loads((Path(searched["run"]) / "best" / "genotype.json").read_text())
+    winner = next(row for row in rows.values() if json.loads(row["genotype"]) == genotype)
+    first = next(row for row in rows.values() if row["number"] == "0")
+    assert float(winner["metric"]) >= float(first["metric"])
+
+
+def test_a_finished_search_can_be_extended(searched: dict[str, Any], parts: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = tmp_path / "copy"
+    shutil.copytree(searched["run"], run)
+    more = api.search(run_dir=run, resume=True, trials=4)
+    assert more["trained"] == 4
+
+
+def test_a_resumed_search_refuses_other_options(searched: dict[str, Any]) -> None:
+    with pytest.raises(RunError, match=r"a resumed search keeps its --budget-flops: got 3M instead of 2M"):
+        api.search(run_dir=searched["run"], resume=True, budget_flops="3M")
+
+
+def test_the_same_seed_gives_the_same_trials(searched: dict[str, Any], parts: Path, tmp_path: Path) -> None:
+    api.search(data=str(parts), run_dir=tmp_path / "twin", trials=3, budget_flops="2M", **TINY)
+
+    def trials(run: Path) -> list[tuple[str, str, str]]:
+        with (run / "trials.csv").open() as file:
+            return [(row["number"], row["fingerprint"], row["metric"]) for row in csv.DictReader(file)]
+
+    assert trials(tmp_path / "twin") == trials(Path(searched["run"]))
+
+
+def test_other_images_do_not_fit_a_split(searched: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="the split was made for other images"):
+        api.evaluate(searched["run"], data="synthetic")
+
+
+def test_an_unknown_metric_is_refused(parts: Path, tmp_path: Path) -> None:
+    with pytest.raises(CompressDefectError, match="unknown metric: got beauty"):
+        api.search(data=str(parts), metric="beauty", run_dir=tmp_path / "r", **TINY)
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compressdefect import catalog
+from compressdefect.errors import RunError
+from compressdefect.runs import RunFolder
+from compressdefect.study import load_study, run_study
+
+STUDY = '''"""A claim."""
+from pathlib import Path
+from compressdefect.errors import DataError
+from compressdefect.study import Row, Table
+
+def count(context):
+    marker = Path(context.folder / "calls")
+    calls = int(marker.read_text()) + 1 if marker.exists() else 1
+    marker.write_text(str(calls))
+    return {"value": 3, "calls": calls}
+
+def shaky(context):
+    if not (context.folder / "mended").exists():
+        raise DataError("not there yet")
+    return {"value": 2 * context.results["first"]["value"]}
+
+def rows(share):
+    return [Row("first", count), Row("second", shaky)]
+
+def tables(results, share):
+    return [Table("Values", ["row", "value"], [[key, str(row["value"])] for key, row in results.items()])]
+
+def measurements(results):
+    return {key: row["value"] for key, row in results.items()}
+'''
+EXPECTED = [
+    {"name": "first", "value": 3.05, "tolerance": 0.1, "source": "a"},
+    {"name": "second", "value": 7, "at_least": True, "source": "b"},
+]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    folder = tmp_path / "claim"
+    folder.mkdir()
+    (folder / "study.py").write_text(STUDY)
+    (folder / "expected.json").write_text(json.dumps(EXPECTED))
+    return folder
+
+
+def test_rows_are_stored_resumed_and_never_guessed(study: Path, tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", "study", {})
+    first = run_study(study, run, share=1.0)
+    assert first["unfinished"] == ["second"]
+    assert "- second: not there yet" in (run.path / "report.md").read_text()
+    assert [row[3] for row in first["tables"][-1]["rows"]] == ["met", "unfinished"]
+    (run.path / "mended").touch()
+    second = run_study(study, run, share=1.0)
+    assert second["unfinished"] == []
+    assert second["results"]["first"]["calls"] == 1
+    assert second["results"]["second"]["value"] == 6
+    assert [row[3] for row in second["tables"][-1]["rows"]] == ["met", "missed"]
+
+
+def test_a_deadline_leaves_rows_unfinished(study: Path, tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", "study", {})
+    assert run_study(study, run, share=1.0, deadline=0.0)["unfinished"] == ["first", "second"]
+
+
+def test_a_study_without_its_functions_is_refused(study: Path) -> None:
+    (study / "study.py").write_text("def rows(share): return []")
+    with pytest.raises(RunError, match="has no function tables"):
+        load_study(study)
+
+
+def test_the_shipped_studies_load_and_report_without_results() -> None:
+    for folder in catalog.studies().values():
+        module = load_study(folder)
+        assert len({row.key for row in module.rows(0.2)}) == len(module.rows(0.2)) > 0
+        assert all(table.markdown() for table in module.tables({}, 0.2))
+        assert module.measurements({}) == {}
+        names = {entry["name"] for entry in json.loads((folder / "expected.json").read_text())}
+        assert len(names) > 0
+        assert (folder / "README.md").is_file()
