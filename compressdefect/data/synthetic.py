@@ -19,7 +19,7 @@ CLASSES = ("good", "defective")
 TEST_SHARE = 617 / 822
 BAD_PIXELS = 16
 MAX_DEFECTS = 3
-PLAIN, FAINT = (22, 42), (2.5, 8)  # contrast of defects in grey levels
+PLAIN, FAINT = (22, 42), (3, 10)  # contrast of defects in grey levels
 FAINT_SHARE = 0.25  # of defective plates; they decide between a fair network and a good one
 MARGIN = 14  # pixels between the border and the middle of a defect
 

@@ -90,7 +90,8 @@ def deliver(
     """Train a design to the end and leave it as ``best/`` in the run folder.
 
     The validation part is left out of the training and gives the threshold. Where there is none, all training images
-    are used and the threshold comes from out-of-fold figures: ``val`` if given, else a cross-validation made here.
+    are used and the threshold comes from out-of-fold figures: ``val`` if given, else a cross-validation made here. An
+    empty ``val`` means that nothing is decided: there is no threshold, and no escape and overkill either.
 
     Args:
         run: the run folder.
@@ -120,11 +121,12 @@ def deliver(
     assert val is not None
     say("testing")
     probabilities = predict(network, job.images, job.split.test, job.task)
-    test = metrics(job.task, job.images, job.split.test, probabilities, threshold=val["threshold"])
-    figures = {"val": dict(val), "test": test}
+    threshold = val.get("threshold")
+    test = metrics(job.task, job.images, job.split.test, probabilities, threshold=threshold, choose=False)
+    figures = {"val": dict(val), "test": test} if val else {"test": test}
     extras = {
         "split.json": json.dumps(job.split.to_json(job.images)),
-        "predictions.json": _predictions(job, probabilities, val["threshold"]),
+        "predictions.json": _predictions(job, probabilities, threshold),
     }
     bundle, rows = _package(run, job, network, fitted, figures, extras, say)
     return Delivered(bundle, dict(val), test, rows[0].median_ms)
@@ -160,9 +162,12 @@ def metrics(
     probabilities: NDArray[np.float32],
     *,
     threshold: float | None = None,
+    choose: bool = True,
 ) -> dict[str, Any]:
-    """A task's figures on some of the images; intervals are over their groups."""
-    return task.metrics(probabilities, images.labels[indices], threshold=threshold, groups=images.groups[indices])
+    """A task's figures on some of the images; intervals are over their groups. See ``Task.metrics``."""
+    return task.metrics(
+        probabilities, images.labels[indices], threshold=threshold, groups=images.groups[indices], choose=choose
+    )
 
 
 def pixel_statistics(images: Images, indices: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -196,7 +201,7 @@ def _manifest(
         good=job.task.good,
         input=images.shape,
         preprocessing=Preprocessing(mean=mean, std=std),
-        threshold=figures["val"]["threshold"],
+        threshold=figures.get("val", {}).get("threshold"),
         metrics=figures,
         cost=CostFigures(params=cost.params, macs=cost.macs, flops=cost.flops, peak_bytes=cost.peak_bytes),
         latency=tuple(

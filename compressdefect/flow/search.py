@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.driver import SearchConfig, SearchOutcome, search
-from compressdefect.search.evaluate import TrainingEvaluator
+from compressdefect.search.evaluate import FOLDS, TrainingEvaluator
 from compressdefect.search.gate import Gate
 from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.objective import Objective
@@ -35,6 +36,7 @@ from compressdefect.space.space import Space
 
 DEFAULT_SPACE = "lightdefectnet"
 DEFAULT_TIME = "6m"
+LEAST_STEPS = 200  # of each training of a timed trial: after fewer, its metric says little about the design
 FINAL_SHARE = 0.3  # most of a time limit that the final training may take
 FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
 
@@ -83,15 +85,18 @@ class Plan:
             None if timed is None else parse_seconds(timed, "--time"),
         )
 
-    def config(self) -> SearchConfig:
+    def config(self, data: Prepared) -> SearchConfig:
         """What the driver is told."""
         options = self.options
+        train = len(data.split.train) if len(data.split.val) else len(data.split.train) * (FOLDS - 1) // FOLDS
+        steps = math.ceil(train / fit_config(options, len(data.split.train)).batch_size)
         return SearchConfig(
             objective=self.objective,
             sampler=options.sampler,
             seed=options.seed,
             trials=options.trials,
             epochs=options.epochs,
+            least_epochs=math.ceil(LEAST_STEPS / steps),
             workers=options.workers,
             threads=options.threads_per_trial,
             storage=options.storage,
@@ -100,7 +105,7 @@ class Plan:
 
     def reserve(self, data: Prepared, epoch_s: float) -> float:
         """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial."""
-        final_s = fit_config(self.options).epochs * epoch_s
+        final_s = fit_config(self.options, len(data.split.train)).epochs * epoch_s
         if not len(data.split.val):
             final_s /= 2  # an epoch of a trial passes over the images twice: three folds of two thirds each
         return min(final_s, FINAL_SHARE * (self.limit_s or final_s)) + self.finish_s
@@ -150,7 +155,7 @@ def _explore(
 ) -> SearchOutcome:
     with Bar(voice.console) as bar:
         outcome = search(
-            plan.config(),
+            plan.config(data),
             gate,
             evaluator,
             run,
@@ -165,7 +170,7 @@ def _explore(
 
 def _evaluator(data: Prepared, options: SearchOptions) -> TrainingEvaluator:
     mean, std = pixel_statistics(data.images, data.split.train)
-    return TrainingEvaluator(data.images, data.split, data.task, fit_config(options), mean, std)
+    return TrainingEvaluator(data.images, data.split, data.task, fit_config(options, len(data.split.train)), mean, std)
 
 
 def _gate(plan: Plan, data: Prepared, evaluator: TrainingEvaluator) -> Gate:
@@ -245,7 +250,7 @@ def _deliver(plan: Plan, data: Prepared, run: RunFolder, outcome: SearchOutcome,
         data.images,
         data.split,
         data.task,
-        fit_config(plan.options),
+        fit_config(plan.options, len(data.split.train)),
         threads=plan.options.threads,
         budgets=_limits(plan.budgets),
         deviations=deviations,

@@ -19,7 +19,8 @@ from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 from compressdefect.train.predict import predict
 
-FINISH_S = 45.0  # export, latency beside two peers and the report, on two cores
+FEW_IMAGES, SMALL_BATCH = 500, 16
+FINISH_S = 40.0  # export, latency beside two peers and the report, on two cores
 
 
 def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dict[str, Any]:
@@ -28,7 +29,6 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     seconds = None if options.time is None else parse_seconds(options.time, "--time")
     check_free(run_dir)
     ref, peers = resolve_model(model), parse_peers(options.peers)
-    config = fit_config(options)
     options = replace(options, split=options.split or _own_split(ref))
     voice = Voice()
     data = prepare(options, input=options.input or ref.design.input, voice=voice)
@@ -43,9 +43,11 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     }
     run = RunFolder.create(run_dir, data.task.name, manifest)
     run.write_json("split.json", data.split.to_json(data.images))
+    config = fit_config(options, len(data.split.train))
     job = Assignment(_title(ref), ref.design, data.images, data.split, data.task, config, options.threads)
     deadline = None if seconds is None else began + max(seconds - FINISH_S, seconds / 2)
-    done = deliver(run, job, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
+    undecided = None if options.val_share else {}
+    done = deliver(run, job, val=undecided, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
     time_beside_peers(run, peers, threads=options.threads)
     run.finish("complete")
     write_run_report(run, images=data.images)
@@ -73,7 +75,9 @@ def run_evaluation(
     for part, indices in (("val", found.split.val), ("test", found.split.test)):
         if len(indices):
             probabilities = predict(network, found.images, indices, task)
-            figures[part] = metrics(task, found.images, indices, probabilities, threshold=manifest.threshold)
+            figures[part] = metrics(
+                task, found.images, indices, probabilities, threshold=manifest.threshold, choose=False
+            )
     val = figures.get("val", manifest.metrics.get("val", {}))
     return {
         "run": str(ref.run.path if ref.run else ref.bundle.path),
@@ -83,13 +87,17 @@ def run_evaluation(
     }
 
 
-def fit_config(options: DataOptions) -> FitConfig:
-    """The recipe that the options ask for; what they leave open is the recipe's own."""
+def fit_config(options: DataOptions, train: int) -> FitConfig:
+    """The recipe that the options ask for; what they leave open is the recipe's own.
+
+    A few images (``train``) are shown in smaller batches, so that an epoch still makes some steps.
+    """
     changes = {
         name: getattr(options, name, None)
         for name in ("epochs", "optimizer", "schedule", "learning_rate", "batch_size", "accelerator", "seed")
     }
-    return recipe(FitConfig(), **changes)
+    standard = FitConfig(batch_size=SMALL_BATCH) if train < FEW_IMAGES else FitConfig()
+    return recipe(standard, **changes)
 
 
 def _own_split(ref: ModelRef) -> str | None:

@@ -17,6 +17,7 @@ from compressdefect.blocks.conv import Conv
 from compressdefect.blocks.downsample import Downsampling, downsample, downsample_cost
 from compressdefect.blocks.head import ColumnHead, head_cost
 from compressdefect.blocks.normalize import normalize_cost
+from compressdefect.blocks.standardize import Standardize, standardize_cost
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Piece, Shape, convolution
 from compressdefect.models.template import Layer, Reduction
@@ -48,6 +49,7 @@ class LightDefectNet(nn.Module):
         super().__init__()
         net: Any = genotype.net
         width = net["stem_width"]
+        self.contrast = Standardize() if net["contrast"] == "image" else nn.Identity()
         self.stem = Conv(channels, width, net["stem_kernel"], net["stem_stride"])
         self.stages = nn.Sequential()
         for plan in _plans(genotype):
@@ -63,7 +65,7 @@ class LightDefectNet(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → the last feature map."""
-        return self.stages(self.stem(x))
+        return self.stages(self.stem(self.contrast(x)))
 
     def forward_head(self, features: Tensor) -> Tensor:
         """A feature map → logits (N, columns, classes)."""
@@ -88,7 +90,10 @@ class LightDefectNetTemplate:
         """Closed form: the pieces run one after another, so counts add and the largest peak is the net's."""
         net: Any = genotype.net
         shape = input_shape
-        pieces = [normalize_cost(shape), convolution(shape, net["stem_width"], net["stem_kernel"], net["stem_stride"])]
+        pieces = [normalize_cost(shape)]
+        if net["contrast"] == "image":
+            pieces.append(standardize_cost(shape))
+        pieces.append(convolution(shape, net["stem_width"], net["stem_kernel"], net["stem_stride"]))
         shape = pieces[-1].out
         plans = _plans(genotype)
         for plan in plans:

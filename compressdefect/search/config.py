@@ -10,7 +10,7 @@ from compressdefect.errors import RunError
 from compressdefect.runs import RunFolder
 from compressdefect.search.gate import Gate
 from compressdefect.search.objective import Objective
-from compressdefect.search.plan import Plan
+from compressdefect.search.plan import MIN_EPOCHS, Plan
 from compressdefect.search.samplers import derive_seed
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TrialRecord
@@ -28,6 +28,7 @@ class SearchConfig:
         seed: of proposals and trainings.
         trials: designs to train, trial 0 included; None sets no number.
         epochs: of each trial; with a time limit the most, otherwise ``DEFAULT_EPOCHS`` when None.
+        least_epochs: fewest epochs of each trial under a time limit.
         workers: trials at a time.
         threads: CPU threads per trial; None shares the cores out.
         first: the space's named design to start from; None takes the first.
@@ -41,6 +42,7 @@ class SearchConfig:
     seed: int = 0
     trials: int | None = None
     epochs: int | None = None
+    least_epochs: int = MIN_EPOCHS
     workers: int = 1
     threads: int | None = None
     first: str | None = None

@@ -150,6 +150,7 @@ class _Search:
                 workers=self.workers.size,
                 trials=self.config.trials,
                 cap=self.config.epochs,
+                least=self.config.least_epochs,
             )
         self.run.update_manifest(plan=asdict(plan))
         return plan

@@ -9,7 +9,7 @@ from statistics import median
 from compressdefect.search.clock import Clock
 
 DEFAULT_EPOCHS = 20
-MIN_EPOCHS, MAX_EPOCHS = 4, 60
+MIN_EPOCHS, MAX_EPOCHS = 4, 30
 TIMED_TRIALS = 16
 CALIBRATION_EPOCHS = 2
 
@@ -25,14 +25,21 @@ class Plan:
     epoch_s: float | None = None
 
     def trial_s(self, finished_s: Sequence[float]) -> float | None:
-        """How long the next trial may take: the median so far, at least what was planned; None when unknown."""
-        planned = None if self.epoch_s is None else self.epochs * self.epoch_s
-        known = [median(finished_s)] if finished_s else []
-        return max([*known, *([] if planned is None else [planned])], default=None)
+        """How long the next trial may take: the median so far, before that what was planned; None when unknown."""
+        if finished_s:
+            return median(finished_s)
+        return None if self.epoch_s is None else self.epochs * self.epoch_s
 
 
 def plan_trials(
-    clock: Clock, reserve: Reserve, epoch_s: float, *, workers: int, trials: int | None, cap: int | None
+    clock: Clock,
+    reserve: Reserve,
+    epoch_s: float,
+    *,
+    workers: int,
+    trials: int | None,
+    cap: int | None,
+    least: int = MIN_EPOCHS,
 ) -> Plan:
     """Share the time that the reserve leaves among the trials wanted, or ``TIMED_TRIALS``.
 
@@ -42,8 +49,10 @@ def plan_trials(
         epoch_s: measured seconds of one epoch of a trial.
         workers: trials at a time.
         trials: how many are wanted.
-        cap: most epochs of a trial; ``MAX_EPOCHS`` when None.
+        cap: most epochs of a trial; ``MAX_EPOCHS``, or ``least`` where that is more, when None.
+        least: fewest epochs of a trial, unless ``cap`` is lower.
     """
     searching_s = max(0.0, clock.left_s - reserve(epoch_s)) * workers
     epochs = int(searching_s / (trials or TIMED_TRIALS) / epoch_s)
-    return Plan(min(max(MIN_EPOCHS, epochs), cap or MAX_EPOCHS), epoch_s)
+    most = cap or max(MAX_EPOCHS, least)
+    return Plan(min(max(least, epochs), most), epoch_s)

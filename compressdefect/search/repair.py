@@ -11,7 +11,7 @@ from compressdefect.space.domain import Domain, FloatDomain, Value
 from compressdefect.space.space import Space
 
 BISECTIONS = 8
-MEASUREMENTS = 3
+MEASUREMENTS = 4
 
 Flat = Mapping[str, Value]
 
@@ -28,23 +28,21 @@ class Admission:
 def admit(gate: Gate, flat: Flat) -> Admission:
     """Check a proposal and, if it does not fit, repair it; the verdict says whether it fits in the end.
 
-    A broken rule cannot be repaired. The cheap budgets cost at most ``BISECTIONS`` + 2 closed-form checks, the latency
-    budget at most ``MEASUREMENTS`` measurements. A rejected proposal comes back unchanged, with the checks it failed.
+    A broken rule cannot be repaired. The latency budget costs at most ``MEASUREMENTS`` measurements, each followed by
+    ``BISECTIONS`` + 1 closed-form checks. A rejected proposal comes back unchanged, with the checks it failed.
     """
     asked = Admission(flat, gate.check(gate.space.decode(flat)))
     if asked.verdict.feasible or any(check.is_rule for check in asked.verdict.violated):
         return asked
-    verdict, factor, measured = asked.verdict, 1.0, 1
-    if verdict.latency_ms is None:
-        widest = _widest(gate, flat)
-        if widest is None:
-            return asked
-        factor, verdict = widest, _check(gate, flat, widest)
-    while measured < MEASUREMENTS and (latency := _latency_excess(verdict)) is not None:
-        factor *= 0.97 / math.sqrt(latency)
-        verdict, measured = _check(gate, flat, factor), measured + 1
-    if not verdict.feasible:
-        return Admission(flat, verdict)
+    verdict, factor = asked.verdict, 1.0
+    measured = 0 if verdict.latency_ms is None else 1
+    while not verdict.feasible:
+        excess = _latency_excess(verdict)
+        widest = _widest(gate, flat, math.inf if excess is None else 0.97 * verdict.cost.macs / excess)
+        if widest is None or measured == MEASUREMENTS:
+            return Admission(flat, verdict)
+        factor, verdict = widest, gate.check(gate.space.decode(scale_widths(gate.space, flat, widest)))
+        measured += verdict.latency_ms is not None
     return Admission(scale_widths(gate.space, flat, factor), verdict, repaired=True)
 
 
@@ -68,28 +66,26 @@ def nearest(domain: Domain, width: Value, factor: float) -> Value:
     return min(smaller, key=lambda value: (abs(value - target), -value))
 
 
-def _widest(gate: Gate, flat: Flat) -> float | None:
-    """Bisect for the largest factor whose design keeps the cheap constraints; None if not even the narrowest does."""
-    if not gate.cheap(gate.space.decode(scale_widths(gate.space, flat, 0))).feasible:
+def _widest(gate: Gate, flat: Flat, macs: float) -> float | None:
+    """Bisect for the largest factor whose design keeps the cheap constraints and has at most so many macs.
+
+    None if not even the narrowest does.
+    """
+
+    def fits(factor: float) -> bool:
+        verdict = gate.cheap(gate.space.decode(scale_widths(gate.space, flat, factor)))
+        return verdict.feasible and verdict.cost.macs <= macs
+
+    if not fits(0.0):
         return None
     low, high = 0.0, 1.0
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        if gate.cheap(gate.space.decode(scale_widths(gate.space, flat, middle))).feasible:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
 
-def _check(gate: Gate, flat: Flat, factor: float) -> Verdict:
-    return gate.check(gate.space.decode(scale_widths(gate.space, flat, factor)))
-
-
 def _latency_excess(verdict: Verdict) -> float | None:
-    """Measured latency over its limit, if that is above 1.
-
-    Latency grows between linearly and quadratically with width, so the next factor aims just below the quadratic guess.
-    """
+    """Measured latency over its limit, if that is above 1; macs are lowered by as much, since latency follows them."""
     found = (1 + check.violation for check in verdict.violated if check.name == "latency")
     return next(found, None)

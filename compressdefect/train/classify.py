@@ -73,6 +73,7 @@ class Classify:
         *,
         threshold: float | None = None,
         groups: NDArray[np.integer] | None = None,
+        choose: bool = True,
     ) -> dict[str, Any]:
         """All figures of a set of images, with 95 % intervals; see ``Task.metrics``.
 
@@ -81,9 +82,11 @@ class Classify:
             targets: class numbers (n,).
             threshold: from validation; chosen on these images when None and they hold a good one.
             groups: group number per image (n,), to widen the intervals where images are not independent.
+            choose: whether a missing threshold is chosen on these images.
         """
         table = confusion(probabilities, targets)
-        point = self._operating_point(probabilities, targets, threshold, groups)
+        decided = choose or threshold is not None
+        point = self._operating_point(probabilities, targets, threshold, groups) if decided else None
         return {
             "n": len(targets),
             "accuracy": accuracy(table),

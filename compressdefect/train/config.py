@@ -36,7 +36,7 @@ class FitConfig:
         threads: CPU threads; None leaves PyTorch's setting.
     """
 
-    epochs: int = 60
+    epochs: int = 100
     batch_size: int = 32
     optimizer: str = "adamw"
     learning_rate: float = 3e-3

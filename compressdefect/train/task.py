@@ -57,8 +57,10 @@ class Task(Protocol):
         *,
         threshold: float | None = None,
         groups: NDArray[np.integer] | None = None,
+        choose: bool = True,
     ) -> dict[str, Any]:
         """All figures as JSON-able data.
 
-        On validation images ``threshold`` is left out and chosen on them; on test images the validation's is given.
+        On validation images ``threshold`` is left out and chosen on them. On test images the validation's is given and
+        ``choose`` is false: where there is no threshold, there are no figures that need one.
         """

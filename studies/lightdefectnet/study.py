@@ -60,6 +60,8 @@ class _Training:
             epochs=self.epochs,
             seed=self.seed,
             split=_split_file(context),
+            val_share=0,  # nothing is decided: the recipe and the epochs are fixed
+            peers="none",
             run_dir=folder,
         )
         return {"model": self.model, "seed": self.seed, "epochs": self.epochs, **result}

@@ -14,6 +14,7 @@ from compressdefect.blocks.head import ColumnHead, head_cost
 from compressdefect.blocks.inverted import Inverted, inverted_cost
 from compressdefect.blocks.residual import Residual, residual_cost
 from compressdefect.blocks.separable import Separable, separable_cost
+from compressdefect.blocks.standardize import Standardize, standardize_cost
 from compressdefect.cost.piece import Piece, Shape, convolution
 from tests.contracts import BlockContract
 
@@ -39,6 +40,16 @@ class TestResidual(BlockContract):
     @staticmethod
     def price(shape: Shape) -> Piece:
         return residual_cost(shape)
+
+
+class TestStandardize(BlockContract):
+    @staticmethod
+    def make() -> Standardize:
+        return Standardize()
+
+    @staticmethod
+    def price(shape: Shape) -> Piece:
+        return standardize_cost(shape)
 
 
 class TestGrouped(BlockContract):

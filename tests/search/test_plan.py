@@ -28,7 +28,7 @@ def test_trials_are_neither_too_short_nor_too_long() -> None:
 def test_the_next_trial_takes_what_was_planned_or_what_trials_take() -> None:
     assert Plan(10, 1.0).trial_s([]) == 10
     assert Plan(10, 1.0).trial_s([20, 30, 40]) == 30
-    assert Plan(10, 1.0).trial_s([5]) == 10
+    assert Plan(10, 1.0).trial_s([5]) == 5
     assert Plan(10).trial_s([]) is None
 
 
