@@ -23,7 +23,7 @@ from compressdefect.search.progress import SearchProgress, SearchState, Silent
 from compressdefect.search.reach import first_design
 from compressdefect.search.repair import Admission
 from compressdefect.search.samplers import SearchDimensions, derive_seed, sampler
-from compressdefect.search.stopping import StopRule, median_rule
+from compressdefect.search.stopping import StopRule, quartile_rule
 from compressdefect.search.study import SearchStudy
 from compressdefect.search.trials import TrialTable, write_trials
 from compressdefect.search.workers import Workers, open_workers
@@ -199,7 +199,7 @@ class _Search:
         return True
 
     def _stop_rule(self, admission: Admission) -> StopRule:
-        """Median of finished trials; on a Pareto front only of those that cost no more. Trial 0 is never stopped."""
+        """Lower quartile of finished trials; on a Pareto front only of those that cost no more. Trial 0 is never stopped."""
         verdict = admission.verdict
         if verdict.genotype.fingerprint == self.asker.first.verdict.genotype.fingerprint:
             return StopRule()
@@ -207,7 +207,7 @@ class _Search:
         if self.config.objective.kind == "pareto":
             price = self.config.objective.price(verdict.cost.macs, verdict.latency_ms)
             peers = [t for t in peers if self.config.objective.price(t.macs, t.latency_ms) <= price]
-        return median_rule([trial.curve for trial in peers])
+        return quartile_rule([trial.curve for trial in peers])
 
     def _finish(self, number: int, result: TrialResult) -> None:
         self.table.append(self.study.finish(number, result))

@@ -114,7 +114,7 @@ class TrainingEvaluator:
             raise Interrupted
         seconds = time.monotonic() - began
         if found.stopped is not None:
-            return watch.result("pruned", seconds, reason="below the median of earlier trials")
+            return watch.result("pruned", seconds, reason="below the lower quartile of earlier trials")
         return watch.result("complete", seconds, metric=found.score, val=found.metrics)
 
     def build(self, genotype: Genotype, images: Images) -> Inspector:

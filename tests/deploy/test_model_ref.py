@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -95,3 +96,14 @@ def test_unknown_models(text: str, message: str) -> None:
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no run folder \(manifest\.json\), no bundle \(bundle\.json\)"):
         resolve_model(str(tmp_path))
+
+
+def test_a_genotype_file(tmp_path: Path) -> None:
+    design = parse_design("lightdefectnet")
+    assert design.genotype is not None
+    path = tmp_path / "genotype.json"
+    path.write_text(json.dumps(design.genotype.to_json()))
+    assert resolve_model(str(path)).design.genotype == design.genotype
+    path.write_text("{")
+    with pytest.raises(ModelError, match="not a genotype: the file is not JSON"):
+        resolve_model(str(path))

@@ -111,3 +111,12 @@ def test_an_unknown_metric_is_refused(parts: Path, tmp_path: Path) -> None:
     with pytest.raises(CompressDefectError, match="unknown metric: got beauty"):
         api.search(data=str(parts), metric="beauty", run_dir=tmp_path / "r", **TINY)
     assert not (tmp_path / "r").exists()
+
+
+def test_where_nothing_is_decided_there_is_no_threshold(parts: Path, tmp_path: Path) -> None:
+    """A fixed recipe on all training images: no validation figures, and none on test that a threshold would need."""
+    done = api.train("lightdefectnet", data=str(parts), val_share=0, run_dir=tmp_path / "run", **TINY)
+    assert done["val"] == {}
+    assert 0 <= done["test"]["accuracy"] <= 1
+    assert done["test"]["escape"] is None
+    assert Bundle.open(tmp_path / "run" / "best").manifest.threshold is None

@@ -122,7 +122,7 @@ class FakeEvaluator:
                 raise Interrupted
             curve.append((epoch / job.epochs, quality(job.genotype) * epoch / job.epochs))
             if epoch < job.epochs and job.stop.stops(curve):
-                return TrialResult("pruned", 0.01, epochs=epoch, curve=tuple(curve), reason="below the median")
+                return TrialResult("pruned", 0.01, epochs=epoch, curve=tuple(curve), reason="below the quartile")
         metric = curve[-1][1]
         return TrialResult("complete", 0.01, metric, job.epochs, tuple(curve), {"accuracy": metric})
 

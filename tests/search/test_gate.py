@@ -138,3 +138,13 @@ def test_budgets_may_clash() -> None:
     """Each is within reach, but the fewest parameters come without lowering the resolution, the fewest macs with it."""
     with pytest.raises(InfeasibleError, match="meets all constraints together; the closest one misses"):
         first_design(gate(Budgets(params=472, macs=320_000)), FIRST)
+
+
+def test_latency_repair_changes_the_design_even_on_a_coarse_grid() -> None:
+    """Slightly too slow a design, whose widths scaled by that little would all round back to where they were."""
+    flat = SPACE.flatten(FIRST)
+    limit = fake_latency(FIRST) / 1.02 / LATENCY_SHARE
+    admission = admit(gate(Budgets(latency_ms=limit), latency=fake_latency), flat)
+    assert admission.verdict.feasible
+    assert admission.repaired
+    assert admission.verdict.genotype != FIRST

@@ -5,10 +5,16 @@ from compressdefect.search.plan import MAX_EPOCHS, MIN_EPOCHS, TIMED_TRIALS, Pla
 
 
 def plan(
-    limit_s: float, *, workers: int = 1, trials: int | None = None, cap: int | None = None, spent_s: float = 0
+    limit_s: float,
+    *,
+    workers: int = 1,
+    trials: int | None = None,
+    cap: int | None = None,
+    least: int = MIN_EPOCHS,
+    spent_s: float = 0,
 ) -> Plan:
     clock = Clock(limit_s, spent_s=spent_s)
-    return plan_trials(clock, lambda epoch_s: 100 * epoch_s, 1.0, workers=workers, trials=trials, cap=cap)
+    return plan_trials(clock, lambda epoch_s: 100 * epoch_s, 1.0, workers=workers, trials=trials, cap=cap, least=least)
 
 
 def test_the_time_after_the_reserve_is_shared_out() -> None:
@@ -36,3 +42,9 @@ def test_a_clock_adds_what_earlier_processes_used() -> None:
     assert 90 < Clock(100, spent_s=5).left_s <= 95
     assert Clock(100, spent_s=105).left_s == 0
     assert Clock().left_s == float("inf")
+
+
+def test_a_trial_makes_the_steps_that_a_judgement_needs() -> None:
+    assert plan(1, least=20).epochs == 20
+    assert plan(10**6, least=2 * MAX_EPOCHS).epochs == 2 * MAX_EPOCHS
+    assert plan(1, cap=7, least=20).epochs == 7
