@@ -199,7 +199,7 @@ class _Search:
         return True
 
     def _stop_rule(self, admission: Admission) -> StopRule:
-        """Lower quartile of finished trials; on a Pareto front only of those that cost no more. Trial 0 is never stopped."""
+        """Lower quartile of finished trials, on a Pareto front of those that cost no more; trial 0 is never stopped."""
         verdict = admission.verdict
         if verdict.genotype.fingerprint == self.asker.first.verdict.genotype.fingerprint:
             return StopRule()
