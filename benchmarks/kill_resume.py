@@ -50,7 +50,7 @@ def command(options: argparse.Namespace, folder: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "compressdefect.cli", "search", "--data", options.data, "--budget-flops", "100M"),
         *("--trials", str(options.trials), "--epochs", str(options.epochs), "--seed", str(options.seed)),
-        *("--workers", str(options.workers), "--run-dir", str(folder)),
+        *("--workers", str(options.workers), "--peers", "none", "--run-dir", str(folder)),
     ]
 
 
