@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time as clocks
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compressdefect import catalog
 from compressdefect import study as studies
@@ -15,7 +14,11 @@ from compressdefect.options import SearchOptions, TrainOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
 
-_RESUMABLE = ("time", "trials", "workers", "threads_per_trial")  # what a resumed search may be given anew
+if TYPE_CHECKING:
+    from compressdefect.cost.cost import Cost
+    from compressdefect.deploy.model_ref import ModelRef
+
+_RESUMABLE = ("time", "trials", "workers", "threads_per_trial", "data")  # what a resumed search may be given anew
 
 
 def search(
@@ -26,9 +29,9 @@ def search(
     Args:
         space: a space by name or path; None is the task's default.
         run_dir: where to write; None is a new folder in ``runs/``.
-        resume: go on with the run in ``run_dir``, with that run's own options; of those given now only the time, the
-            number of trials, the workers and their threads count, and any other that differs is an error.
-        options: fields of ``SearchOptions``.
+        resume: go on with the run in ``run_dir``, with that run's own options; of those given now the time, the
+            number of trials, the workers, their threads and where the data lies count; any other must be the same.
+        options: fields of ``SearchOptions``; what is left out keeps its default, or the resumed run's value.
 
     Raises:
         InfeasibleError: no design of the space meets the budgets.
@@ -36,35 +39,29 @@ def search(
     """
     from compressdefect.flow.search import run_search
 
-    asked = SearchOptions(space=space, **options)
+    if space is not None:
+        options["space"] = space
     if resume:
         if run_dir is None:
             raise RunError("--resume needs the run to go on with", fix="give its folder with --run-dir")
         run = RunFolder.open(Path(run_dir))
-        return run_search(_resumed(asked, run), run)
-    return run_search(asked, None, run_dir=None if run_dir is None else Path(run_dir))
+        return run_search(_resumed(options, run), run)
+    return run_search(SearchOptions(**options), None, run_dir=None if run_dir is None else Path(run_dir))
 
 
-def _resumed(asked: SearchOptions, run: RunFolder) -> SearchOptions:
+def _resumed(given: Mapping[str, Any], run: RunFolder) -> SearchOptions:
     """A run's own options, with what may be given anew."""
     stored = run.manifest.get("options")
     if run.manifest.get("command") != "search" or not isinstance(stored, dict):
         raise RunError("not the run of a search", got=run.path, fix="--resume goes on with a search's run folder")
-    standard = SearchOptions()
-    merged = dict(stored)
-    for field in fields(SearchOptions):
-        given = getattr(asked, field.name)
-        if given == getattr(standard, field.name) or given == stored.get(field.name):
-            continue
-        if field.name not in _RESUMABLE:
-            option = "--" + field.name.replace("_", "-")
+    for name, value in given.items():
+        if value != stored.get(name) and name not in _RESUMABLE:
             raise RunError(
-                f"a resumed search keeps its {option}",
-                got=f"{given} instead of {stored.get(field.name)}",
+                f"a resumed search keeps its --{name.replace('_', '-')}",
+                got=f"{value} instead of {stored.get(name)}",
                 fix="start a new run",
             )
-        merged[field.name] = given
-    return SearchOptions(**merged)
+    return SearchOptions(**{**stored, **given})
 
 
 def train(model: str, *, run_dir: Path | str | None = None, **options: Any) -> dict[str, Any]:
@@ -80,13 +77,16 @@ def train(model: str, *, run_dir: Path | str | None = None, **options: Any) -> d
     return run_training(model, TrainOptions(**options), None if run_dir is None else Path(run_dir))
 
 
-def evaluate(
-    model: str, *, data: str = "synthetic", format: str | None = None, labels: str = "all", good: str | None = None
-) -> dict[str, Any]:
-    """Measure a trained model on the test images of its own split, found again by file hash."""
+def evaluate(model: str, **options: Any) -> dict[str, Any]:
+    """Measure a trained model on the test images of its own split, found again by file hash.
+
+    Args:
+        model: a run or bundle folder.
+        options: ``data``, ``format``, ``labels``, ``good`` and ``group``; a run's own where they are left out.
+    """
     from compressdefect.flow.train import run_evaluation
 
-    return run_evaluation(model, data=data, format=format, labels=labels, good=good)
+    return run_evaluation(model, options)
 
 
 def cost(
@@ -102,7 +102,7 @@ def cost(
         own = ref.trained_input or (3, ref.design.input, ref.design.input)
         shape = (channels or own[0], input or own[1], input or own[2])
         outputs = classes or ref.classes()
-        found = ref.design.cost(input_shape=shape, classes=outputs)
+        found = _priced(ref, shape, outputs)
         network = ref.design.build(channels=shape[0], classes=outputs)
         rows.append(
             {
@@ -118,6 +118,13 @@ def cost(
             }
         )
     return {"models": rows}
+
+
+def _priced(ref: ModelRef, shape: tuple[int, int, int], classes: int) -> Cost:
+    try:
+        return ref.design.cost(input_shape=shape, classes=classes)
+    except AssertionError as error:  # some of timm's networks take one input size only, and say so like this
+        raise ModelError(f"{ref.name} cannot be counted at {shape}", got=error, fix="leave --input out") from error
 
 
 def benchmark(
@@ -235,8 +242,11 @@ def _list_samplers() -> list[dict[str, str]]:
 
 def _positive(**sizes: int | None) -> None:
     for name, value in sizes.items():
-        if value is not None and value < 1:
-            raise DataError(f"--{name} must be at least 1", got=value)
+        if value is not None and not 1 <= value <= _LARGEST:
+            raise DataError(f"--{name} must be at least 1 and at most {_LARGEST}", got=value)
+
+
+_LARGEST = 10_000
 
 
 def _counts(text: str, option: str) -> list[int]:

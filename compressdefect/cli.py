@@ -52,6 +52,7 @@ Models = Annotated[list[str], typer.Argument(help="Run folders, bundle folders, 
 
 @app.command()
 def search(
+    context: typer.Context,
     space: Annotated[str | None, typer.Argument(help="A space by name or .toml path; default: the task's own.")] = None,
     data: Data = "synthetic",
     budget_flops: Annotated[str | None, typer.Option(help="At most so many FLOPs (2 per MAC), such as 100M.")] = None,
@@ -91,12 +92,12 @@ def search(
 
     Example: compressdefect search --data IMAGES --budget-flops 100M --time 20m
     """
-    options = _options(locals())
-    _run("search", as_json, **options)
+    _run("search", as_json, **_given(context))
 
 
 @app.command()
 def train(
+    context: typer.Context,
     model: Model,
     data: Data = "synthetic",
     epochs: Epochs = None,
@@ -125,12 +126,12 @@ def train(
 
     Example: compressdefect train lightdefectnet --data IMAGES --epochs 40
     """
-    options = _options(locals())
-    _run("train", as_json, **options)
+    _run("train", as_json, **_given(context))
 
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     model: Model,
     data: Data = "synthetic",
     format: Format = None,
@@ -140,14 +141,14 @@ def evaluate(
 ) -> None:
     """Measure a trained model on the test images of its own split.
 
-    Example: compressdefect evaluate runs/20260105-093000-search --data IMAGES
+    Example: compressdefect evaluate runs/20260105-093000-classify --data IMAGES
     """
-    options = _options(locals())
-    _run("evaluate", as_json, **options)
+    _run("evaluate", as_json, **_given(context))
 
 
 @app.command()
 def cost(
+    context: typer.Context,
     models: Models,
     input: Annotated[int | None, typer.Option(help="Side of the square input, in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of the input.")] = None,
@@ -158,12 +159,12 @@ def cost(
 
     Example: compressdefect cost lightdefectnet timm:resnet50 --input 224 --classes 2
     """
-    options = _options(locals())
-    _run("cost", as_json, **options)
+    _run("cost", as_json, **_given(context))
 
 
 @app.command()
 def benchmark(
+    context: typer.Context,
     models: Models,
     input: Annotated[int | None, typer.Option(help="Side of the square input, in pixels, for all rows.")] = None,
     batch: Annotated[str, typer.Option(help="Batch sizes, such as 1,10.")] = "1",
@@ -175,26 +176,26 @@ def benchmark(
 
     Example: compressdefect benchmark runs/NAME timm:efficientnet_b0 --batch 1,10
     """
-    options = _options(locals())
-    _run("benchmark", as_json, **options)
+    _run("benchmark", as_json, **_given(context))
 
 
 @app.command()
 def report(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     data: Annotated[str | None, typer.Option(help="The images again, if they moved.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a run's report.html again.
 
-    Example: compressdefect report runs/20260105-093000-search
+    Example: compressdefect report runs/20260105-093000-classify
     """
-    options = _options(locals())
-    _run("report", as_json, **options)
+    _run("report", as_json, **_given(context))
 
 
 @app.command()
 def study(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="A study by name, or its folder.")],
     data: Annotated[str | None, typer.Option(help="The data, where the study lets you choose.")] = None,
     share: Annotated[float, typer.Option(help="Share of the full training: 0.2 is a quick pass.")] = 1.0,
@@ -207,8 +208,7 @@ def study(
 
     Example: compressdefect study lightdefectnet --share 0.2
     """
-    options = _options(locals())
-    _run("study", as_json, **options)
+    _run("study", as_json, **_given(context))
 
 
 @app.command("list")
@@ -223,8 +223,15 @@ def list_(
     _run("list_names", as_json, what=what)
 
 
-def _options(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name != "as_json"}
+def _given(context: typer.Context) -> dict[str, Any]:
+    """What was typed; the rest is left to the defaults of ``api``, or to the run that is resumed."""
+    typed = {name: value for name, value in context.params.items() if _is_typed(context, name) and name != "as_json"}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in typed.items()}
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _run(function: str, as_json: bool, **options: Any) -> None:
@@ -244,6 +251,8 @@ def main() -> None:
         code = app(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - sorted into the user's mistakes and our defects
         code = _explain(error)
+    if code == _STOPPED:
+        typer.echo("stopped", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -252,7 +261,7 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, CompressDefectError):
         return _fail(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt):
-        return _fail("stopped", _STOPPED)
+        return _STOPPED
     if hasattr(error, "format_message"):  # the parser's own errors
         return _fail(" ".join(error.format_message().split()) or "see --help", 2)
     if isinstance(error, BrokenPipeError):

@@ -139,5 +139,5 @@ class RunFolder:
             return json.loads((self.path / name).read_text())
         except FileNotFoundError as error:
             raise RunError(f"the run folder has no {name}", got=self.path) from error
-        except json.JSONDecodeError as error:
-            raise RunError(f"{name} is not JSON", got=f"{self.path / name}, line {error.lineno}") from error
+        except ValueError as error:
+            raise RunError(f"{name} is not JSON", got=f"{self.path / name}: {error}") from error

@@ -16,6 +16,7 @@ from compressdefect.space.genotype import Genotype
 if TYPE_CHECKING:
     from torch import nn
 
+_LONGEST_PATH = 255  # a longer text is a design with many settings, if anything
 _MEAN, _STD = 127.5, 64.0  # of an untrained network's pixels: near enough to unit scale
 
 
@@ -62,7 +63,7 @@ def resolve_model(text: str) -> ModelRef:
         BundleError: it is a damaged bundle.
         RunError: it is a damaged run folder.
     """
-    path = Path(text)
+    path = Path(text) if len(text) <= _LONGEST_PATH else Path("no path")
     if (path / MANIFEST).is_file():
         run = path.parent if (path.parent / "manifest.json").is_file() else None
         return _trained(text, Bundle.open(path), RunFolder.open(run) if run else None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,21 @@ from compressdefect.runs import RunFolder
 from compressdefect.train.activation import class_activation_map
 
 _PEER_SECONDS = 2.0
+
+
+@contextlib.contextmanager
+def recorded(run: RunFolder, images: Images) -> Iterator[None]:
+    """Leave a run folder that says how its command ended, with a report of what there is.
+
+    What goes wrong while a failure is being recorded does not hide the failure.
+    """
+    try:
+        yield
+    except BaseException as error:
+        with contextlib.suppress(CompressDefectError, OSError):
+            run.finish("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
+            write_run_report(run, images=images)
+        raise
 
 
 def parse_peers(text: str) -> list[ModelRef]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -12,12 +14,12 @@ from compressdefect import compat
 
 compat.install()
 
-from compressdefect.data.images import Images, load_images
+from compressdefect.data.images import SYNTHETIC, Images, load_images
 from compressdefect.data.split import Split, make_split
-from compressdefect.errors import DataError, RunError
+from compressdefect.errors import DataError, RunError, known_names
 from compressdefect.options import DataOptions, SearchOptions
 from compressdefect.runs import RunFolder
-from compressdefect.train.classify import Classify
+from compressdefect.train.classify import METRICS, Classify
 from compressdefect.train.fit import EpochReport
 from compressdefect.train.task import Task
 
@@ -82,10 +84,6 @@ def load(options: DataOptions, *, input: int, voice: Voice) -> Images:
     """Load the images with a progress bar and name the files that were skipped."""
     if input < 8:
         raise DataError("the input must be at least 8 pixels", got=input, fix="use a size such as 224")
-    if not 0 <= options.overkill < 1:
-        raise DataError(
-            "the overkill must be at least 0 and below 1", got=options.overkill, fix="use a value like 0.01"
-        )
     with voice.bar() as bar:
         work = bar.add_task("loading images", total=None)
         images = load_images(
@@ -117,6 +115,42 @@ def _split(options: DataOptions, images: Images) -> Split:
         raise DataError("not a split", got=path, fix="give a split.json that a run wrote") from error
 
 
+def check_options(options: DataOptions) -> None:
+    """Check what can be checked before any image is loaded.
+
+    Raises:
+        DataError: a number is out of range, or the metric or the accelerator is not to be had.
+    """
+    for name in ("epochs", "threads", "trials", "workers", "threads_per_trial", "batch_size"):
+        value = getattr(options, name, None)
+        if value is not None and value < 1:
+            raise DataError(f"--{name.replace('_', '-')} must be at least 1", got=value)
+    if options.seed < 0:
+        raise DataError("--seed must be at least 0", got=options.seed)
+    if not 0 <= options.overkill < 1:
+        raise DataError("--overkill must be at least 0 and below 1", got=options.overkill, fix="use a value like 0.01")
+    if options.metric not in METRICS:
+        raise DataError("unknown metric", got=options.metric, fix=known_names(options.metric, METRICS))
+    accelerators = ("auto", "cpu", *(["gpu"] if torch.cuda.is_available() else []))
+    if options.accelerator not in accelerators:
+        raise DataError(
+            "no such accelerator here", got=options.accelerator, fix=known_names(options.accelerator, accelerators)
+        )
+
+
+Options = TypeVar("Options", bound=DataOptions)
+
+
+def anchored(options: Options) -> Options:
+    """The options with whole paths, so that a run can be gone on with from any folder."""
+    changes: dict[str, Any] = {}
+    for name in ("data", "split", "space"):
+        text = getattr(options, name, None)
+        if text not in (None, SYNTHETIC) and Path(text).exists():
+            changes[name] = str(Path(text).resolve())
+    return replace(options, **changes)
+
+
 def check_free(path: Path | None) -> None:
     """Refuse a run folder that is in use before any work is done.
 
@@ -124,6 +158,8 @@ def check_free(path: Path | None) -> None:
         RunError: it is not empty.
     """
     if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.is_file():
+            raise RunError("the run folder is a file", got=path, fix="choose another --run-dir")
         raise RunError(
             "the run folder is not empty", got=path, fix="choose another --run-dir, or continue it with --resume"
         )

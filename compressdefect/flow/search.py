@@ -13,15 +13,16 @@ from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.deliver import Assignment, Delivered, deliver, describe_data, pixel_statistics
 from compressdefect.deploy.model_ref import ModelRef
 from compressdefect.errors import SpaceError, TrainingError, known_names
-from compressdefect.flow.finish import parse_peers, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import Prepared, Voice, budgets_of, check_free, prepare
+from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
+from compressdefect.flow.prepare import Prepared, Voice, anchored, budgets_of, check_free, check_options, prepare
 from compressdefect.flow.train import FINISH_S, fit_config
 from compressdefect.models.design import Design
+from compressdefect.models.template import check_genes
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.options import SearchOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
-from compressdefect.search.constraints import Budgets
+from compressdefect.search.constraints import Budgets, active_rules
 from compressdefect.search.driver import SearchConfig, SearchOutcome, search
 from compressdefect.search.evaluate import FOLDS, TrainingEvaluator
 from compressdefect.search.gate import Gate
@@ -34,6 +35,7 @@ from compressdefect.search.samplers import SAMPLERS, SearchDimensions, sampler
 from compressdefect.search.study import StoredTrial
 from compressdefect.space.space import Space
 
+TASK = "classify"
 DEFAULT_SPACE = "lightdefectnet"
 DEFAULT_TIME = "6m"
 LEAST_STEPS = 200  # of each training of a timed trial: after fewer, its metric says little about the design
@@ -42,7 +44,7 @@ FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may t
 
 
 @dataclass(frozen=True)
-class Plan:
+class Request:
     """Everything that was asked for, checked before any work is done."""
 
     options: SearchOptions
@@ -53,7 +55,7 @@ class Plan:
     limit_s: float | None
 
     @classmethod
-    def make(cls, options: SearchOptions) -> Plan:
+    def make(cls, options: SearchOptions) -> Request:
         """Check the options.
 
         Raises:
@@ -67,10 +69,11 @@ class Plan:
             )
         if options.sampler not in SAMPLERS:
             raise SpaceError("no such sampler", got=options.sampler, fix=known_names(options.sampler, SAMPLERS))
-        for name in ("trials", "epochs", "workers", "threads_per_trial", "threads"):
-            value = getattr(options, name)
-            if value is not None and value < 1:
-                raise SpaceError(f"--{name.replace('_', '-')} must be at least 1", got=value)
+        if TASK not in space.tasks:
+            raise SpaceError(f"{space.name} has no designs to {TASK}", got=", ".join(space.tasks))
+        check_options(options)
+        check_genes(space, TEMPLATES[space.template])
+        active_rules(space.rules)
         timed = options.time or (None if options.trials else DEFAULT_TIME)
         return cls(
             options,
@@ -119,32 +122,31 @@ class Plan:
 def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path | None = None) -> dict[str, Any]:
     """Search and deliver the winner; see ``api.search``. A ``run`` that is given is gone on with."""
     began = time.monotonic()
-    plan, voice, resume = Plan.make(options), Voice(), run is not None
+    request, voice, resume = Request.make(options), Voice(), run is not None
     check_free(run_dir)
     split = None if run is None else str(run.path / "split.json")
-    data = prepare(_with_split(options, split), input=options.input or plan.space.input or 224, voice=voice)
+    data = prepare(_with_split(options, split), input=options.input or request.space.input or 224, voice=voice)
     evaluator = _evaluator(data, options)
-    gate = _gate(plan, data, evaluator)
-    _check_start(plan, gate)
+    gate = _gate(request, data, evaluator)
+    _check_start(request, gate)
     if run is None:
-        run = RunFolder.create(run_dir, data.task.name, _manifest(plan, data))
+        run = RunFolder.create(run_dir, data.task.name, _manifest(request, data))
         run.write_json("split.json", data.split.to_json(data.images))
-    clock = Clock(plan.limit_s, float(run.manifest.get("elapsed_s", 0.0)), began)
+    clock = Clock(request.limit_s, float(run.manifest.get("elapsed_s", 0.0)), began)
     run.update_manifest(status="running", finished=None)
     best = None
-    try:
-        outcome = _explore(plan, data, gate, evaluator, run, clock, voice, resume)
+    with recorded(run, data.images):
+        outcome = _explore(request, data, gate, evaluator, run, clock, voice, resume)
         if outcome.status == "complete":
-            best = _deliver(plan, data, run, outcome, clock, voice)
-    finally:
-        run.update_manifest(elapsed_s=clock.elapsed_s)
-        run.finish("stopped" if best is None else "complete")
-        write_run_report(run, images=data.images)
+            best = _deliver(request, data, run, outcome, clock, voice)
+    run.update_manifest(elapsed_s=clock.elapsed_s)
+    run.finish("stopped" if best is None else "complete")
+    write_run_report(run, images=data.images)
     return _result(run, outcome, best)
 
 
 def _explore(
-    plan: Plan,
+    request: Request,
     data: Prepared,
     gate: Gate,
     evaluator: TrainingEvaluator,
@@ -155,12 +157,12 @@ def _explore(
 ) -> SearchOutcome:
     with Bar(voice.console) as bar:
         outcome = search(
-            plan.config(data),
+            request.config(data),
             gate,
             evaluator,
             run,
             clock=clock,
-            reserve=lambda epoch_s: plan.reserve(data, epoch_s),
+            reserve=lambda epoch_s: request.reserve(data, epoch_s),
             progress=bar,
             resume=resume,
         )
@@ -173,48 +175,50 @@ def _evaluator(data: Prepared, options: SearchOptions) -> TrainingEvaluator:
     return TrainingEvaluator(data.images, data.split, data.task, fit_config(options, len(data.split.train)), mean, std)
 
 
-def _gate(plan: Plan, data: Prepared, evaluator: TrainingEvaluator) -> Gate:
+def _gate(request: Request, data: Prepared, evaluator: TrainingEvaluator) -> Gate:
     shape, probe = data.images.shape, None
-    if plan.budgets.latency_ms is not None or plan.objective.needs_latency:
+    if request.budgets.latency_ms is not None or request.objective.needs_latency:
         probe = LatencyProbe(
-            lambda genotype: evaluator.build(genotype, data.images), data.task, shape, threads=plan.options.threads
+            lambda genotype: evaluator.build(genotype, data.images), data.task, shape, threads=request.options.threads
         )
     return Gate(
-        plan.space,
-        TEMPLATES[plan.space.template],
-        plan.budgets,
+        request.space,
+        TEMPLATES[request.space.template],
+        request.budgets,
         input_shape=shape,
         classes=len(data.task.classes),
         latency=probe,
     )
 
 
-def _check_start(plan: Plan, gate: Gate) -> None:
+def _check_start(request: Request, gate: Gate) -> None:
     """Fail before a run folder exists where nothing fits the budgets or a sampler lacks its package.
 
     Raises:
         InfeasibleError: no design of the space meets the budgets.
         MissingExtraError: the sampler needs a package that is not installed.
     """
-    named = next(iter(plan.space.designs.values()), None)
+    named = next(iter(request.space.designs.values()), None)
     first = first_design(gate, named)
-    sampler(plan.options.sampler, SearchDimensions(plan.space.dimensions, plan.objective.directions, first.flat))
+    sampler(
+        request.options.sampler, SearchDimensions(request.space.dimensions, request.objective.directions, first.flat)
+    )
 
 
-def _manifest(plan: Plan, data: Prepared) -> dict[str, Any]:
-    options = plan.options
+def _manifest(request: Request, data: Prepared) -> dict[str, Any]:
+    options = request.options
     return {
         "command": "search",
         "task": data.task.name,
-        "space": plan.space.name,
+        "space": request.space.name,
         "metric": options.metric,
         "objective": options.objective,
         "sampler": options.sampler,
-        "budgets": plan.budgets.to_json(),
+        "budgets": request.budgets.to_json(),
         "seed": options.seed,
         "data": describe_data(data.images, data.split),
         "skipped": [list(entry) for entry in data.images.skipped],
-        "options": asdict(options),
+        "options": asdict(anchored(options)),
     }
 
 
@@ -227,43 +231,57 @@ class Best:
     delivered: Delivered
 
 
-def _deliver(plan: Plan, data: Prepared, run: RunFolder, outcome: SearchOutcome, clock: Clock, voice: Voice) -> Best:
+def _deliver(
+    request: Request, data: Prepared, run: RunFolder, outcome: SearchOutcome, clock: Clock, voice: Voice
+) -> Best:
     """Train the winner to the end, unless this run has delivered it before."""
     trial = outcome.winner
     if trial is None:
         raise TrainingError(
             "no design was trained to its end", got=outcome.ended, fix="give it more --time or --trials"
         )
-    name = _name(plan.space, trial)
+    name = _name(request.space, trial)
     before = _delivered_before(run, trial)
     if before is not None:
         voice.say(f"{name} is delivered already")
         return Best(name, trial, before)
-    deviations = (
-        ("an earlier winner of this run was tested on the same test images",)
-        if (run.best / "bundle.json").is_file()
-        else ()
-    )
     job = Assignment(
         name,
         Design(name, trial.design, input=data.images.shape[1]),
         data.images,
         data.split,
         data.task,
-        fit_config(plan.options, len(data.split.train)),
-        threads=plan.options.threads,
-        budgets=_limits(plan.budgets),
-        deviations=deviations,
+        fit_config(request.options, len(data.split.train)),
+        threads=request.options.threads,
+        budgets=_limits(request.budgets),
+        deviations=_deviations(request, data, run, outcome),
     )
     deadline = None
-    if plan.limit_s is not None:
-        left_s = max(clock.left_s - plan.finish_s, FINAL_SHARE * plan.limit_s / 3)
+    if request.limit_s is not None:
+        left_s = max(clock.left_s - request.finish_s, FINAL_SHARE * request.limit_s / 3)
         deadline = time.monotonic() + left_s
     val = None if len(data.split.val) else trial.val
     delivered = deliver(run, job, val=val, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
     run.update_manifest(netscore=trial.netscore)
-    time_beside_peers(run, plan.peers, threads=plan.options.threads)
+    limit_ms = request.budgets.latency_ms
+    if limit_ms is not None and delivered.latency_ms > limit_ms:
+        voice.say(f"over the latency budget when measured again: {delivered.latency_ms:.3f} ms; is the machine busy?")
+    time_beside_peers(run, request.peers, threads=request.options.threads)
     return Best(name, trial, delivered)
+
+
+def _deviations(request: Request, data: Prepared, run: RunFolder, outcome: SearchOutcome) -> tuple[str, ...]:
+    """What a reader of the card should know about how this model was chosen."""
+    found = []
+    if outcome.baseline is None:
+        found.append("trial 0 was not finished, so nothing says that this model is at least as good")
+    if not len(data.split.val):
+        found.append("validation figures and threshold are out of fold, of trainings as short as the search's trials")
+    if data.split.group == "none":
+        found.append("duplicates were not kept together, so the test figures may be too good")
+    if (run.best / "bundle.json").is_file():
+        found.append("an earlier winner of this run was tested on the same test images")
+    return tuple(found)
 
 
 def _delivered_before(run: RunFolder, trial: StoredTrial) -> Delivered | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 from compressdefect.deploy.deliver import Assignment, deliver, describe_data, metrics, recipe
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import DataError, ModelError
-from compressdefect.flow.finish import parse_peers, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import Voice, check_free, prepare
+from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
+from compressdefect.flow.prepare import Voice, anchored, check_free, check_options, prepare
 from compressdefect.options import DataOptions, TrainOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
@@ -27,11 +28,13 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     """Train a model from scratch and deliver it; see ``api.train``."""
     began = time.monotonic()
     seconds = None if options.time is None else parse_seconds(options.time, "--time")
+    check_options(options)
     check_free(run_dir)
     ref, peers = resolve_model(model), parse_peers(options.peers)
     options = replace(options, split=options.split or _own_split(ref))
     voice = Voice()
     data = prepare(options, input=options.input or ref.design.input, voice=voice)
+    config = fit_config(options, len(data.split.train))
     manifest = {
         "command": "train",
         "task": data.task.name,
@@ -39,30 +42,32 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
         "metric": options.metric,
         "seed": options.seed,
         "data": describe_data(data.images, data.split),
-        "options": asdict(options),
+        "skipped": [list(entry) for entry in data.images.skipped],
+        "options": asdict(anchored(options)),
     }
     run = RunFolder.create(run_dir, data.task.name, manifest)
     run.write_json("split.json", data.split.to_json(data.images))
-    config = fit_config(options, len(data.split.train))
     job = Assignment(_title(ref), ref.design, data.images, data.split, data.task, config, options.threads)
     deadline = None if seconds is None else began + max(seconds - FINISH_S, seconds / 2)
-    undecided = None if options.val_share else {}
-    done = deliver(run, job, val=undecided, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
-    time_beside_peers(run, peers, threads=options.threads)
+    undecided: dict[str, Any] | None = None if options.val_share else {}
+    with recorded(run, data.images):
+        done = deliver(run, job, val=undecided, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
+        time_beside_peers(run, peers, threads=options.threads)
     run.finish("complete")
     write_run_report(run, images=data.images)
     return {"run": str(run.path), "task": data.task.name, "val": done.val, "test": done.test}
 
 
-def run_evaluation(
-    model: str, *, data: str, format: str | None = None, labels: str = "all", good: str | None = None
-) -> dict[str, Any]:
+def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Measure a trained model on its own test images; see ``api.evaluate``."""
-    ref, split_file = resolve_model(model), _own_split(resolve_model(model))
+    ref = resolve_model(model)
+    split_file = _own_split(ref)
     if ref.bundle is None or split_file is None:
         raise ModelError("only a trained model can be evaluated", got=model, fix="give a run or bundle folder")
     manifest = ref.bundle.manifest
-    options = DataOptions(data=data, format=format, labels=labels, good=good, split=split_file)
+    stored = ref.run.manifest.get("options", {}) if ref.run else {}
+    known = {name: stored[name] for name in ("data", "format", "labels", "good", "group") if name in stored}
+    options = DataOptions(**{**known, **given, "split": split_file})
     found = prepare(options, input=manifest.input[1], voice=Voice())
     if found.images.classes != manifest.classes or found.images.shape != manifest.input:
         raise DataError(

@@ -7,20 +7,21 @@ H and W; logits (N, head columns, classes) come out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from compressdefect.blocks.column import Column, ColumnStage, column_stage_cost, meetings, path_pieces
+from compressdefect.blocks.column import BLOCKS, Column, ColumnStage, column_stage_cost, meetings, path_pieces
 from compressdefect.blocks.condenser import Condensing
 from compressdefect.blocks.conv import Conv
-from compressdefect.blocks.downsample import Downsampling, downsample, downsample_cost
+from compressdefect.blocks.downsample import OPERATORS, Downsampling, downsample, downsample_cost
 from compressdefect.blocks.head import ColumnHead, head_cost
 from compressdefect.blocks.normalize import normalize_cost
 from compressdefect.blocks.standardize import Standardize, standardize_cost
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Piece, Shape, convolution
-from compressdefect.models.template import Layer, Reduction
+from compressdefect.models.template import Gene, Layer, Reduction
 from compressdefect.space.genotype import Genes, Genotype, StageGenes
 
 _REDUCTIONS = {"conv": ("conv", 3), "pointwise": ("conv", 1), "maxpool": ("maxpool", 3)}
@@ -28,6 +29,32 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "grouped": ("groups",),
     "separable": ("kernel",),
     "inverted": ("kernel", "expand"),
+}
+
+
+_SWITCH = (False, True)
+GENES: Mapping[str, Gene] = {
+    "contrast": Gene("net", ("image", "dataset")),
+    "stem_width": Gene("net", range(1, 4097)),
+    "stem_kernel": Gene("net", range(1, 32, 2)),
+    "stem_stride": Gene("net", range(1, 9)),
+    "head_columns": Gene("net", range(1, 3)),
+    "downsample": Gene("net", OPERATORS),
+    "columns": Gene("stage", range(1, 17)),
+    "exchange": Gene("stage", range(65)),
+    "depth": Gene("stage", range(1, 65)),
+    "width": Gene("stage", range(1, 4097)),
+    "aads": Gene("stage", ("none", "entry", "exit")),
+    "aads_kernel": Gene("stage", range(1, 10), when=("aads", ("entry", "exit"))),
+    "aads_max": Gene("stage", _SWITCH, when=("aads", ("entry", "exit"))),
+    "block": Gene("column", tuple(BLOCKS)),
+    "groups": Gene("column", range(1, 65), when=("block", ("grouped",))),
+    "kernel": Gene("column", range(1, 32, 2), when=("block", ("separable", "inverted"))),
+    "expand": Gene("column", range(1, 17), when=("block", ("inverted",))),
+    "vac": Gene("column", _SWITCH),
+    "vac_r": Gene("column", range(1, 65), when=("vac", (True,))),
+    "vac_pool": Gene("column", range(1, 33), when=("vac", (True,))),
+    "vac_n": Gene("column", range(1, 9), when=("vac", (True,))),
 }
 
 
@@ -81,6 +108,7 @@ class LightDefectNetTemplate:
 
     name = "lightdefectnet"
     tasks: tuple[str, ...] = ("classify",)
+    genes: Mapping[str, Gene] = GENES
 
     def build(self, genotype: Genotype, *, channels: int, classes: int) -> nn.Module:
         """The network of a genotype."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from torch import nn
 
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Shape
+from compressdefect.errors import SpaceError, known_names
+from compressdefect.space.domain import FloatDomain, Value
 from compressdefect.space.genotype import Genotype
+from compressdefect.space.space import Scope, Space
 
 
 class Reduction(NamedTuple):
@@ -25,6 +29,20 @@ class Reduction(NamedTuple):
     operator: str
     kernel: int
     stride: int
+
+
+class Gene(NamedTuple):
+    """A gene that a family reads.
+
+    Attributes:
+        scope: where it belongs.
+        legal: the values it may have.
+        when: another gene of its scope and the values of that one which make this one needed; None: always.
+    """
+
+    scope: Scope
+    legal: Sequence[Value]
+    when: tuple[str, tuple[Value, ...]] | None = None
 
 
 class Layer(NamedTuple):
@@ -47,6 +65,7 @@ class Template(Protocol):
 
     name: str
     tasks: tuple[str, ...]
+    genes: Mapping[str, Gene]
 
     def build(self, genotype: Genotype, *, channels: int, classes: int) -> nn.Module:
         """The network, untrained: normalised (N, channels, H, W) in, the task's outputs out."""
@@ -59,3 +78,58 @@ class Template(Protocol):
 
     def layers(self, genotype: Genotype, *, input_shape: Shape, classes: int) -> list[Layer]:
         """The layer table, in order of execution."""
+
+
+def check_genes(space: Space, template: Template) -> None:
+    """Check that a space gives its template every gene it reads, no other, and only legal values.
+
+    Raises:
+        SpaceError: a gene is unknown, missing or can be illegal.
+    """
+    if space.stages < 1:
+        raise SpaceError(f"{space.name}: space.stages must be at least 1", got=space.stages)
+    offered = _offered(space)
+    for name, (scope, values) in offered.items():
+        gene = template.genes.get(name)
+        if gene is None or gene.scope != scope:
+            of_scope = [known for known, other in template.genes.items() if other.scope == scope]
+            raise SpaceError(
+                f"{space.name}: {template.name} reads no {scope} gene {name}", fix=known_names(name, of_scope)
+            )
+        for value in values:
+            if not _is_legal(value, gene.legal):
+                raise SpaceError(
+                    f"{space.name}: {name} cannot be that", got=repr(value), fix=f"use {_some(gene.legal)}"
+                )
+    for name, gene in template.genes.items():
+        if name not in offered and (gene.when is None or _can_be(offered, *gene.when)):
+            raise SpaceError(
+                f"{space.name}: the {gene.scope} gene {name} is missing", fix=f"give it {_some(gene.legal)}"
+            )
+
+
+def _offered(space: Space) -> dict[str, tuple[Scope, Sequence[Value]]]:
+    """Every gene of a space, searched or fixed: its scope and the values it can have."""
+    found: dict[str, tuple[Scope, Sequence[Value]]] = {}
+    for scope, genes in space.fixed.items():
+        found |= {name: (scope, (value,)) for name, value in genes.items()}
+    for parameter in space.parameters:
+        domain = parameter.domain
+        values = (domain.low, domain.high) if isinstance(domain, FloatDomain) else domain.values
+        found[parameter.name] = (parameter.scope, values)
+    return found
+
+
+def _is_legal(value: Value, legal: Sequence[Value]) -> bool:
+    return value in legal and isinstance(value, bool) == isinstance(legal[0], bool) and not isinstance(value, float)
+
+
+def _can_be(offered: Mapping[str, tuple[Scope, Sequence[Value]]], name: str, values: tuple[Value, ...]) -> bool:
+    return name in offered and any(value in values for value in offered[name][1])
+
+
+def _some(legal: Sequence[Value]) -> str:
+    if isinstance(legal, range):
+        step = "" if legal.step == 1 else f" in steps of {legal.step}"
+        return f"whole numbers from {legal[0]} to {legal[-1]}{step}"
+    return ", ".join(map(str, legal))

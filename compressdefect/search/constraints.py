@@ -97,11 +97,11 @@ class Budgets:
             SpaceError: one does not parse or is not positive; the message names its option.
         """
         return cls(
-            flops=flops and parse_count(flops, "--budget-flops"),  # type: ignore[arg-type]
-            macs=macs and parse_count(macs, "--budget-macs"),  # type: ignore[arg-type]
-            params=params and parse_count(params, "--budget-params"),  # type: ignore[arg-type]
-            memory_bytes=memory and parse_bytes(memory, "--budget-memory"),  # type: ignore[arg-type]
-            latency_ms=latency and 1e3 * parse_seconds(latency, "--budget-latency"),  # type: ignore[arg-type]
+            flops=None if flops is None else parse_count(flops, "--budget-flops"),
+            macs=None if macs is None else parse_count(macs, "--budget-macs"),
+            params=None if params is None else parse_count(params, "--budget-params"),
+            memory_bytes=None if memory is None else parse_bytes(memory, "--budget-memory"),
+            latency_ms=None if latency is None else 1e3 * parse_seconds(latency, "--budget-latency"),
         )
 
     def __post_init__(self) -> None:

@@ -162,6 +162,8 @@ class _Search:
         while not (answers := self.workers.collect()):
             pass
         ((_, result),) = answers
+        if result.state == "failed":
+            raise TrainingError("trial 0's design cannot be trained", got=result.reason)
         return max(result.seconds / max(CALIBRATION_EPOCHS, 1), 1e-3)
 
     def _may_ask(self) -> bool:

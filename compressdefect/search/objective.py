@@ -37,8 +37,8 @@ class Objective:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise SpaceError("no such objective", got=self.kind, fix=known_names(self.kind, KINDS))
-        if self.latency_exponent < 0:
-            raise SpaceError("the latency exponent must not be negative", got=self.latency_exponent)
+        if not 0 <= self.latency_exponent < math.inf:
+            raise SpaceError("the latency exponent must be a number of at least 0", got=self.latency_exponent)
 
     @property
     def directions(self) -> tuple[Direction, ...]:

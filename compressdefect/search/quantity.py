@@ -15,7 +15,7 @@ BYTE_UNITS: Mapping[str, float] = {
 }
 TIME_UNITS_S: Mapping[str, float] = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
-_FORM = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
+_FORM = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE | re.ASCII)
 
 
 def parse_count(text: str, name: str) -> int:

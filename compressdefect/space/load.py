@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,8 @@ class _Reader:
         value = table.get(name, default)
         if value is None:
             self.fail(f"{key}.{name}", "is missing", fix=f"add it as {kind.__name__}")
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        kinds = (int, float) if kind is float else (kind,)
+        if not isinstance(value, kinds) or (kind is not bool and isinstance(value, bool)):
             self.fail(f"{key}.{name}", f"must be of type {kind.__name__}", value)
         return value
 
@@ -117,6 +119,8 @@ class _Reader:
         if role not in (None, "width"):
             self.fail(f"{key}.role", "is not a known role", role, "use width, or leave it out")
         domain = getattr(self, f"{kind}_domain")(key, entry)
+        if role == "width" and isinstance(domain, ChoiceDomain) and any(type(v) is not int for v in domain.values):
+            self.fail(f"{key}.role", "is for parameters of whole numbers", role)
         return Parameter(name, scope, domain, self.condition(key, scope, entry, above), role)
 
     def int_domain(self, key: str, entry: Mapping[str, Any]) -> Domain:
@@ -127,10 +131,10 @@ class _Reader:
         return IntDomain(low, high, step)
 
     def float_domain(self, key: str, entry: Mapping[str, Any]) -> Domain:
-        low, high = (float(self.get(entry, key, name, int | float)) for name in ("low", "high"))  # type: ignore[arg-type]
+        low, high = (float(self.get(entry, key, name, float)) for name in ("low", "high"))
         log = self.get(entry, key, "log", bool, False)
-        if not low < high or (log and low <= 0):
-            self.fail(key, "needs low < high, and low above 0 when log is on", [low, high])
+        if not -math.inf < low < high < math.inf or (log and low <= 0):
+            self.fail(key, "needs finite low < high, and low above 0 when log is on", [low, high])
         return FloatDomain(low, high, log)
 
     def choice_domain(self, key: str, entry: Mapping[str, Any]) -> Domain:
@@ -151,7 +155,8 @@ class _Reader:
             self.fail(f"{key}.when", "must name exactly one parameter", dict(when), "write when = { other = value }")
         ((other, wanted),) = when.items()
         values = tuple(wanted) if isinstance(wanted, list) else (wanted,)
-        if other in self.table("fixed", self.data.get("fixed", {})).get(scope, {}):
+        fixed = self.table("fixed", self.data.get("fixed", {}))
+        if other in self.table(f"fixed.{scope}", fixed.get(scope, {})):
             return Condition(other, values)
         if other not in above or above[other].scope != scope:
             self.fail(f"{key}.when", f"must name a {scope} parameter declared above it", other)

@@ -92,6 +92,24 @@ def test_a_resumed_search_refuses_other_options(searched: dict[str, Any]) -> Non
         api.search(run_dir=searched["run"], resume=True, budget_flops="3M")
 
 
+def test_a_resumed_search_may_not_even_go_back_to_a_default(searched: dict[str, Any]) -> None:
+    with pytest.raises(RunError, match=r"a resumed search keeps its --epochs: got None instead of 1"):
+        api.search(run_dir=searched["run"], resume=True, epochs=None)
+
+
+def test_a_stopped_training_says_so(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from compressdefect.flow import train
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "deliver", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        api.train("lightdefectnet", data=str(parts), run_dir=tmp_path / "run", **TINY)
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "stopped"
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 def test_the_same_seed_gives_the_same_trials(searched: dict[str, Any], parts: Path, tmp_path: Path) -> None:
     api.search(data=str(parts), run_dir=tmp_path / "twin", trials=3, budget_flops="2M", **TINY)
 

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
 from compressdefect.cost.cost import Cost
-from compressdefect.models.template import Layer, Reduction
+from compressdefect.models.template import Gene, Layer, Reduction
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
@@ -62,7 +63,8 @@ class FakeTemplate:
     """Costs that grow with every gene that should make them grow."""
 
     name = "fake"
-    tasks = ("classify",)
+    tasks: tuple[str, ...] = ("classify",)
+    genes: Mapping[str, Gene] = MappingProxyType({})
 
     def build(self, genotype: Genotype, *, channels: int, classes: int) -> nn.Module:
         raise NotImplementedError

@@ -88,5 +88,5 @@ def test_without_a_finished_trial_nothing_wins() -> None:
 def test_the_objective_has_to_exist() -> None:
     with pytest.raises(SpaceError, match="did you mean netscore"):
         Objective("netscor")
-    with pytest.raises(SpaceError, match="negative"):
+    with pytest.raises(SpaceError, match="at least 0"):
         Objective(latency_exponent=-1)
