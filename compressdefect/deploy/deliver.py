@@ -30,7 +30,6 @@ from compressdefect.train.task import Task
 from compressdefect.train.validate import seeded, validate
 
 PARITY_IMAGES = 64
-FOLDS = 3
 
 Say = Callable[[str], None]
 
@@ -109,7 +108,7 @@ def deliver(
         say("cross-validating for the threshold")
         share = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) * 2 / 3
         val = validate(
-            job.network, job.images, job.split, job.task, job.config, folds=FOLDS, deadline=share, on_epoch=on_epoch
+            job.network, job.images, job.split, job.task, job.config, deadline=share, on_epoch=on_epoch
         ).metrics
     say("training the final model")
     network = job.network()

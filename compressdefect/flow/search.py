@@ -24,7 +24,7 @@ from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.constraints import Budgets, active_rules
 from compressdefect.search.driver import SearchConfig, SearchOutcome, search
-from compressdefect.search.evaluate import FOLDS, TrainingEvaluator
+from compressdefect.search.evaluate import TrainingEvaluator
 from compressdefect.search.gate import Gate
 from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.objective import Objective
@@ -34,6 +34,7 @@ from compressdefect.search.reach import first_design
 from compressdefect.search.samplers import SAMPLERS, SearchDimensions, sampler
 from compressdefect.search.study import StoredTrial
 from compressdefect.space.space import Space
+from compressdefect.train.validate import FOLDS
 
 TASK = "classify"
 DEFAULT_SPACE = "lightdefectnet"

@@ -20,9 +20,7 @@ from compressdefect.space.genotype import Genotype
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport
 from compressdefect.train.task import Task
-from compressdefect.train.validate import validate
-
-FOLDS = 3
+from compressdefect.train.validate import FOLDS, validate
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,6 @@ class TrainingEvaluator:
                 self.split,
                 self.task,
                 config,
-                folds=FOLDS,
                 on_epoch=watch,
             )
         except (TrainingError, MemoryError, torch.OutOfMemoryError) as error:

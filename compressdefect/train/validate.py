@@ -19,6 +19,8 @@ from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport, FitResult, OnEpoch, fit
 from compressdefect.train.task import Task
 
+FOLDS = 3
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -45,7 +47,7 @@ def validate(
     task: Task,
     config: FitConfig,
     *,
-    folds: int = 3,
+    folds: int = FOLDS,
     on_epoch: OnEpoch | None = None,
     deadline: float | None = None,
 ) -> Validation:

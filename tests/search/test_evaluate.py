@@ -9,12 +9,13 @@ from compressdefect.data.split import Split
 from compressdefect.errors import TrainingError
 from compressdefect.models.templates import template_of
 from compressdefect.search import evaluate as module
-from compressdefect.search.evaluate import FOLDS, Interrupted, TrainingEvaluator, TrialJob
+from compressdefect.search.evaluate import Interrupted, TrainingEvaluator, TrialJob
 from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.stopping import StopRule
 from compressdefect.search.workers import open_workers
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
+from compressdefect.train.validate import FOLDS
 
 SIZE = 32
 SPACE = find_space("lightdefectnet")
