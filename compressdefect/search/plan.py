@@ -10,7 +10,7 @@ from compressdefect.search.clock import Clock
 
 DEFAULT_EPOCHS = 20
 MIN_EPOCHS, MAX_EPOCHS = 4, 30
-TIMED_TRIALS = 16
+TIMED_TRIALS = 12
 CALIBRATION_EPOCHS = 2
 
 Reserve = Callable[[float], float]
