@@ -73,7 +73,7 @@ class Objective:
     def winner(self, trials: Sequence[Record]) -> Record | None:
         """The best NetScore among trials whose metric is at least trial 0's; with ``pareto``, among those on the front.
 
-        So the result is never worse than the design that ships. None while nothing is finished.
+        So on validation the result is never worse than the design that ships. None while nothing is finished.
         """
         finished = [t for t in trials if t.state == "complete" and t.metric is not None]
         first = baseline(trials)
