@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from compressdefect.cost.latency import open_session
+from compressdefect.deploy.simplify import simplify
 from compressdefect.errors import BundleError, ModelError
 from compressdefect.runs import atomic_write
 from compressdefect.train.task import Task
@@ -74,7 +74,7 @@ def export_onnx(
         raise ModelError("the network cannot be exported to ONNX", got=reason) from error
     assert program is not None, "the dynamo exporter returns a program"
     model = program.model_proto
-    _fold_scale(model.graph)
+    simplify(model.graph)
     _drop_traces(model)
     atomic_write(path, model.SerializeToString())
 
@@ -123,38 +123,6 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         warnings.simplefilter("ignore")
         yield
-
-
-def _fold_scale(graph: onnx.GraphProto) -> None:
-    """Move the normalisation's multiplication into the first convolution: W ∗ (s·x + b) = (s·W) ∗ (x + b/s).
-
-    onnxruntime leaves it where it is; on the full-size image it costs 2 % of a small network's time. The addition
-    stays, because a zero-padded border does not have it.
-    """
-    weights = {item.name: item for item in graph.initializer}
-    for scaling in [node for node in graph.node if node.op_type == "Mul"]:
-        shifting = _only_reader(graph, scaling, "Add")
-        conv = _only_reader(graph, shifting, "Conv") if shifting else None
-        if shifting is None or conv is None or not {scaling.input[1], shifting.input[1], conv.input[1]} <= set(weights):
-            continue
-        scale, shift, kernel = (numpy_helper.to_array(weights[node.input[1]]) for node in (scaling, shifting, conv))
-        if scale.shape != (1, kernel.shape[1], 1, 1) or shift.shape != scale.shape or not scale.all():
-            continue
-        for node, values in ((shifting, shift / scale), (conv, kernel * scale)):
-            graph.initializer.append(numpy_helper.from_array(values, f"{node.input[1]}.scaled"))
-            node.input[1] = f"{node.input[1]}.scaled"
-        shifting.input[0] = scaling.input[0]
-        graph.node.remove(scaling)
-    read = {name for node in graph.node for name in (*node.input, *node.output)}
-    for items in (graph.initializer, graph.value_info):
-        for item in [item for item in items if item.name not in read]:
-            items.remove(item)
-
-
-def _only_reader(graph: onnx.GraphProto, node: onnx.NodeProto, kind: str) -> onnx.NodeProto | None:
-    """The one node of this kind that reads a node's output, when nothing else does."""
-    readers = [other for other in graph.node if node.output[0] in other.input]
-    return readers[0] if len(readers) == 1 and readers[0].op_type == kind else None
 
 
 def _drop_traces(model: onnx.ModelProto) -> None:
