@@ -156,15 +156,20 @@ class _Search:
         return plan
 
     def _calibrate(self) -> float:
-        """Seconds of one epoch of trial 0's design."""
-        genotype = self.asker.first.verdict.genotype
-        self.workers.submit(-1, TrialJob(genotype, derive_seed(self.config.seed), CALIBRATION_EPOCHS))
+        """Seconds of one epoch of trial 0's design: what a longer training takes beyond a shorter one."""
+        short_s, long_s = (self._train_first(epochs) for epochs in CALIBRATION_EPOCHS)
+        short, long = CALIBRATION_EPOCHS
+        return max((long_s - short_s) / (long - short), 1e-3)
+
+    def _train_first(self, epochs: int) -> float:
+        """Seconds of a training of trial 0's design that is not kept."""
+        self.workers.submit(-1, TrialJob(self.asker.first.verdict.genotype, derive_seed(self.config.seed), epochs))
         while not (answers := self.workers.collect()):
             pass
         ((_, result),) = answers
         if result.state == "failed":
             raise TrainingError("trial 0's design cannot be trained", got=result.reason)
-        return max(result.seconds / max(CALIBRATION_EPOCHS, 1), 1e-3)
+        return result.seconds
 
     def _may_ask(self) -> bool:
         """Whether designs are still wanted and there is time for one more."""

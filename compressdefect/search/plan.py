@@ -11,7 +11,7 @@ from compressdefect.search.clock import Clock
 DEFAULT_EPOCHS = 20
 MIN_EPOCHS, MAX_EPOCHS = 4, 30
 TIMED_TRIALS = 12
-CALIBRATION_EPOCHS = 2
+CALIBRATION_EPOCHS = (1, 3)  # of two short trainings; the first also pays for all that happens once
 
 Reserve = Callable[[float], float]
 """What must be left of the time when the search ends: from seconds per trial epoch to seconds."""
