@@ -1,4 +1,4 @@
-"""Deciding on the next design: interrupted ones first, else a proposal that is new and passes the gate."""
+"""Deciding on the next design: interrupted ones first, then the starts, else a new proposal that passes the gate."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from compressdefect.search.gate import Gate, Verdict
 from compressdefect.search.objective import Objective
-from compressdefect.search.repair import Admission, Flat, admit
+from compressdefect.search.repair import Admission, Flat, admit, shrink
 from compressdefect.search.samplers import Past, Proposer, derive_seed, uniform
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TrialRecord, TrialTable
 
 ATTEMPTS = 200
 GUIDED_ATTEMPTS = 50
+SMALLER_STARTS = (0.5, 0.25)  # shares of trial 0's macs: how far it can shrink is the first thing to know
 
 
 class Asker:
@@ -56,10 +57,20 @@ class Asker:
         for trial in trials:
             if trial.state == "interrupted" and trial.fingerprint not in known:
                 return self._again(trial)
-        if not stored:
-            return self.first
+        start = self._start(len(stored), known)
+        if start is not None:
+            return start
         floor = self.objective.floor(trials)
         return self._propose([trial.past(floor) for trial in stored], known, may_go_on)
+
+    def _start(self, stored: int, known: set[str]) -> Admission | None:
+        """Trial 0, then the same design at smaller widths; None when these are stored, or do not fit."""
+        if not stored:
+            return self.first
+        if stored > len(SMALLER_STARTS):
+            return None
+        smaller = shrink(self.gate, self.first, SMALLER_STARTS[stored - 1])
+        return None if smaller is None or smaller.verdict.genotype.fingerprint in known else smaller
 
     def _propose(self, history: Sequence[Past], known: set[str], may_go_on: Callable[[], bool]) -> Admission | None:
         for attempt in range(ATTEMPTS):

@@ -46,6 +46,16 @@ def admit(gate: Gate, flat: Flat) -> Admission:
     return Admission(scale_widths(gate.space, flat, factor), verdict, repaired=True)
 
 
+def shrink(gate: Gate, admission: Admission, share: float) -> Admission | None:
+    """The same design at other widths, with at most a share of its macs; None if it cannot be that narrow or fit."""
+    factor = _widest(gate, admission.flat, share * admission.verdict.cost.macs)
+    if factor is None:
+        return None
+    flat = scale_widths(gate.space, admission.flat, factor)
+    verdict = gate.check(gate.space.decode(flat))
+    return Admission(flat, verdict, repaired=True) if verdict.feasible else None
+
+
 def scale_widths(space: Space, flat: Flat, factor: float) -> dict[str, Value]:
     """Multiply every width by a factor in [0, 1], each onto its own domain; all other genes stay.
 

@@ -5,9 +5,9 @@ it once, so the same seed and history give the same proposal in whatever process
 goes on as the unbroken one would have, and designs that the gate rejects leave no trace in the study.
 
 Every dimension of the flat vector is always active. Guided samplers need a few trials to start from; two in three of
-these are mutations of the prototype instead of uniform draws, as the paper's search starts from a prototype too. A
-trial whose metric is below what a winner needs breaks a constraint of the samplers, so that a NetScore is not won by
-ever smaller networks that see less and less.
+these are mutations instead of uniform draws: of the best design so far, at first the prototype that the paper's search
+starts from too. A trial whose metric is below what a winner needs breaks a constraint of the samplers, so that a
+NetScore is not won by ever smaller networks that see less and less.
 """
 
 from __future__ import annotations
@@ -128,13 +128,18 @@ class Guided:
         domains = self.dimensions.domains
         if len(history) < STARTUP:
             wide = len(history) % 3 == 0
-            return uniform(domains, seed) if wide else mutate(domains, self.dimensions.prototype, seed)
+            return uniform(domains, seed) if wide else mutate(domains, self._parent(history), seed)
         study = optuna.create_study(directions=self.dimensions.directions, sampler=self.make(seed))
         distributions = {name: distribution(domain) for name, domain in domains.items()}
         generations = _generations(history)
         for past, generation in zip(history, generations, strict=True):
             study.add_trial(_frozen(past, distributions, generation))
         return dict(study.ask(distributions).params)
+
+    def _parent(self, history: Sequence[Past]) -> Mapping[str, Value]:
+        """The best finished design that could win, else the prototype."""
+        able = [past for past in history if past.state == "complete" and past.shortfall <= 0 and past.score is not None]
+        return max(able, key=lambda past: past.score or 0.0).flat if able else self.dimensions.prototype
 
 
 def distribution(domain: Domain) -> BaseDistribution:

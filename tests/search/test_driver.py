@@ -82,6 +82,20 @@ def test_trial_zero_is_the_named_design_and_the_budgets_hold(tmp_path: Path) -> 
     assert outcome.ended == "8 designs are trained"
 
 
+def test_trial_zero_is_tried_at_a_half_and_a_quarter_of_its_macs_before_anything_else(tmp_path: Path) -> None:
+    first, half, quarter, *_ = run_search(tmp_path / "run", trials=4).trials
+    for trial, share in ((half, 0.5), (quarter, 0.25)):
+        assert 0.5 * share * first.macs < trial.macs <= share * first.macs
+        different = {name for name, value in trial.flat.items() if value != first.flat[name]}
+        assert different <= set(SPACE.widths)
+
+
+def test_a_start_that_cannot_shrink_is_left_out(tmp_path: Path) -> None:
+    smallest = replace(SPACE, parameters=tuple(replace(p, role=None) for p in SPACE.parameters))
+    outcome = run_search(tmp_path / "run", trials=4, space=smallest)
+    assert outcome.trained == 4
+
+
 def test_the_tables_say_what_the_study_says(tmp_path: Path) -> None:
     outcome = run_search(tmp_path / "run", budgets=Budgets(macs=1_500_000), trials=10, sampler="random")
     rows = read_trials(tmp_path / "run" / "trials.csv")

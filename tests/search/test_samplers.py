@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -71,6 +72,27 @@ class TestSamplerContract:
         rng = random.Random(0)
         past = [*history(STARTUP, len(directions)), *(Past(SPACE.sample(rng), "running") for _ in range(40))]
         assert make(name, directions).propose(past, 3)
+
+
+@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+def test_the_first_mutations_are_of_the_best_design_that_could_win(name: str) -> None:
+    best, weak = SPACE.sample(random.Random(1)), SPACE.sample(random.Random(2))
+    past = [
+        Past(SPACE.flatten(FIRST), "complete", (1.0,), 1.0),
+        Past(best, "complete", (2.0,), 2.0),
+        Past(weak, "complete", (3.0,), 3.0, shortfall=0.1),
+        Past(SPACE.sample(random.Random(3)), "pruned"),
+    ]
+    proposer = make(name)
+    shared = Counter(
+        parent
+        for seed in range(20)
+        for parent, flat in (("best", best), ("weak", weak))
+        for dimension, value in proposer.propose(past, seed).items()
+        if flat[dimension] == value
+    )
+    assert shared["best"] > 0.75 * 20 * len(SPACE.dimensions)
+    assert shared["best"] > 1.2 * shared["weak"]
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2", "nni:tpe", "nni:evolution"])
