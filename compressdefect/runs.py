@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from compressdefect.errors import RunError
 
@@ -103,6 +106,27 @@ class RunFolder:
             raise RunError("not a run folder: it has no manifest.json", got=path)
         _ = run.manifest
         return run
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes off the run; the system lets go of it even when this one is killed.
+
+        Raises:
+            RunError: another process is working on it, or it cannot be written.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunError(
+                "another process is working on this run", got=self.path, fix="wait for it, or stop it"
+            ) from error
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}", got=error.strerror, fix="check its permissions") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -46,3 +46,11 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pyte
         atomic_write(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_that_is_being_worked_on_is_left_alone(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", "classify", {})
+    with run.held(), pytest.raises(RunError, match="another process is working on this run"), run.held():
+        pass
+    with run.held():
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -152,11 +153,15 @@ def anchored(options: Options) -> Options:
 
 
 def check_free(path: Path | None) -> None:
-    """Refuse a run folder that is in use before any work is done.
+    """Refuse a run folder that cannot be used before any work is done.
 
     Raises:
-        RunError: it is not empty.
+        RunError: it is not empty, or cannot be written.
     """
+    parents = (path or Path("runs")).absolute()
+    there = next(folder for folder in (parents, *parents.parents) if folder.exists())
+    if there.is_dir() and not os.access(there, os.W_OK):
+        raise RunError("the run folder cannot be written", got=there, fix="choose another --run-dir")
     if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
         if path.is_file():
             raise RunError("the run folder is a file", got=path, fix="choose another --run-dir")

@@ -31,7 +31,7 @@ from compressdefect.search.objective import Objective
 from compressdefect.search.progress import Bar
 from compressdefect.search.quantity import parse_seconds
 from compressdefect.search.reach import first_design
-from compressdefect.search.samplers import SAMPLERS, SearchDimensions, sampler
+from compressdefect.search.samplers import SearchDimensions, sampler
 from compressdefect.search.study import StoredTrial
 from compressdefect.space.space import Space
 from compressdefect.train.validate import FOLDS
@@ -61,6 +61,7 @@ class Request:
 
         Raises:
             SpaceError: a space, budget, time or sampler is wrong.
+            MissingExtraError: the sampler needs a package that is not installed.
             ModelError: a peer is unknown.
         """
         space = find_space(options.space or DEFAULT_SPACE)
@@ -68,23 +69,23 @@ class Request:
             raise SpaceError(
                 f"{space.name} has no known template", got=space.template, fix=known_names(space.template, TEMPLATES)
             )
-        if options.sampler not in SAMPLERS:
-            raise SpaceError("no such sampler", got=options.sampler, fix=known_names(options.sampler, SAMPLERS))
         if TASK not in space.tasks:
             raise SpaceError(f"{space.name} has no designs to {TASK}", got=", ".join(space.tasks))
         check_options(options)
         check_genes(space, TEMPLATES[space.template])
         active_rules(space.rules)
+        objective = Objective(
+            options.objective,
+            axis="latency_ms" if options.budget_latency else "macs",
+            latency_exponent=options.latency_exponent,
+        )
+        sampler(options.sampler, SearchDimensions(space.dimensions, objective.directions, {}))
         timed = options.time or (None if options.trials else DEFAULT_TIME)
         return cls(
             options,
             space,
             Budgets.parse(**budgets_of(options)),
-            Objective(
-                options.objective,
-                axis="latency_ms" if options.budget_latency else "macs",
-                latency_exponent=options.latency_exponent,
-            ),
+            objective,
             parse_peers(options.peers),
             None if timed is None else parse_seconds(timed, "--time"),
         )
@@ -133,16 +134,17 @@ def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path |
     if run is None:
         run = RunFolder.create(run_dir, data.task.name, _manifest(request, data))
         run.write_json("split.json", data.split.to_json(data.images))
-    clock = Clock(request.limit_s, float(run.manifest.get("elapsed_s", 0.0)), began)
-    run.update_manifest(status="running", finished=None)
     best = None
-    with recorded(run, data.images):
-        outcome = _explore(request, data, gate, evaluator, run, clock, voice, resume)
-        if outcome.status == "complete":
-            best = _deliver(request, data, run, outcome, clock, voice)
-    run.update_manifest(elapsed_s=clock.elapsed_s)
-    run.finish("stopped" if best is None else "complete")
-    write_run_report(run, images=data.images)
+    with run.held():
+        clock = Clock(request.limit_s, float(run.manifest.get("elapsed_s", 0.0)), began)
+        run.update_manifest(status="running", finished=None)
+        with recorded(run, data.images):
+            outcome = _explore(request, data, gate, evaluator, run, clock, voice, resume)
+            if outcome.status == "complete":
+                best = _deliver(request, data, run, outcome, clock, voice)
+        run.update_manifest(elapsed_s=clock.elapsed_s)
+        run.finish("stopped" if best is None else "complete")
+        write_run_report(run, images=data.images)
     return _result(run, outcome, best)
 
 
@@ -193,17 +195,12 @@ def _gate(request: Request, data: Prepared, evaluator: TrainingEvaluator) -> Gat
 
 
 def _check_start(request: Request, gate: Gate) -> None:
-    """Fail before a run folder exists where nothing fits the budgets or a sampler lacks its package.
+    """Fail before a run folder exists where nothing fits the budgets.
 
     Raises:
         InfeasibleError: no design of the space meets the budgets.
-        MissingExtraError: the sampler needs a package that is not installed.
     """
-    named = next(iter(request.space.designs.values()), None)
-    first = first_design(gate, named)
-    sampler(
-        request.options.sampler, SearchDimensions(request.space.dimensions, request.objective.directions, first.flat)
-    )
+    first_design(gate, next(iter(request.space.designs.values()), None))
 
 
 def _manifest(request: Request, data: Prepared) -> dict[str, Any]:
