@@ -46,10 +46,14 @@ class BlurPool(nn.Module):
 
 @lru_cache(maxsize=8192)
 def blurpool_cost(shape: Shape, kernel: int = 3, maximum: bool = False) -> Piece:
-    """Closed form of `BlurPool`: perhaps a max pool, the padding, the filter."""
+    """Closed form of `BlurPool`: perhaps a max pool, the padding, the filter.
+
+    The exported graph computes a reflected blur of 3 as two averages, and what lies between has no border.
+    """
     channels, height, width = shape
-    padded = (channels, height + kernel - 1, width + kernel - 1)
+    border = -1 if kernel == 3 and min(height, width) > 1 else kernel - 1
+    between = (channels, height + border, width + border)
     out = (channels, (height + 1) // 2, (width + 1) // 2)
-    blur = operator(padded, out, macs=kernel * kernel * channels * out[1] * out[2])
+    blur = operator(between, out, macs=kernel * kernel * channels * out[1] * out[2])
     before = (operator(shape, shape),) if maximum else ()
-    return chain(shape, *before, operator(shape, padded), blur)
+    return chain(shape, *before, operator(shape, between), blur)

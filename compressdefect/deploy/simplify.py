@@ -7,6 +7,8 @@ its convolutions work in.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -24,7 +26,13 @@ def simplify(graph: onnx.GraphProto) -> None:
             _fold_scale(editor, scaling, shifting, reader)
         else:
             _as_convolution(editor, scaling, shifting)
+    for pad, conv in editor.reflected_blurs():
+        _as_average_pools(editor, pad, conv)
     editor.drop_unread()
+
+
+_BINOMIAL = np.outer((1, 2, 1), (1, 2, 1)).astype(np.float32) / 16
+_BORDER = [0, 0, 1, 1, 0, 0, 1, 1]
 
 
 class _Editor:
@@ -62,6 +70,23 @@ class _Editor:
             per_channel = scale.ndim == 4 and scale.shape == (1, scale.shape[1], 1, 1)
             if per_channel and shift.shape in ((), scale.shape) and scale.all():
                 pairs.append((scaling, shifting))
+        return pairs
+
+    def reflected_blurs(self) -> list[tuple[onnx.NodeProto, onnx.NodeProto]]:
+        """Every binomial 3×3 blur of stride 2 behind a reflecting border of 1, as its two nodes."""
+        pairs = []
+        for pad in self.graph.node:
+            conv = self.only_reader(pad)
+            if pad.op_type != "Pad" or conv is None or conv.op_type != "Conv" or len(conv.input) != 2:
+                continue
+            if not {pad.input[1], conv.input[1]} <= set(self.weights):
+                continue
+            weight, how = self.value(conv.input[1]), _attributes(conv)
+            is_blur = weight.shape == (how["group"], 1, 3, 3) and (weight == _BINOMIAL).all()
+            is_halving = list(how["strides"]) == [2, 2] and not any(how["pads"])
+            reflects = _attributes(pad).get("mode") == b"reflect" and self.value(pad.input[1]).tolist() == _BORDER
+            if is_blur and is_halving and reflects:
+                pairs.append((pad, conv))
         return pairs
 
     def drop_unread(self) -> None:
@@ -116,3 +141,32 @@ def _as_convolution(editor: _Editor, scaling: onnx.NodeProto, shifting: onnx.Nod
     editor.graph.node.insert(list(editor.graph.node).index(scaling), conv)
     editor.graph.node.remove(scaling)
     editor.graph.node.remove(shifting)
+
+
+def _as_average_pools(editor: _Editor, pad: onnx.NodeProto, conv: onnx.NodeProto) -> None:
+    """Write a reflected blur as two 2×2 averages, which need no border: (1, 2, 1) = (1, 1) ∗ (1, 1).
+
+    At a border the reflected blur is (2·a + 2·b) / 4, which is the first average itself: what the second one gives when
+    it leaves out what lies outside.
+    """
+    between = f"{pad.output[0]}.halfway"
+    first = helper.make_node("AveragePool", [pad.input[0]], [between], name=f"{between}.pool", kernel_shape=[2, 2])
+    second = helper.make_node(
+        "AveragePool",
+        [between],
+        [conv.output[0]],
+        name=f"{conv.output[0]}.pool",
+        kernel_shape=[2, 2],
+        strides=[2, 2],
+        pads=[1, 1, 1, 1],
+        count_include_pad=0,
+    )
+    place = list(editor.graph.node).index(pad)
+    editor.graph.node.insert(place, second)
+    editor.graph.node.insert(place, first)
+    editor.graph.node.remove(pad)
+    editor.graph.node.remove(conv)
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}

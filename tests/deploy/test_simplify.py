@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
+from compressdefect.blocks.blurpool import BlurPool
 from compressdefect.blocks.condenser import Condenser, Condensing
 from compressdefect.blocks.standardize import Standardize
 from compressdefect.deploy.export import export_onnx, parity
@@ -18,7 +19,9 @@ from compressdefect.models.inspector import Inspector
 from .conftest import TASK
 
 
-def _export(path: Path, std: tuple[float, ...], *body: nn.Module) -> tuple[Counter[str], float]:
+def _export(
+    path: Path, std: tuple[float, ...], *body: nn.Module, size: tuple[int, int] = (12, 12)
+) -> tuple[Counter[str], float]:
     """Kinds of nodes of the exported graph, and how far it is from its network."""
     channels = len(std)
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, len(TASK.classes)))
@@ -26,10 +29,17 @@ def _export(path: Path, std: tuple[float, ...], *body: nn.Module) -> tuple[Count
     for parameter in network.parameters():
         nn.init.normal_(parameter)
     graph = path / "graph.onnx"
-    export_onnx(network, TASK, graph, input_shape=(channels, 12, 12))
+    export_onnx(network, TASK, graph, input_shape=(channels, *size))
     onnx.checker.check_model(onnx.load(graph), full_check=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (3, channels, 12, 12), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, channels, *size), dtype=np.uint8)
     return Counter(node.op_type for node in onnx.load(graph).graph.node), parity(network, TASK, graph, pixels)
+
+
+class _Squared(nn.Module):
+    """Keeps the normalisation in front of it and the mean behind it from being linear in the pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x
 
 
 @pytest.mark.parametrize(
@@ -55,3 +65,18 @@ def test_a_scale_folds_into_the_convolution_behind_it(tmp_path: Path) -> None:
     kinds, difference = _export(tmp_path, (40.0, 50.0), nn.Conv2d(2, 2, 3, padding=1))
     assert (kinds["Mul"], kinds["Add"], kinds["Conv"]) == (0, 1, 1)
     assert difference < 1e-4
+
+
+@pytest.mark.parametrize("size", [(12, 12), (13, 11), (2, 2), (3, 8)])
+@pytest.mark.parametrize("maximum", [False, True])
+def test_a_reflected_blur_is_two_averages(tmp_path: Path, size: tuple[int, int], maximum: bool) -> None:
+    kinds, difference = _export(tmp_path, (40.0, 50.0), _Squared(), BlurPool(2, 3, maximum), size=size)
+    assert (kinds["Pad"], kinds["AveragePool"]) == (0, 2)
+    assert difference < 1e-5
+
+
+@pytest.mark.parametrize(("kernel", "size"), [(3, (1, 6)), (4, (12, 12)), (5, (12, 12))])
+def test_other_blurs_keep_their_border(tmp_path: Path, kernel: int, size: tuple[int, int]) -> None:
+    kinds, difference = _export(tmp_path, (40.0, 50.0), _Squared(), BlurPool(2, kernel), size=size)
+    assert (kinds["Pad"], kinds["AveragePool"]) == (1, 0)
+    assert difference < 1e-5
