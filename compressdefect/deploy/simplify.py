@@ -41,6 +41,7 @@ class _Editor:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.graph = graph
         self.weights = {item.name: item for item in graph.initializer}
+        self.shapes = {item.name: item.type.tensor_type.shape for item in (*graph.input, *graph.value_info)}
 
     def value(self, name: str) -> NDArray[np.float32]:
         """A weight's values."""
@@ -48,8 +49,16 @@ class _Editor:
 
     def add(self, name: str, values: NDArray[np.float32]) -> str:
         """A new weight; its name."""
-        self.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        assert name not in self.weights, name
+        self.weights[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        self.graph.initializer.append(self.weights[name])
         return name
+
+    def channels(self, name: str) -> int | None:
+        """The second dimension of a tensor, as far as the graph says."""
+        if name not in self.shapes or len(self.shapes[name].dim) < 2:
+            return None
+        return self.shapes[name].dim[1].dim_value or None
 
     def only_reader(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
         """The one node that reads a node's output, when nothing else does."""
@@ -68,7 +77,8 @@ class _Editor:
                 continue
             scale, shift = self.value(scaling.input[1]), self.value(shifting.input[1])
             per_channel = scale.ndim == 4 and scale.shape == (1, scale.shape[1], 1, 1)
-            if per_channel and shift.shape in ((), scale.shape) and scale.all():
+            fits = per_channel and scale.shape[1] == self.channels(scaling.input[0])
+            if fits and shift.shape in ((), scale.shape) and scale.all():
                 pairs.append((scaling, shifting))
         return pairs
 
@@ -108,7 +118,7 @@ def _fold_scale(editor: _Editor, scaling: onnx.NodeProto, shifting: onnx.NodePro
     if scale.shape[1] != kernel.shape[1]:
         return
     for node, values in ((shifting, shift / scale), (conv, kernel * scale)):
-        node.input[1] = editor.add(f"{node.input[1]}.scaled", values)
+        node.input[1] = editor.add(f"{node.output[0]}.scaled", values)
     shifting.input[0] = scaling.input[0]
     editor.graph.node.remove(scaling)
 
