@@ -76,11 +76,14 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(path.iterdir()):
-                raise RunError(
-                    "the run folder is not empty",
-                    got=path,
-                    fix="choose another --run-dir, or continue it with --resume",
-                )
+                raise FileExistsError
+            (path / "manifest.json").touch(exist_ok=False)  # of two processes that come this far, one goes on
+        except FileExistsError as error:
+            raise RunError(
+                "the run folder is not empty",
+                got=path,
+                fix="choose another --run-dir, or continue it with --resume",
+            ) from error
         except OSError as error:
             raise RunError(
                 f"cannot make the run folder {path}", got=error.strerror, fix="choose another --run-dir"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pyte
         atomic_write(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_two_processes_one_makes_the_folder(tmp_path: Path) -> None:
+    def make(number: int) -> bool:
+        try:
+            RunFolder.create(tmp_path / "run", "classify", {"number": number})
+        except RunError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(make, range(8)))
+    assert made.count(True) == 1
+    assert RunFolder.open(tmp_path / "run").manifest["number"] == made.index(True)
 
 
 def test_a_run_that_is_being_worked_on_is_left_alone(tmp_path: Path) -> None:

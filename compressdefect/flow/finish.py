@@ -16,7 +16,7 @@ from compressdefect.data.images import Images
 from compressdefect.deploy.benchmark import benchmark
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
-from compressdefect.errors import CompressDefectError
+from compressdefect.errors import CompressDefectError, RunError
 from compressdefect.flow.prepare import Voice, load
 from compressdefect.options import DataOptions
 from compressdefect.report.gallery import ActivationMap
@@ -31,13 +31,14 @@ _PEER_SECONDS = 2.0
 def recorded(run: RunFolder, images: Images) -> Iterator[None]:
     """Leave a run folder that says how its command ended, with a report of what there is.
 
-    What goes wrong while a failure is being recorded does not hide the failure.
+    Trouble with the folder or the storage stops a run without failing it. What goes wrong while a failure is being
+    recorded does not hide the failure.
     """
     try:
         yield
     except BaseException as error:
         with contextlib.suppress(CompressDefectError, OSError):
-            run.finish("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
+            run.finish("stopped" if isinstance(error, KeyboardInterrupt | RunError) else "failed")
             write_run_report(run, images=images)
         raise
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 import time
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +34,7 @@ from compressdefect.search.progress import Bar
 from compressdefect.search.quantity import parse_seconds
 from compressdefect.search.reach import first_design
 from compressdefect.search.samplers import SearchDimensions, sampler
-from compressdefect.search.study import StoredTrial
+from compressdefect.search.study import StoredTrial, check_storage
 from compressdefect.space.space import Space
 from compressdefect.train.validate import FOLDS
 
@@ -106,6 +108,7 @@ class Request:
             threads=options.threads_per_trial,
             storage=options.storage,
             study=options.study,
+            data=_fingerprint(data),
         )
 
     def reserve(self, data: Prepared, epoch_s: float) -> float:
@@ -126,25 +129,42 @@ def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path |
     began = time.monotonic()
     request, voice, resume = Request.make(options), Voice(), run is not None
     check_free(run_dir)
-    split = None if run is None else str(run.path / "split.json")
-    data = prepare(_with_split(options, split), input=options.input or request.space.input or 224, voice=voice)
-    evaluator = _evaluator(data, options)
-    gate = _gate(request, data, evaluator)
-    _check_start(request, gate)
-    if run is None:
-        run = RunFolder.create(run_dir, data.task.name, _manifest(request, data))
-        run.write_json("split.json", data.split.to_json(data.images))
-    best = None
-    with run.held():
+    with contextlib.ExitStack() as stack:
+        if run is not None:
+            stack.enter_context(run.held())
+        split = None if run is None else str(run.path / "split.json")
+        data = prepare(_with_split(options, split), input=options.input or request.space.input or 224, voice=voice)
+        evaluator = _evaluator(data, options)
+        gate = _gate(request, data, evaluator)
+        _check_start(request, gate)
+        if run is None:
+            run = RunFolder.create(run_dir, data.task.name, _manifest(request, data))
+            stack.enter_context(run.held())
+            run.write_json("split.json", data.split.to_json(data.images))
         clock = Clock(request.limit_s, float(run.manifest.get("elapsed_s", 0.0)), began)
-        run.update_manifest(status="running", finished=None)
-        with recorded(run, data.images):
-            outcome = _explore(request, data, gate, evaluator, run, clock, voice, resume)
-            if outcome.status == "complete":
-                best = _deliver(request, data, run, outcome, clock, voice)
-        run.update_manifest(elapsed_s=clock.elapsed_s)
-        run.finish("stopped" if best is None else "complete")
-        write_run_report(run, images=data.images)
+        return _run_to_end(request, data, gate, evaluator, run, clock, voice, resume)
+
+
+def _run_to_end(
+    request: Request,
+    data: Prepared,
+    gate: Gate,
+    evaluator: TrainingEvaluator,
+    run: RunFolder,
+    clock: Clock,
+    voice: Voice,
+    resume: bool,
+) -> dict[str, Any]:
+    """Search, deliver, report."""
+    best = None
+    run.update_manifest(status="running", finished=None)
+    with recorded(run, data.images):
+        outcome = _explore(request, data, gate, evaluator, run, clock, voice, resume)
+        if outcome.status == "complete":
+            best = _deliver(request, data, run, outcome, clock, voice)
+    run.update_manifest(elapsed_s=clock.elapsed_s)
+    run.finish("stopped" if best is None else "complete")
+    write_run_report(run, images=data.images)
     return _result(run, outcome, best)
 
 
@@ -195,11 +215,14 @@ def _gate(request: Request, data: Prepared, evaluator: TrainingEvaluator) -> Gat
 
 
 def _check_start(request: Request, gate: Gate) -> None:
-    """Fail before a run folder exists where nothing fits the budgets.
+    """Fail before a run folder exists where nothing fits the budgets or the storage cannot be opened.
 
     Raises:
         InfeasibleError: no design of the space meets the budgets.
+        RunError: the storage cannot be opened.
     """
+    if request.options.storage is not None:
+        check_storage(request.options.storage)
     first_design(gate, next(iter(request.space.designs.values()), None))
 
 
@@ -232,17 +255,34 @@ class Best:
 def _deliver(
     request: Request, data: Prepared, run: RunFolder, outcome: SearchOutcome, clock: Clock, voice: Voice
 ) -> Best:
-    """Train the winner to the end, unless this run has delivered it before."""
+    """Train the winner to the end and time it beside its peers, as far as this run has not done so before."""
     trial = outcome.winner
     if trial is None:
         raise TrainingError(
             "no design was trained to its end", got=outcome.ended, fix="give it more --time or --trials"
         )
     name = _name(request.space, trial)
-    before = _delivered_before(run, trial)
-    if before is not None:
+    delivered = _delivered_before(run, trial)
+    if delivered is None:
+        delivered = _train_winner(request, data, run, outcome, trial, clock, voice)
+    else:
         voice.say(f"{name} is delivered already")
-        return Best(name, trial, before)
+    run.update_manifest(netscore=trial.netscore)
+    if all(row["model"] != name for row in run.manifest.get("peers", ())):
+        time_beside_peers(run, request.peers, threads=request.options.threads)
+    return Best(name, trial, delivered)
+
+
+def _train_winner(
+    request: Request,
+    data: Prepared,
+    run: RunFolder,
+    outcome: SearchOutcome,
+    trial: StoredTrial,
+    clock: Clock,
+    voice: Voice,
+) -> Delivered:
+    name = _name(request.space, trial)
     job = Assignment(
         name,
         Design(name, trial.design, input=data.images.shape[1]),
@@ -260,12 +300,10 @@ def _deliver(
         deadline = time.monotonic() + left_s
     val = None if len(data.split.val) else trial.val
     delivered = deliver(run, job, val=val, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
-    run.update_manifest(netscore=trial.netscore)
     limit_ms = request.budgets.latency_ms
     if limit_ms is not None and delivered.latency_ms > limit_ms:
         voice.say(f"over the latency budget when measured again: {delivered.latency_ms:.3f} ms; is the machine busy?")
-    time_beside_peers(run, request.peers, threads=request.options.threads)
-    return Best(name, trial, delivered)
+    return delivered
 
 
 def _deviations(request: Request, data: Prepared, run: RunFolder, outcome: SearchOutcome) -> tuple[str, ...]:
@@ -290,6 +328,12 @@ def _delivered_before(run: RunFolder, trial: StoredTrial) -> Delivered | None:
     if manifest.genotype != trial.design.to_json():
         return None
     return Delivered(bundle, manifest.metrics["val"], manifest.metrics["test"], manifest.latency[0].median_ms)
+
+
+def _fingerprint(data: Prepared) -> str:
+    """Of the images, what they are told apart by, and how they are split."""
+    parts = (data.images.fingerprint, data.task, data.split.train.tolist(), data.split.val.tolist())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _limits(budgets: Budgets) -> dict[str, float]:

@@ -70,7 +70,12 @@ class Asker:
         if stored > len(SMALLER_STARTS):
             return None
         smaller = shrink(self.gate, self.first, SMALLER_STARTS[stored - 1])
-        return None if smaller is None or smaller.verdict.genotype.fingerprint in known else smaller
+        if smaller is None or smaller.verdict.genotype.fingerprint in known | self._rejected:
+            return None
+        if smaller.verdict.feasible:
+            return smaller
+        self._reject(smaller.verdict)
+        return None
 
     def _propose(self, history: Sequence[Past], known: set[str], may_go_on: Callable[[], bool]) -> Admission | None:
         for attempt in range(ATTEMPTS):
@@ -91,10 +96,14 @@ class Asker:
             return None
         admission = admit(self.gate, flat)
         if not admission.verdict.feasible:
-            self._rejected.add(asked.fingerprint)
-            self.table.reject(_rejection(replace(admission.verdict, genotype=asked)))
+            self._reject(replace(admission.verdict, genotype=asked))
             return None
         return None if admission.verdict.genotype.fingerprint in known else admission
+
+    def _reject(self, verdict: Verdict) -> None:
+        """Write down why a design cannot be trained."""
+        self._rejected.add(verdict.genotype.fingerprint)
+        self.table.reject(_rejection(verdict))
 
     def _again(self, trial: StoredTrial) -> Admission:
         """An interrupted trial's design as it was admitted, without measuring it anew."""

@@ -35,6 +35,7 @@ class SearchConfig:
         storage: database URL; None is ``study.db`` in the run folder.
         study: the study's name in the storage.
         worker: tells searches apart that share a study.
+        data: fingerprint of the images and their split; searches that share a study share these too.
     """
 
     objective: Objective = field(default_factory=Objective)
@@ -49,6 +50,7 @@ class SearchConfig:
     storage: str | None = None
     study: str = "search"
     worker: int = 0
+    data: str = ""
 
     def identity(self, gate: Gate) -> dict[str, Any]:
         """What must not change when a run is resumed, as JSON values."""
@@ -63,6 +65,7 @@ class SearchConfig:
             "input": list(gate.input_shape),
             "classes": gate.classes,
             "study": self.study,
+            "data": self.data,
         }
 
 

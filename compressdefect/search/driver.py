@@ -68,7 +68,14 @@ def search(
     table = TrialTable(run.path / "trials.csv")
     storage = config.storage or f"sqlite:///{(run.path / 'study.db').resolve()}"
     with contextlib.ExitStack() as stack:
-        study = SearchStudy(storage, config.study, space=gate.space, objective=config.objective, run=_run_id(run))
+        study = SearchStudy(
+            storage,
+            config.study,
+            space=gate.space,
+            objective=config.objective,
+            run=_run_id(run),
+            identity=config.identity(gate),
+        )
         stack.callback(study.close)
         study.interrupt()
         table.rewrite(study.trials())

@@ -15,7 +15,7 @@ BYTE_UNITS: Mapping[str, float] = {
 }
 TIME_UNITS_S: Mapping[str, float] = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
-_FORM = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE | re.ASCII)
+_FORM = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*([a-z]*)\s*", re.IGNORECASE | re.ASCII)
 
 
 def parse_count(text: str, name: str) -> int:
@@ -27,7 +27,7 @@ def parse_count(text: str, name: str) -> int:
     Raises:
         SpaceError: the text is no positive quantity; ``name`` says in the message what it was for.
     """
-    return math.floor(_parse(text, name, COUNT_UNITS, "a number such as 500k, 100M or 2G") + 1e-6)
+    return _whole(text, name, COUNT_UNITS, "a number such as 500k, 100M or 2G")
 
 
 def parse_bytes(text: str, name: str) -> int:
@@ -39,7 +39,7 @@ def parse_bytes(text: str, name: str) -> int:
     Raises:
         SpaceError: the text is no positive quantity.
     """
-    return math.floor(_parse(text, name, BYTE_UNITS, "an amount such as 512KiB or 1.5MiB") + 1e-6)
+    return _whole(text, name, BYTE_UNITS, "an amount such as 512KiB or 1.5MiB")
 
 
 def parse_seconds(text: str, name: str) -> float:
@@ -54,12 +54,19 @@ def parse_seconds(text: str, name: str) -> float:
     return _parse(text, name, TIME_UNITS_S, "a time with its unit, such as 0.6ms, 90s, 6m or 1h")
 
 
+def _whole(text: str, name: str, units: Mapping[str, float], fix: str) -> int:
+    value = math.floor(_parse(text, name, units, fix) + 1e-6)
+    if value < 1:
+        raise SpaceError(f"{name} must be at least 1", got=repr(text), fix=f"give {fix}")
+    return value
+
+
 def _parse(text: str, name: str, units: Mapping[str, float], fix: str) -> float:
     match = _FORM.fullmatch(text)
     if match is None or match[2].lower() not in units:
         raise SpaceError(f"{name} cannot be read", got=repr(text), fix=f"give {fix}")
     value = float(match[1]) * units[match[2].lower()]
-    if not 1e-6 <= value < math.inf:
+    if not 0 < value < math.inf:
         raise SpaceError(f"{name} must be above 0", got=repr(text), fix=f"give {fix}")
     return value
 

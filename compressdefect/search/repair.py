@@ -47,13 +47,12 @@ def admit(gate: Gate, flat: Flat) -> Admission:
 
 
 def shrink(gate: Gate, admission: Admission, share: float) -> Admission | None:
-    """The same design at other widths, with at most a share of its macs; None if it cannot be that narrow or fit."""
+    """The same design at other widths, with at most a share of its macs; None if it cannot be that narrow."""
     factor = _widest(gate, admission.flat, share * admission.verdict.cost.macs)
     if factor is None:
         return None
     flat = scale_widths(gate.space, admission.flat, factor)
-    verdict = gate.check(gate.space.decode(flat))
-    return Admission(flat, verdict, repaired=True) if verdict.feasible else None
+    return Admission(flat, gate.check(gate.space.decode(flat)), repaired=True)
 
 
 def scale_widths(space: Space, flat: Flat, factor: float) -> dict[str, Value]:

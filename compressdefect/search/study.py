@@ -70,12 +70,22 @@ class SearchStudy:
         space: whose designs are stored.
         objective: gives the directions and values.
         run: who owns the trials that are started here; running ones of others are left alone.
+        identity: what is searched for, as JSON values; searches that share a study must agree in it.
 
     Raises:
-        RunError: the storage cannot be opened, or holds a study with other objectives.
+        RunError: the storage cannot be opened, or holds a study that searches for something else.
     """
 
-    def __init__(self, storage: str, name: str, *, space: Space, objective: Objective, run: str) -> None:
+    def __init__(
+        self,
+        storage: str,
+        name: str,
+        *,
+        space: Space,
+        objective: Objective,
+        run: str,
+        identity: Mapping[str, Any],
+    ) -> None:
         self.space, self.objective, self.run = space, objective, run
         self._distributions = {key: distribution(domain) for key, domain in space.dimensions.items()}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -87,17 +97,18 @@ class SearchStudy:
                 directions=objective.directions,
                 load_if_exists=True,
             )
-            found = [direction.name.lower() for direction in self._study.directions]
-        except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
-            raise RunError(
-                "the study's storage cannot be opened",
-                got=str(error).splitlines()[0],
-                fix="check --storage and the disk",
-            ) from error
-        if found != list(objective.directions):
-            raise RunError(
-                f"the study {name} has another objective", got=", ".join(found), fix="choose another --study name"
-            )
+            if _IDENTITY not in self._study.user_attrs:
+                self._study.set_user_attr(_IDENTITY, dict(identity))
+            found = self._study.user_attrs[_IDENTITY]
+        except _STORAGE_ERRORS as error:
+            raise _cannot_open(storage, error) from error
+        for key, value in identity.items():
+            if found.get(key) != value:
+                raise RunError(
+                    f"the study {name} in the storage has another {key}",
+                    got=f"{found.get(key)} instead of {value}",
+                    fix="choose another --study name",
+                )
 
     def close(self) -> None:
         """Let go of the database."""
@@ -203,6 +214,30 @@ class SearchStudy:
 
 
 _GENOTYPE = "genotype"
+_IDENTITY = "identity"
+_STORAGE_ERRORS = (SQLAlchemyError, ImportError, ValueError, OSError)
+
+
+def check_storage(url: str) -> None:
+    """Open a storage and let go of it.
+
+    Raises:
+        RunError: it cannot be opened.
+    """
+    try:
+        storage = _open(url)
+    except _STORAGE_ERRORS as error:
+        raise _cannot_open(url, error) from error
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def _cannot_open(url: str, error: BaseException) -> RunError:
+    return RunError(
+        "the study's storage cannot be opened",
+        got=f"{url}: {str(error).splitlines()[0]}",
+        fix="check --storage and the disk; restore a damaged file, or start a new run",
+    )
 
 
 def _open(url: str) -> optuna.storages.RDBStorage:

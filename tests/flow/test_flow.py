@@ -87,6 +87,25 @@ def test_a_finished_search_can_be_extended(searched: dict[str, Any], parts: Path
     assert more["trained"] == 4
 
 
+def test_a_search_that_ends_after_its_delivery_is_timed_beside_its_peers_later(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from compressdefect.flow import search
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "time_beside_peers", interrupt)
+    options = {**TINY, "peers": "lightdefectnet"}
+    with pytest.raises(KeyboardInterrupt):
+        api.search(data=str(parts), run_dir=tmp_path / "run", trials=1, budget_flops="2M", **options)
+    monkeypatch.undo()
+    api.search(run_dir=tmp_path / "run", resume=True)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["status"] == "complete"
+    assert len(manifest["peers"]) == 2
+
+
 def test_a_resumed_search_refuses_other_options(searched: dict[str, Any]) -> None:
     with pytest.raises(RunError, match=r"a resumed search keeps its --budget-flops: got 3M instead of 2M"):
         api.search(run_dir=searched["run"], resume=True, budget_flops="3M")

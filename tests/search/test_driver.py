@@ -20,6 +20,7 @@ from compressdefect.search.objective import Objective
 from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.domain import IntDomain
+from compressdefect.space.genotype import Genotype
 from tests.search.fakes import FIRST, SPACE, Killed, fake_latency, run_search, without_numbers
 
 pytest.importorskip("nni")
@@ -206,6 +207,25 @@ def test_a_resumed_search_stays_the_same_search(tmp_path: Path, change: dict[str
 def test_a_storage_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="the study's storage cannot be opened"):
         run_search(tmp_path / "run", trials=2, storage="sqlite:////nonexistent/folder/study.db")
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"data": "other"}, {"budgets": Budgets(macs=9_000_000)}])
+def test_a_study_is_not_shared_with_another_search(tmp_path: Path, change: dict[str, Any]) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    run_search(tmp_path / "one", trials=2, storage=storage)
+    with pytest.raises(RunError, match=f"the study search in the storage has another {next(iter(change))}"):
+        run_search(tmp_path / "two", trials=2, storage=storage, **change)
+    again = run_search(tmp_path / "three", trials=3, storage=storage)
+    assert again.trained == 3
+
+
+def test_a_smaller_start_over_the_latency_budget_is_counted(tmp_path: Path) -> None:
+    def slow_when_small(genotype: Genotype) -> float:
+        return 0.1 if genotype.fingerprint == FIRST.fingerprint else 0.3
+
+    outcome = run_search(tmp_path / "run", budgets=Budgets(latency_ms=0.2), latency=slow_when_small, trials=2)
+    assert outcome.trained == 1
+    assert outcome.infeasible[0].macs <= 0.5 * outcome.trials[0].macs
 
 
 def test_two_workers_share_a_search(tmp_path: Path) -> None:

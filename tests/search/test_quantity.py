@@ -23,7 +23,9 @@ def test_memory_is_binary_only_where_it_says_so(text: str, count: int) -> None:
     assert parse_bytes(text, "--budget-memory") == count
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("0.6ms", 0.0006), ("90s", 90), ("6m", 360), ("1.5H", 5400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0.6ms", 0.0006), ("0.0001ms", 1e-7), ("90s", 90), ("6m", 360), ("1.5H", 5400)]
+)
 def test_times_need_a_unit(text: str, seconds: float) -> None:
     assert parse_seconds(text, "--time") == pytest.approx(seconds)
     with pytest.raises(SpaceError, match=r"--time.*6m"):
@@ -33,6 +35,12 @@ def test_times_need_a_unit(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "M", "-3M", "0", "0.0k", "nan", "inf", "1e400", "12 monkeys", "1,5M", "100 M M"])
 def test_nonsense_is_an_error_that_names_its_option(text: str) -> None:
     with pytest.raises(SpaceError, match="--budget-flops"):
+        parse_count(text, "--budget-flops")
+
+
+@pytest.mark.parametrize(("text", "bound"), [("-3M", "above 0"), ("0", "above 0"), ("0.5", "at least 1")])
+def test_too_small_a_number_is_called_that(text: str, bound: str) -> None:
+    with pytest.raises(SpaceError, match=f"--budget-flops must be {bound}"):
         parse_count(text, "--budget-flops")
 
 
