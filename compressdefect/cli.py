@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -246,7 +247,8 @@ def _run(function: str, as_json: bool, **options: Any) -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Run the command line; a user's mistake is one line on stderr and exit code 2. SIGTERM stops as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - sorted into the user's mistakes and our defects
@@ -254,6 +256,10 @@ def main() -> None:
     if code == _STOPPED:
         typer.echo("stopped", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _explain(error: BaseException) -> int:

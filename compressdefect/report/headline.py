@@ -58,7 +58,8 @@ def quality(evidence: Evidence) -> list[Tile]:
     if not test:
         return []
     bounds = f"95 % interval {units.interval(test.get('interval'))}"
-    accuracy = Tile("Accuracy", units.percent(test.get("accuracy")), (bounds, f"{test.get('n')} test images"))
+    decided = f"the most probable class, {test.get('n')} test images"
+    accuracy = Tile("Accuracy", units.percent(test.get("accuracy")), (bounds, decided))
     if test.get("escape") is None or test.get("overkill") is None:
         lines = (f"mean recall of {len(evidence.classes)} classes",)
         balanced = Tile("Balanced accuracy", units.percent(test.get("balanced_accuracy")), lines, kind="lead")

@@ -112,8 +112,11 @@ def model(evidence: Evidence, layers: Sequence[Layer] | None) -> list[Section]:
     rows = evidence.latency
     if rows and evidence.best:
         clock = tables.latency(rows, evidence.best.manifest.name)
-        note = element("figcaption", _machine_note(evidence))
-        content.append(element("figure", element("h3", "Latency beside peers"), scroll(clock), note))
+        title, how = ("Latency beside peers", "Timed in turns, so that a slow minute hits all alike. ")
+        if len(rows) == 1:
+            title, how = "Latency", ""
+        note = element("figcaption", how + _machine_note(evidence))
+        content.append(element("figure", element("h3", title), scroll(clock), note))
     found = [element("div", content, class_="halves uneven")] if content else []
     if layers:
         title = element("h3", "Layer by layer")
@@ -207,8 +210,7 @@ def _point_note(data: operating.OperatingData) -> str:
 
 def _machine_note(evidence: Evidence) -> str:
     machine = evidence.best.manifest.machine if evidence.best else {}
-    facts = ", ".join(f"{name} {value}" for name, value in machine.items() if value not in (None, ""))
-    return f"Timed in turns, so that a slow minute hits all alike. {facts}"
+    return ", ".join(f"{name} {value}" for name, value in machine.items() if value not in (None, ""))
 
 
 def _command(command: Any) -> str:
