@@ -1,6 +1,8 @@
-"""Image files to pixel arrays, the same way in training and on the line (Pillow and numpy only).
+"""Image and mask files to pixel arrays, the same way in training and on the line (Pillow and numpy only).
 
-Arrays are uint8 (H, W, C) with C = 1 for grey and 3 for RGB. 16-bit grey is full scale: 65535 becomes 255.
+Images are uint8 (H, W, C) with C = 1 for grey and 3 for RGB. 16-bit grey is full scale: 65535 becomes 255. Masks are
+uint8 (H, W). Both are turned upright by their own EXIF orientation, as every viewer shows them: a mask without one is
+taken as drawn on the upright image.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +44,19 @@ def decode(source: Path | bytes) -> Pixels:
     Raises:
         DataError: The file is damaged, too large for Pillow's pixel limit, or of a kind without a defined range.
     """
-    name = "image" if isinstance(source, bytes) else str(source)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return _to_uint8(ImageOps.exif_transpose(image))
-        except _BROKEN_FILE as error:
-            raise DataError(f"{name} cannot be read", got=_reason(error), fix="replace or remove the file") from error
+    return _read(source, _to_uint8)
+
+
+def decode_mask(source: Path | bytes) -> Pixels:
+    """Decode the first frame of a mask file to the values that it stores, uint8 (H, W).
+
+    A coloured palette gives its indices, a grey one its greys; of RGB the largest channel counts, so that no colour on
+    black is lost; 1-bit and two-valued 16-bit masks are 0 and 255. Transparency is dropped.
+
+    Raises:
+        DataError: The file is damaged, too large for Pillow's pixel limit, or of a kind that is no mask.
+    """
+    return _read(source, _to_mask)
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -58,6 +65,33 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
         return pixels
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     return _with_channels(np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)))
+
+
+def resize_mask(mask: Pixels, height: int, width: int) -> Pixels:
+    """Resize class indices (H, W), 0 = background, without losing any defect.
+
+    A connected region (8 neighbours, one class) gets the pixels that it covers by half. One so small or thin that it
+    covers less than half of what it touches gets those that it covers half as much as the average of them: so there
+    is always one, and a scratch stays one scratch. Where regions want the same pixel, the one with fewer has it.
+    """
+    mask = mask[_nearest(mask.shape[0], height)][:, _nearest(mask.shape[1], width)]  # growing loses nothing
+    if mask.shape == (height, width):
+        return mask
+    small = np.zeros(height * width, dtype=np.uint8)
+    y, x, region, values = _regions(mask)
+    if not len(values):
+        return small.reshape(height, width)
+    rows, columns = _cells(mask.shape[0], height), _cells(mask.shape[1], width)
+    pixel = rows[y] * width + columns[x]
+    wanted, covered = np.unique(region * small.size + pixel, return_counts=True)
+    region, pixel = np.divmod(wanted, small.size)
+    share = covered / np.outer(np.bincount(rows), np.bincount(columns)).ravel()[pixel]
+    average = np.bincount(region, share) / np.bincount(region)
+    has = share >= np.where(average < 0.5, average / 2, 0.5)[region]
+    region, pixel = region[has], pixel[has]
+    order = np.argsort(-np.bincount(region)[region], kind="stable")  # what has fewest pixels is drawn last
+    small[pixel[order]] = values[region[order]]
+    return small.reshape(height, width)
 
 
 def to_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -72,6 +106,54 @@ def to_channels(pixels: Pixels, channels: int) -> Pixels:
 def is_grey(pixels: Pixels) -> bool:
     """Whether (H, W, C) pixels carry no colour: one channel, or three equal ones."""
     return pixels.shape[2] == 1 or bool((pixels == pixels[..., :1]).all())
+
+
+def _read(source: Path | bytes, convert: Callable[[Image.Image], Pixels]) -> Pixels:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                return convert(ImageOps.exif_transpose(image))
+        except _BROKEN_FILE as error:
+            name = "image" if isinstance(source, bytes) else str(source)
+            raise DataError(f"{name} cannot be read", got=_reason(error), fix="replace or remove the file") from error
+
+
+def _to_mask(image: Image.Image) -> Pixels:
+    if image.mode == "P":
+        indices, palette = np.asarray(image), np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+        return palette[indices, 0] if (palette == palette[:, :1]).all() else indices
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        if values.min() < 0 or (values.max() > 255 and len(np.unique(values)) > 2):
+            raise ValueError("a mask has values from 0 to 255")
+        return (values if values.max() <= 255 else 255 * (values > values.max() // 2)).astype(np.uint8)
+    return _to_uint8(image).max(axis=2)
+
+
+def _regions(mask: Pixels) -> tuple[np.ndarray, np.ndarray, np.ndarray, Pixels]:
+    """Rows, columns and region numbers of all that is not background, and the class of each region."""
+    from scipy import ndimage  # not needed on the line
+
+    places, values = [np.empty((3, 0), dtype=np.int64)], np.empty(0, dtype=np.uint8)
+    for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[1:]) + 1:
+        labelled, count = ndimage.label(mask == value, structure=np.ones((3, 3)))
+        y, x = np.nonzero(labelled)
+        places.append(np.stack([y, x, labelled[y, x] - 1 + len(values)]))
+        values = np.concatenate([values, np.full(count, value, dtype=np.uint8)])
+    y, x, region = np.concatenate(places, axis=1)
+    return y, x, region, values
+
+
+def _cells(length: int, target: int) -> np.ndarray:
+    """Which of ``target`` pixels the centre of each of ``length`` pixels falls in."""
+    return (2 * np.arange(length) + 1) * target // (2 * length)
+
+
+def _nearest(length: int, target: int) -> np.ndarray:
+    """Which of ``length`` pixels each of ``target`` pixels shows, or all of them where there are fewer to show."""
+    return _cells(target, length) if target > length else np.arange(length)
 
 
 def _to_uint8(image: Image.Image) -> Pixels:
