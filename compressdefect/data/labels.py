@@ -11,6 +11,7 @@ from compressdefect.errors import DataError, known_names
 GOOD_WORDS = frozenset({"good", "ok", "normal", "free"})
 NEGATIONS = frozenset({"no", "non", "not", "un"})
 DEFECT = "defect"
+GOOD = "good"  # what an image without defects is called where images have no classes of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Labelling:
     mapping: Mapping[str, str]
 
 
-def choose_labels(found: Iterable[str], labels: str = "all", good: str | None = None) -> Labelling:
+def choose_labels(found: Iterable[str], labels: str = "all", good: str | None = None, at_least: int = 2) -> Labelling:
     """Turn ``--labels`` and ``--good`` into a mapping; found labels outside the mapping are left out.
 
     ``labels`` is ``all`` (in the order found), ``binary`` (the good class against ``defect``) or a comma-separated
@@ -32,29 +33,42 @@ def choose_labels(found: Iterable[str], labels: str = "all", good: str | None = 
     ('MT_Free', 'defect')
 
     Raises:
-        DataError: A name is unknown, fewer than two classes are left, or the good class cannot be told.
+        DataError: A name is unknown, fewer than ``at_least`` classes are left, or the good class cannot be told.
     """
-    known = list(dict.fromkeys(found))
-    if labels in ("all", "binary"):
-        chosen = known
-    else:
-        chosen = list(dict.fromkeys(name.strip() for name in labels.split(",") if name.strip()))
-        for name in chosen:
-            _check_known(name, known, "--labels names a class that the data does not have")
+    chosen = _chosen(list(dict.fromkeys(found)), labels)
     if good is not None:
         _check_known(good, chosen, "--good names a class that the data does not have")
-    if len(chosen) < 2:
-        raise DataError(
-            "a classifier needs at least two classes",
-            got=", ".join(chosen) or "none",
-            fix="add images of another class",
-        )
+    if len(chosen) < at_least:
+        raise too_few_classes(chosen)
     best = good if good is not None else default_good(chosen)
     if labels == "binary" and len(chosen) > 2:
         if best is None:
             raise DataError("--labels binary needs a good class", got=", ".join(chosen), fix="name it with --good")
         return Labelling((best, DEFECT), best, {name: best if name == best else DEFECT for name in chosen})
     return Labelling(tuple(chosen), best, {name: name for name in chosen})
+
+
+def choose_regions(found: Iterable[str], labels: str = "all") -> dict[str, str]:
+    """What each class of regions becomes under ``--labels``, in the order of their indices; the others are left out.
+
+    >>> choose_regions(["crack", "spall"], "binary"), choose_regions(["crack", "spall"], "spall")
+    ({'crack': 'defect', 'spall': 'defect'}, {'spall': 'spall'})
+
+    Raises:
+        DataError: A name is unknown.
+    """
+    chosen = _chosen(list(dict.fromkeys(found)), labels)
+    merged = labels == "binary" and len(chosen) > 1
+    return {name: DEFECT if merged else name for name in chosen}
+
+
+def too_few_classes(classes: Iterable[str]) -> DataError:
+    """The error of data that leaves nothing to tell apart."""
+    return DataError(
+        "a classifier needs at least two classes",
+        got=", ".join(classes) or "none",
+        fix="add images of another class",
+    )
 
 
 def default_good(classes: Iterable[str]) -> str | None:
@@ -66,7 +80,7 @@ def default_good(classes: Iterable[str]) -> str | None:
     Raises:
         DataError: Several names do.
     """
-    candidates = [name for name in classes if _sounds_good(name)]
+    candidates = [name for name in classes if sounds_good(name)]
     exact = [name for name in candidates if name.lower() in GOOD_WORDS]
     candidates = exact or candidates
     if len(candidates) > 1:
@@ -74,9 +88,19 @@ def default_good(classes: Iterable[str]) -> str | None:
     return candidates[0] if candidates else None
 
 
-def _sounds_good(name: str) -> bool:
+def sounds_good(name: str) -> bool:
+    """Whether a class name says that its images show no defect."""
     words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
     return bool(words & GOOD_WORDS or "defectfree" in words) and not words & NEGATIONS
+
+
+def _chosen(known: list[str], labels: str) -> list[str]:
+    if labels in ("all", "binary"):
+        return known
+    chosen = list(dict.fromkeys(name.strip() for name in labels.split(",") if name.strip()))
+    for name in chosen:
+        _check_known(name, known, "--labels names a class that the data does not have")
+    return chosen
 
 
 def _check_known(name: str, known: Iterable[str], what: str) -> None:

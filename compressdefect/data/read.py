@@ -5,19 +5,119 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from compressdefect.data.labels import choose_labels
-from compressdefect.data.readers import class_folders, neu_det
-from compressdefect.data.sample import Listing, Reader
+from compressdefect.data.files import relative_name
+from compressdefect.data.labels import GOOD, choose_labels, choose_regions
+from compressdefect.data.readers import (
+    class_folders,
+    coco,
+    crackforest,
+    csv_table,
+    dagm,
+    mask_folders,
+    masks,
+    mvtec,
+    neu_det,
+    severstal,
+    voc,
+    yolo,
+)
+from compressdefect.data.sample import Listing, Reader, Region, Sample
 from compressdefect.errors import DataError, known_names
 
-READERS: dict[str, Reader] = {reader.NAME: reader for reader in (neu_det, class_folders)}  # most specific first
+UNLABELLED = "no label says what it shows"
+
+READERS: dict[str, Reader] = {  # most specific first: masks beside images win over folders as classes
+    reader.NAME: reader
+    for reader in (
+        neu_det,
+        crackforest,
+        dagm,
+        mvtec,
+        severstal,
+        yolo,
+        coco,
+        voc,
+        csv_table,
+        mask_folders,
+        masks,
+        class_folders,
+    )
+}
 
 
-def read(root: str | Path, format: str | None = None, labels: str = "all", good: str | None = None) -> Listing:
-    """List the samples of a dataset, with the classes that ``labels`` and ``good`` ask for.
+def read(
+    root: str | Path, format: str | None = None, labels: str = "all", good: str | None = None, at_least: int = 2
+) -> Listing:
+    """List the samples of a dataset that are labelled, with the classes that ``labels`` and ``good`` ask for.
+
+    Where images have classes, those are chosen among; defects keep their own classes, except that ``binary`` merges
+    them. Where they have none (``classes`` is empty then), the classes of the defects are, and images that show
+    another one are left out: without it they would pass for good ones. ``skipped`` names images without any label.
 
     Raises:
-        DataError: The path is no folder, the layout is unknown, or the classes do not fit the request.
+        DataError: The path is no folder, the layout is unknown, or the classes do not fit the request, being fewer
+            than ``at_least`` for example.
+    """
+    listing = read_all(root, format)
+    if listing.classes:
+        return _by_class(listing, labels, good, at_least)
+    return _by_region(listing, labels, good)
+
+
+def _by_class(listing: Listing, labels: str, good: str | None, at_least: int) -> Listing:
+    choice = choose_labels(listing.classes, labels, good, at_least)
+    own = [label for label in listing.region_classes if label != choice.good]
+    regions = choose_regions(own, "binary" if labels == "binary" else "all")
+    samples = [
+        replace(sample, label=choice.mapping[sample.label], regions=_renamed(sample.regions, regions))
+        for sample in listing.samples
+        if sample.label is not None and sample.label in choice.mapping
+    ]
+    return replace(_with(listing, samples, regions), classes=choice.classes, good=choice.good)
+
+
+def _by_region(listing: Listing, labels: str, good: str | None) -> Listing:
+    if good not in (None, GOOD):
+        raise DataError("--good names a class that the data does not have", got=good, fix=f"known: {GOOD}")
+    regions = choose_regions(listing.region_classes, labels)
+    samples = [
+        replace(sample, regions=_renamed(sample.regions, regions))
+        for sample in listing.samples
+        if sample.regions is not None and all(region.label in regions for region in sample.regions)
+    ]
+    return _with(listing, samples, regions)
+
+
+def _renamed(regions: tuple[Region, ...] | None, names: dict[str, str]) -> tuple[Region, ...] | None:
+    """Regions by their new names, without those that have none: what marks a good image marks no defect."""
+    if regions is None:
+        return None
+    return tuple(Region(names[region.label], region.shape) for region in regions if region.label in names)
+
+
+def _with(listing: Listing, samples: list[Sample], regions: dict[str, str]) -> Listing:
+    """The listing with other samples and only the region classes that they show."""
+    if not samples:
+        raise DataError(f"no labelled images in {listing.root}", got=f"{len(listing.samples)} without a label")
+    shown = {region.label for sample in samples for region in sample.regions or ()}
+    unlabelled = tuple(
+        (relative_name(sample.path, listing.root), UNLABELLED)
+        for sample in listing.samples
+        if sample.label is None and (listing.classes or sample.regions is None)
+    )
+    return replace(
+        listing,
+        samples=tuple(samples),
+        skipped=listing.skipped + unlabelled,
+        region_classes=tuple(name for name in dict.fromkeys(regions.values()) if name in shown),
+    )
+
+
+def read_all(root: str | Path, format: str | None = None) -> Listing:
+    """List the samples of a dataset with the labels that it has, whatever they are good for.
+
+    Raises:
+        DataError: The path is no folder, the layout is unknown, or there is no image.
     """
     folder = Path(root)
     if not folder.exists():
@@ -32,13 +132,7 @@ def read(root: str | Path, format: str | None = None, labels: str = "all", good:
         raise DataError("the data folder cannot be read", got=str(error), fix="check its permissions") from error
     if not listing.samples:
         raise _no_images(folder, listing.skipped[0] if listing.skipped else None)
-    choice = choose_labels(listing.classes, labels, good)
-    samples = tuple(
-        replace(sample, label=choice.mapping[sample.label])
-        for sample in listing.samples
-        if sample.label in choice.mapping
-    )
-    return replace(listing, samples=samples, classes=choice.classes, good=choice.good)
+    return listing
 
 
 def _reader_for(folder: Path, format: str | None) -> Reader:

@@ -4,26 +4,64 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from compressdefect.data.shapes import Shape
 
 DEFAULT_TEST_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """One annotated defect: its class and where it is."""
+
+    label: str
+    shape: Shape
+
+
+class Stated(NamedTuple):
+    """What an annotation file says of its image, in pixels; None where it says nothing."""
+
+    height: int | None = None
+    width: int | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """One image file with its class, and its part (``train``, ``val`` or ``test``) in an official split."""
+    """One image file and what is known of it.
+
+    ``label`` is the image's one class, None where the layout has no class per image. ``split`` is its part (``train``,
+    ``val`` or ``test``) in an official split. ``regions`` are its defects: None if nobody looked for any, empty if
+    there are none. An image with neither label nor regions is unlabelled. ``stated`` is what its annotation file
+    claims of its size.
+    """
 
     path: Path
-    label: str
+    label: str | None
     split: str | None = None
+    regions: tuple[Region, ...] | None = None
+    stated: Stated | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with the data: ``files`` relative to its folder, what it is, and what to do about it."""
+
+    kind: str
+    files: tuple[str, ...]
+    message: str
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """A dataset as a reader found it: its samples, its classes in the order of their indices, its good class.
 
-    ``skipped`` holds what lies in the folder but cannot be a sample, as (name relative to root, reason).
-    ``test_share`` is the layout's customary test part, used where there is no official split.
+    ``classes`` are the images' own and empty where they have none; ``region_classes`` are those of the defects in
+    them. ``skipped`` holds what lies in the folder but cannot be a sample, as (name relative to root, reason), and
+    ``findings`` what a reader saw without opening an image. ``test_share`` is the layout's customary test part, used
+    where there is no official split.
     """
 
     name: str
@@ -33,10 +71,16 @@ class Listing:
     good: str | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     test_share: float = DEFAULT_TEST_SHARE
+    region_classes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    format: str = ""
 
 
 class Reader(Protocol):
-    """One dataset layout. Its module is the reader: a name, a cheap guess from the folder, and the reading."""
+    """One dataset layout. Its module is the reader: a name, a cheap guess from the folder, and the reading.
+
+    A reader opens no image. One bad file or annotation becomes a finding and the rest is read.
+    """
 
     NAME: str
     LAYOUT: str

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from compressdefect.data.duplicates import _merge, duplicate_groups, groups_by_name, near_duplicates
+from compressdefect.data import duplicates
+from compressdefect.data.duplicates import (
+    _merge,
+    duplicate_groups,
+    find_twins,
+    groups_by_name,
+    look_of,
+    near_duplicates,
+)
 from compressdefect.errors import DataError
 
 
@@ -48,6 +58,40 @@ def test_one_link_does_not_chain_two_groups() -> None:
     merged = _merge(8, [*cliques, (3, 4, 0.9)])
     assert len(set(merged[:4].tolist())) == len(set(merged[4:].tolist())) == 1
     assert merged[0] != merged[4]
+
+
+def _merge_by_counting(count: int, pairs: list[tuple[int, int, float]]) -> list[int]:
+    group, linked = list(range(count)), {(i, j) for i, j, _ in pairs}
+    for i, j, _ in sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1])):
+        first = [k for k in range(count) if group[k] == group[i]]
+        second = [k for k in range(count) if group[k] == group[j]]
+        agreeing = sum((min(a, b), max(a, b)) in linked for a in first for b in second)
+        if group[i] != group[j] and 2 * agreeing >= len(first) * len(second):
+            group = [group[i] if k in second else group[k] for k in range(count)]
+    return group
+
+
+@given(st.dictionaries(st.tuples(st.integers(0, 8), st.integers(0, 8)), st.sampled_from([0.85, 0.9, 0.95, 1.0])))
+def test_groups_merge_only_if_most_of_their_pairs_agree(links: dict[tuple[int, int], float]) -> None:
+    pairs = [(i, j, correlation) for (i, j), correlation in links.items() if i < j]
+    assert _merge(9, pairs).tolist() == _merge_by_counting(9, pairs)
+
+
+def test_too_many_pairs_are_grouped_by_the_first_that_looks_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = _pictures(6)
+    looks = [
+        look_of(Image.fromarray(np.clip(image[0] * gain, 0, 255).astype(np.uint8)))
+        for gain in (1.0, 0.9, 0.8, 0.7)
+        for image in pixels
+    ]
+    hashes = np.array([look.hash for look in looks], dtype=np.uint64)
+    thumbnails = np.stack([look.thumbnail for look in looks])
+    exact = find_twins(hashes, thumbnails)
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", 5)
+    capped = find_twins(hashes, thumbnails)
+    assert capped.group.tolist() == list(range(6)) * 4
+    assert exact.group.tolist() == list(range(6)) * 4
+    assert exact.partners.tolist() == capped.partners.tolist() == [3] * 24
 
 
 def test_groups_by_name() -> None:

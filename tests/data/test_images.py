@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from compressdefect.data.images import Images, load_images
+from compressdefect.data.read import UNLABELLED
+from compressdefect.data.split import make_split
 from compressdefect.errors import DataError
 from tests.conftest import SHARED_DATA
+from tests.data import layouts
 from tests.data.conftest import WriteImage
 
 
@@ -85,6 +88,92 @@ def test_fingerprint_follows_files_and_labels_only(good_and_defective: Path) -> 
     assert images.subset(np.arange(9)).fingerprint != images.fingerprint
     (good_and_defective / "good" / "0.png").rename(good_and_defective / "defective" / "moved.png")
     assert load_images(good_and_defective, input=8).fingerprint != images.fingerprint
+
+
+def test_masks_are_loaded_when_asked(tmp_path: Path) -> None:
+    layouts.masks_in_class_folders(tmp_path)
+    assert load_images(tmp_path, input=16, group="none").masks is None
+    images = load_images(tmp_path, input=16, group="none", masks=True)
+    assert images.masks is not None
+    assert (images.masks.dtype, images.masks.shape, images.regions) == (np.uint8, (6, 16, 16), ("MT_Crack", "MT_Fray"))
+    for label, value in (("MT_Crack", 1), ("MT_Fray", 2), ("MT_Free", 0)):
+        of_class = images.masks[images.labels == images.classes.index(label)]
+        assert set(of_class.ravel().tolist()) == {0, value}
+    binary = load_images(tmp_path, input=16, group="none", masks=True, labels="binary")
+    assert (binary.classes, binary.regions) == (("MT_Free", "defect"), ("defect",))
+
+
+def test_images_without_a_class_are_good_if_nothing_is_marked(tmp_path: Path) -> None:
+    layouts.masks_in_item_folders(tmp_path)
+    for masks in (False, True):
+        images = load_images(tmp_path, input=16, group="none", masks=masks)
+        assert (images.classes, images.good) == (("good", "defect"), 0)
+        assert images.labels.tolist() == [0, 1] * 3
+
+
+def test_defects_only_need_masks(tmp_path: Path) -> None:
+    layouts.crackforest(tmp_path)
+    images = load_images(tmp_path, input=16, masks=True)
+    assert (images.classes, images.good, len(images)) == (("defect",), None, 1)
+    assert images.skipped == (("image/002.jpg", UNLABELLED),)
+    with pytest.raises(DataError, match="at least two classes: got defect"):
+        load_images(tmp_path, input=16)
+
+
+def test_unmarked_defects_are_left_out_with_masks_only(tmp_path: Path) -> None:
+    layouts.masks_of_some_good(tmp_path)
+    assert len(load_images(tmp_path, input=16)) == 5
+    images = load_images(tmp_path, input=16, masks=True)
+    assert images.skipped == (("scratch/unmarked.bmp", "nobody marked its defects"),)
+    assert (len(images), images.regions) == (4, ("scratch",))
+
+
+def test_data_without_masks_cannot_be_segmented(good_and_defective: Path) -> None:
+    with pytest.raises(DataError, match="no image has its defects marked"):
+        load_images(good_and_defective, input=16, masks=True)
+
+
+def test_the_class_without_marks_is_the_good_one(tmp_path: Path) -> None:
+    for label, mask in (("a", layouts.EMPTY), ("b", layouts.filled(layouts.SPOT))):
+        for i in range(2):
+            layouts.picture(tmp_path / label / f"{i}.jpg")
+            layouts.mask_picture(tmp_path / label / f"{i}.png", mask)
+    assert load_images(tmp_path, input=16, group="none").good == 0
+    assert load_images(tmp_path, input=16, group="none", masks=True).regions == ("b",)
+    assert load_images(tmp_path, input=16, group="none", good="b").good == 1
+
+
+def test_masks_of_another_size_and_broken_ones_are_named(tmp_path: Path) -> None:
+    layouts.masks_in_class_folders(tmp_path)
+    home = tmp_path / "MT_Crack" / "Imgs"
+    layouts.mask_picture(home / "0.png", np.ones((30, 20), dtype=np.bool_))
+    (home / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match="2 of 6 images"):
+        load_images(tmp_path, input=16, masks=True)
+    reasons = dict(load_images(tmp_path, input=16, masks=True, max_unreadable_share=0.5).skipped)
+    assert "another size than its image: 20 × 30 for an image of 30 × 20, perhaps" in reasons["MT_Crack/Imgs/0.jpg"]
+    assert "not an image" in reasons["MT_Crack/Imgs/1.jpg"]
+    assert len(load_images(tmp_path, input=16)) == 6  # the classes alone need no masks
+
+
+def test_official_parts_come_with_the_images(tmp_path: Path) -> None:
+    layouts.yolo(tmp_path)
+    images = load_images(tmp_path, input=16, group="none", masks=True)
+    assert images.splits is not None
+    split = make_split(images)
+    assert {images.splits[i] for i in split.train} == {"train"}
+    assert {images.splits[i] for i in split.test} == {"val"}
+    assert images.regions == ("bar", "spot")
+
+
+@pytest.mark.skipif(SHARED_DATA is None, reason="shared data not present")
+def test_no_mask_of_the_magnetic_tiles_is_lost() -> None:
+    assert SHARED_DATA is not None
+    images = load_images(SHARED_DATA / "magnetic_tile", input=32, group="none", masks=True)
+    assert images.masks is not None
+    marked = images.masks.any(axis=(1, 2))
+    assert marked.sum() == 392 - 4  # four masks of MT_Uneven are empty
+    assert not marked[images.labels == images.good].any()
 
 
 def test_neu_is_grey_with_its_known_duplicate(neu: Images) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from compressdefect.data.labels import choose_labels, default_good
-from compressdefect.data.read import read
+from compressdefect.data.read import READERS, UNLABELLED, read, read_all
 from compressdefect.errors import DataError
 from tests.conftest import SHARED_DATA
+from tests.data import layouts
 from tests.data.conftest import WriteImage
+
+NEU = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
+MAGNETIC = {"MT_Blowhole": 115, "MT_Break": 85, "MT_Crack": 57, "MT_Fray": 32, "MT_Free": 952, "MT_Uneven": 103}
 
 
 def test_class_folders(good_and_defective: Path) -> None:
@@ -141,3 +145,72 @@ def test_images_deeper_down_are_not_guessed(good_and_defective: Path, write_imag
     write_image("dented/batch1/0.png")
     with pytest.raises(DataError, match="dented/batch1"):
         read(good_and_defective)
+
+
+def test_regions_follow_the_labels(tmp_path: Path) -> None:
+    layouts.masks_in_class_folders(tmp_path)
+    everything = read(tmp_path)
+    assert (everything.good, everything.region_classes) == ("MT_Free", ("MT_Crack", "MT_Fray"))
+    assert [sample.regions for sample in everything.samples if sample.label == "MT_Free"] == [(), ()]
+    binary = read(tmp_path, labels="binary")
+    assert (binary.classes, binary.region_classes) == (("MT_Free", "defect"), ("defect",))
+    some = read(tmp_path, labels="MT_Fray,MT_Free")
+    assert (some.classes, some.region_classes) == (("MT_Fray", "MT_Free"), ("MT_Fray",))
+    alone = read(tmp_path, labels="MT_Fray", at_least=1)
+    assert (alone.classes, alone.good, len(alone.samples)) == (("MT_Fray",), None, 2)
+
+
+def test_images_without_classes_are_chosen_by_their_regions(tmp_path: Path) -> None:
+    layouts.coco_parts(tmp_path)
+    everything = read(tmp_path)
+    assert (everything.classes, everything.good, everything.region_classes) == ((), None, ("bar", "spot"))
+    assert read(tmp_path, labels="binary").region_classes == ("defect",)
+    some = read(tmp_path, labels="spot")
+    assert some.region_classes == ("spot",)
+    assert {sample.path.stem for sample in some.samples} == {"outline", "runs", "clean"}  # box has a bar too
+    with pytest.raises(DataError, match="known: bar, spot"):
+        read(tmp_path, labels="spots")
+    with pytest.raises(DataError, match="known: good"):
+        read(tmp_path, good="spot")
+
+
+def test_unlabelled_images_are_named_and_left_out(tmp_path: Path) -> None:
+    layouts.crackforest(tmp_path)
+    assert [sample.label for sample in read_all(tmp_path).samples] == [None, None]
+    listing = read(tmp_path)
+    assert [sample.path.name for sample in listing.samples] == ["001.jpg"]
+    assert listing.skipped == (("image/002.jpg", UNLABELLED),)
+    (tmp_path / "groundTruth" / "001.mat").rename(tmp_path / "groundTruth" / "003.mat")
+    with pytest.raises(DataError, match=r"no labelled images .* got 2 without a label"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(set(READERS) - {"class_folders", "masks"}))
+def test_a_named_format_that_does_not_fit_is_an_error(tmp_path: Path, write_image: WriteImage, name: str) -> None:
+    write_image("some/thing.png")
+    with pytest.raises(DataError):
+        read(tmp_path, format=name)
+
+
+@pytest.mark.skipif(SHARED_DATA is None, reason="shared data not present")
+@pytest.mark.parametrize(
+    ("name", "format", "labels", "splits", "shapes"),
+    [
+        ("neu_det", "neu_det", dict.fromkeys(NEU, 300), {None: 1800}, {"Box": 4189}),
+        ("magnetic_tile", "masks", MAGNETIC, {None: 1344}, {"MaskFile": 1344}),
+        ("crackforest", "crackforest", {None: 155}, {None: 155}, {"MatMask": 118}),
+        ("dagm_sample", "dagm", {"good": 24, "defect": 24}, {"train": 24, "test": 24}, {"MaskFile": 24}),
+    ],
+)
+def test_real_data(
+    name: str, format: str, labels: dict[str, int], splits: dict[str, int], shapes: dict[str, int]
+) -> None:
+    assert SHARED_DATA is not None
+    listing = read_all(SHARED_DATA / name)
+    assert listing.format == format
+    assert Counter(sample.label for sample in listing.samples) == labels
+    assert Counter(sample.split for sample in listing.samples) == splits
+    kinds = (type(region.shape).__name__ for sample in listing.samples for region in sample.regions or ())
+    assert Counter(kinds) == shapes
+    assert not listing.findings
+    assert not listing.skipped

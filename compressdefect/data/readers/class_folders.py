@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compressdefect.data.files import has_images, image_files, is_image, relative_name, subfolders
+from compressdefect.data.collect import SPLIT_NAMES, Collector
+from compressdefect.data.files import has_images, relative_name, scan, subfolders, walk
 from compressdefect.data.sample import Listing, Sample
 from compressdefect.errors import DataError
 
 NAME = "class_folders"
 LAYOUT = "CLASS/image.png, or train/CLASS/image.png beside test/ and perhaps val/"
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-
 
 def detect(root: Path) -> bool:
     """Whether folders with images lie in ``root``, or in its folders named after the parts of a split."""
-    return bool(_split_folders(root)) or any(map(has_images, subfolders(root)))
+    return bool(split_folders(root)) or any(map(has_images, subfolders(root)))
 
 
 def read(root: Path) -> Listing:
@@ -33,24 +24,20 @@ def read(root: Path) -> Listing:
     Raises:
         DataError: A class folder keeps its images deeper down, where they cannot be told from masks.
     """
-    samples: list[Sample] = []
-    skipped = [
-        (relative_name(path, root), "lies outside the class folders")
-        for path in sorted(root.iterdir())
-        if is_image(path)
-    ]
-    for part, folder in _split_folders(root) or [(None, root)]:
-        for class_folder in subfolders(folder):
-            files, refused = image_files(class_folder, root)
-            if not files and not refused:
-                _refuse_deeper_images(class_folder, root)
-            samples += [Sample(path, class_folder.name, part) for path in files]
-            skipped += refused
-    classes = tuple(sorted({sample.label for sample in samples}))
-    return Listing(root.resolve().name, root, tuple(samples), classes, skipped=tuple(skipped))
+    collector = Collector(root, NAME)
+    for name in collector.refuse(scan(root, root)).images:
+        collector.skip(name, "lies outside the class folders")
+    for part, folder in split_folders(root) or [(None, root)]:
+        found = scan(folder, root) if folder == root else collector.refuse(scan(folder, root))
+        for label in found.folders:
+            class_folder = collector.refuse(scan(folder / label, root))
+            if not class_folder.images and not class_folder.refused:
+                _refuse_deeper_images(class_folder.path, root)
+            collector.samples += [Sample(class_folder.path / name, label, part) for name in class_folder.images]
+    return collector.listing()
 
 
-def _split_folders(root: Path) -> list[tuple[str | None, Path]]:
+def split_folders(root: Path) -> list[tuple[str | None, Path]]:
     """The (part, folder) pairs of an official split: train and at least one other part, all of class folders."""
     parts: list[tuple[str | None, Path]] = [
         (SPLIT_NAMES[folder.name.lower()], folder) for folder in subfolders(root) if folder.name.lower() in SPLIT_NAMES
@@ -61,10 +48,10 @@ def _split_folders(root: Path) -> list[tuple[str | None, Path]]:
 
 
 def _refuse_deeper_images(class_folder: Path, root: Path) -> None:
-    deeper = next((path for path in class_folder.rglob("*") if is_image(path)), None)
-    if deeper is not None:
-        raise DataError(
-            "a class folder must hold its images directly",
-            got=relative_name(deeper, root),
-            fix="move them up one level",
-        )
+    for folder in walk(root, class_folder):
+        for name in folder.images:
+            raise DataError(
+                "a class folder must hold its images directly",
+                got=relative_name(folder.path / name, root),
+                fix="move them up one level",
+            )

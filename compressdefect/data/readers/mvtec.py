@@ -1,0 +1,69 @@
+"""MVTec AD: ``train/good``, ``test/<defect>`` and ``ground_truth/<defect>/000_mask.png``, for one or several parts.
+
+Bergmann, Fauser, Sattlegger, Steger, "MVTec AD", CVPR 2019. The training part shows good images only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compressdefect.data.collect import Collector
+from compressdefect.data.files import Folder, relative_name, scan, stem, subfolders
+from compressdefect.data.labels import sounds_good
+from compressdefect.data.sample import Listing, Region, Sample
+from compressdefect.data.shapes import MaskFile
+from compressdefect.errors import DataError
+
+NAME = "mvtec"
+LAYOUT = "train/good/000.png, test/DEFECT/000.png, ground_truth/DEFECT/000_mask.png"
+
+
+def detect(root: Path) -> bool:
+    """Whether ``train``, ``test`` and ``ground_truth`` lie in ``root`` or in a folder in it."""
+    return bool(_categories(root))
+
+
+def read(root: Path) -> Listing:
+    """List both parts, with the masks of the defects.
+
+    Raises:
+        DataError: There is no folder of this layout.
+    """
+    categories = _categories(root)
+    if not categories:
+        raise DataError(
+            "the mvtec layout has folders train, test and ground_truth", got=str(root), fix="check --format"
+        )
+    collector = Collector(root, NAME)
+    for category in categories:
+        masks = {folder.name: _masks(collector, folder) for folder in subfolders(category / "ground_truth")}
+        for split in ("train", "test"):
+            for label in collector.refuse(scan(category / split, root)).folders:
+                folder = collector.refuse(scan(category / split / label, root))
+                _add(collector, folder, split, masks.get(label, {}) if split == "test" else {})
+        for left in masks.values():
+            for key, mask in left.items():
+                name = relative_name(mask.parent.parent.parent / "test" / mask.parent.name / f"{key}.png", root)
+                collector.missing(name, relative_name(mask, root))
+    return collector.listing()
+
+
+def _categories(root: Path) -> list[Path]:
+    candidates = [root, *subfolders(root)]
+    return [path for path in candidates if all((path / part).is_dir() for part in ("train", "test", "ground_truth"))]
+
+
+def _masks(collector: Collector, path: Path) -> dict[str, Path]:
+    """Mask files by the stem of the image that they belong to."""
+    names = collector.refuse(scan(path, collector.root)).images
+    return {stem(name).removesuffix("_mask"): path / name for name in names}
+
+
+def _add(collector: Collector, folder: Folder, split: str, masks: dict[str, Path]) -> None:
+    label = folder.path.name
+    for name in folder.images:
+        mask = masks.pop(stem(name), None)
+        regions: tuple[Region, ...] | None = () if sounds_good(label) else None
+        if mask is not None:
+            regions = (Region(label, MaskFile(mask)),)
+        collector.samples.append(Sample(folder.path / name, label, split, regions))

@@ -1,0 +1,70 @@
+"""Severstal steel defects: ``train.csv`` of run lengths, four classes, ``train_images``.
+
+Rows are image, class, runs, or in the older form ``image_class``, runs. An image without a row, or with empty runs
+only, has no defect. ``test_images`` come without labels and are left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compressdefect.data.collect import Annotated, Collector
+from compressdefect.data.files import scan
+from compressdefect.data.sample import Listing, Region
+from compressdefect.data.shapes import Rle
+from compressdefect.data.table import read_table
+from compressdefect.errors import DataError
+
+NAME = "severstal"
+LAYOUT = "train.csv (ImageId, ClassId, EncodedPixels) beside train_images"
+TABLE, IMAGES, TEST = "train.csv", "train_images", "test_images"
+
+
+def detect(root: Path) -> bool:
+    """Whether ``train.csv`` has a column EncodedPixels."""
+    path = root / TABLE
+    if not path.is_file() or not (root / IMAGES).is_dir():
+        return False
+    with path.open("rb") as file:
+        return b"EncodedPixels" in file.readline(4096)
+
+
+def read(root: Path) -> Listing:
+    """List the training images with their defects.
+
+    Raises:
+        DataError: The table or the folder of images is missing or unreadable.
+    """
+    if not detect(root):
+        raise DataError("the severstal layout has train.csv and train_images", got=str(root), fix="check --format")
+    collector = Collector(root, NAME)
+    images = Annotated(collector, [scan(root / IMAGES, root)])
+    for name in images.names:
+        images.annotate(name)
+    rows = read_table(root / TABLE, collector)
+    for row in rows:
+        try:
+            _add(images, row)
+        except ValueError as error:
+            collector.unreadable(TABLE, f"a row is broken: {error}")
+    if (root / TEST).is_dir():
+        _leave_out_test(collector)
+    return images.listing()
+
+
+def _add(images: Annotated, row: dict[str, str]) -> None:
+    image, label = row.get("imageid", ""), row.get("classid", "")
+    if "imageid_classid" in row:
+        image, _, label = row["imageid_classid"].rpartition("_")
+    if not image or not label:
+        raise ValueError("no image or class")
+    name = images.find(image, TABLE, [IMAGES])
+    runs = row.get("encodedpixels", "")
+    if name is not None and runs and runs != "-1":
+        images.annotate(name, [Region(label, Rle.of_pairs(map(int, runs.split())))])
+
+
+def _leave_out_test(collector: Collector) -> None:
+    count = len(collector.refuse(scan(collector.root / TEST, collector.root)).images)
+    if count:
+        collector.findings.add("unlabelled", TEST, f"{count} images without labels are left out", "none needed")

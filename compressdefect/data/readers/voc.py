@@ -1,0 +1,167 @@
+"""Pascal VOC: an XML file of boxes per image, in a folder of their own or beside the images.
+
+Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 88(2), 2010. Corners are counted from 1 and
+belong to the box. ``ImageSets/Main/train.txt`` and the like, or folders named after the parts, are the official split.
+XML with a document type or entities is refused.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from compressdefect.data.collect import SPLIT_NAMES, Annotated, Collector, split_of
+from compressdefect.data.files import Folder, inner_name, read_text, relative_name, stem, walk
+from compressdefect.data.sample import Listing, Region, Stated
+from compressdefect.data.shapes import Box
+from compressdefect.errors import DataError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+NAME = "voc"
+LAYOUT = "Annotations/image.xml beside JPEGImages/image.jpg, or image.xml beside image.jpg"
+
+_DETECT_DEPTH = 3
+_MAX_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What one XML file says: the image it names, its boxes and what it states of the image's size."""
+
+    filename: str
+    regions: tuple[Region, ...]
+    stated: Stated
+    faults: tuple[ValueError, ...]
+
+
+def detect(root: Path) -> bool:
+    """Whether there is an XML file that begins like an annotation."""
+    for folder in walk(root, depth=_DETECT_DEPTH):
+        for name in folder.files:
+            if name.lower().endswith(".xml"):
+                with (folder.path / name).open("rb") as file:
+                    return b"<annotation" in file.read(4096)
+    return False
+
+
+def read(root: Path) -> Listing:
+    """List the images with the boxes of their XML files; an image without one is not annotated."""
+    folders = list(walk(root))
+    images = Annotated(Collector(root, NAME), folders)
+    for folder in folders:
+        for name in folder.files:
+            if name.lower().endswith(".xml"):
+                _annotate(images, folder.path / name)
+    _place(images, folders)
+    return images.listing()
+
+
+def parse(path: Path) -> Annotation:
+    """Read one XML file; objects that are no boxes are left out and named in ``faults``.
+
+    Raises:
+        DataError: It is no XML of this kind, too large, or holds entities.
+    """
+    from defusedxml import DefusedXmlException, ElementTree
+
+    text = read_text(path, _MAX_BYTES)
+    try:
+        tree = ElementTree.parse(io.BytesIO(text.encode()), forbid_dtd=True).getroot()
+    except DefusedXmlException as error:
+        raise DataError("XML with a document type or entities is refused", got=path.name, fix="remove them") from error
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
+        raise DataError("not well-formed XML", got=path.name, fix="repair it or export it again") from error
+    regions, faults = [], []
+    for item in tree.findall("object"):
+        try:
+            regions.append(Region(_text(item, "name"), _box(item)))
+        except ValueError as error:
+            faults.append(error)
+    return Annotation(_text(tree, "filename", ""), tuple(regions), _stated(tree), tuple(faults))
+
+
+def _annotate(images: Annotated, path: Path) -> None:
+    source = relative_name(path, images.collector.root)
+    try:
+        annotation = parse(path)
+    except DataError as error:
+        images.collector.unreadable(source, error.what, error.fix or "")
+        return
+    for fault in annotation.faults:
+        images.collector.fault(source, fault)
+    if inner_name(annotation.filename) is None:
+        images.collector.refused(source, annotation.filename)
+        return
+    name = _image_of(images, source, annotation.filename)
+    if name is not None:
+        images.annotate(name, annotation.regions)
+        images.stated[name] = annotation.stated
+
+
+def _image_of(images: Annotated, source: str, filename: str) -> str | None:
+    """The image with the XML file's own name, else the one that it names: programs often leave old names in it."""
+    folder = PurePosixPath(source).parent
+    homes = [str(folder), *(str(folder.parent / name) for name in ("JPEGImages", "IMAGES", "Images", "images"))]
+    own = stem(PurePosixPath(source).name)
+    suffixes = [PurePosixPath(filename).suffix, ".jpg", ".png", ".bmp", ".jpeg", ".JPG", ".PNG", ".tif"]
+    for home in homes:
+        for suffix in suffixes:
+            candidate = str(PurePosixPath(home) / f"{own}{suffix}")
+            if suffix and candidate in images.names:
+                return candidate
+    return images.find(filename or f"{own}.jpg", source, homes)
+
+
+def _place(images: Annotated, folders: list[Folder]) -> None:
+    """Read the lists of ``ImageSets/Main``; without any, folders named like parts are the split."""
+    parts = {
+        stem_: split
+        for folder in folders
+        if folder.path.parts[-2:] == ("ImageSets", "Main")
+        for file in folder.files
+        if (split := SPLIT_NAMES.get(stem(file).lower())) and stem(file).lower() != "trainval"
+        for stem_ in _lines(images, folder.path / file)
+    }
+    for name in images.names:
+        path = PurePosixPath(name)
+        split = parts.get(path.stem) if parts else split_of(path)
+        if split is not None:
+            images.place(name, split)
+
+
+def _lines(images: Annotated, path: Path) -> list[str]:
+    try:
+        return [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
+    except DataError as error:
+        images.collector.unreadable(relative_name(path, images.collector.root), error.what)
+        return []
+
+
+def _box(item: Element) -> Box:
+    found = item.find("bndbox")
+    if found is None:
+        raise ValueError("an object has no bndbox")
+    try:
+        x0, y0, x1, y1 = (float(_text(found, name)) for name in ("xmin", "ymin", "xmax", "ymax"))
+    except ValueError as error:
+        raise ValueError("a box has corners that are no numbers") from error
+    return Box.checked(x0 - 1, y0 - 1, x1, y1)
+
+
+def _stated(tree: Element) -> Stated:
+    size = tree.find("size")
+    if size is None:
+        return Stated()
+    numbers = [text if (text := _text(size, name, "")).isdecimal() else None for name in ("height", "width", "depth")]
+    return Stated(*(int(number) if number and len(number) < 10 else None for number in numbers))
+
+
+def _text(parent: Element, name: str, default: str | None = None) -> str:
+    text = (parent.findtext(name) or "").strip()
+    if not text and default is None:
+        raise ValueError(f"an object has no {name}")
+    return text or default or ""

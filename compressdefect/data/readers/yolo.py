@@ -1,0 +1,176 @@
+"""YOLO: ``data.yaml`` names classes and parts; each image has lines of class and box, or class and outline.
+
+``images/x.jpg`` belongs to ``labels/x.txt``, or to ``x.txt`` beside it. Coordinates are shares of width and height. An
+image of a part without a text file has no defect, as the format has it; outside the parts it is not annotated.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from compressdefect.data.collect import Annotated, Collector, split_of
+from compressdefect.data.files import inner_name, read_text, relative_name, scan, stem, walk
+from compressdefect.data.sample import Listing, Region
+from compressdefect.data.shapes import Box, Polygon
+from compressdefect.errors import DataError
+
+NAME = "yolo"
+LAYOUT = "data.yaml (names, train, val), images/x.jpg, labels/x.txt"
+
+_MAX_YAML_BYTES = 2**20
+_PARTS = ("train", "val", "test")
+
+
+def detect(root: Path) -> bool:
+    """Whether a YAML file names classes and a part."""
+    return _yaml_file(root) is not None
+
+
+def read(root: Path) -> Listing:
+    """List the images with their boxes and outlines.
+
+    Raises:
+        DataError: No YAML file names the classes.
+    """
+    path = _yaml_file(root)
+    if path is None:
+        raise DataError("the yolo layout has a data.yaml with names", got=str(root), fix="check --format")
+    config = _load(path)
+    folders = list(walk(root))
+    images = Annotated(Collector(root, NAME), folders)
+    texts = {
+        relative_name(folder.path / name, root): folder.path / name
+        for folder in folders
+        for name in folder.files
+        if name.lower().endswith(".txt")
+    }
+    for split in _PARTS:
+        for name in _members(images, path.name, config, split, texts):
+            images.place(name, split)
+    for name in images.names:
+        above = split_of(PurePosixPath(name))
+        if name not in images.splits and above is not None:
+            images.place(name, above)
+        _annotate(images, name, texts, _class_names(config["names"]))
+    for left in texts:
+        if "labels" in PurePosixPath(left).parts[:-1]:
+            images.collector.missing(left.removesuffix(".txt"), left)
+    return images.listing()
+
+
+def _yaml_file(root: Path) -> Path | None:
+    names = [name for name in scan(root, root).files if name.lower().endswith((".yaml", ".yml"))]
+    for name in sorted(names, key=lambda name: name != "data.yaml"):
+        try:
+            _load(root / name)
+        except DataError:
+            continue
+        return root / name
+    return None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(read_text(path, _MAX_YAML_BYTES))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DataError("not YAML", got=path.name, fix="repair it") from error
+    if not isinstance(content, dict) or not _class_names(content.get("names")) or not content.keys() & set(_PARTS):
+        raise DataError("a data.yaml has names and train", got=path.name, fix="add them")
+    return content
+
+
+def _class_names(names: object) -> dict[int, str]:
+    """Class names by number, from a list or a mapping."""
+    items = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
+    return {key: str(name) for key, name in items if isinstance(key, int) and isinstance(name, str | int)}
+
+
+def _members(images: Annotated, source: str, config: dict[str, Any], split: str, texts: dict[str, Path]) -> list[str]:
+    """The images of a part: those below its folders, or in its lists, else in folders with the usual names."""
+    entries = config.get(split) or []
+    found: list[str] = []
+    for entry in entries if isinstance(entries, list) else [entries]:
+        for base in dict.fromkeys((str(config.get("path") or "."), ".")):
+            folder = _joined(base, str(entry))
+            if folder is None:
+                images.collector.refused(source, base if inner_name(base) is None else str(entry))
+                continue
+            if folder in texts:
+                found += _listed(images, texts.pop(folder), folder)
+                break
+            below = [name for name in images.names if folder == "." or name.startswith(f"{folder}/")]
+            found += below
+            if below:
+                break
+    return found
+
+
+def _joined(base: str, entry: str) -> str | None:
+    inner = (inner_name(base), inner_name(entry))
+    return None if None in inner else str(PurePosixPath(*map(str, inner)))
+
+
+def _listed(images: Annotated, path: Path, source: str) -> list[str]:
+    try:
+        lines = read_text(path).splitlines()
+    except DataError as error:
+        images.collector.unreadable(source, error.what)
+        return []
+    home = str(PurePosixPath(source).parent)
+    names = [images.find(line, source, (home, ".")) for line in lines if line.strip()]
+    return [name for name in names if name is not None]
+
+
+def _annotate(images: Annotated, name: str, texts: dict[str, Path], classes: dict[int, str]) -> None:
+    label = next((candidate for candidate in _label_names(name) if candidate in texts), None)
+    if label is None:
+        if name in images.splits:
+            images.annotate(name)
+        return
+    try:
+        lines = read_text(texts.pop(label)).splitlines()
+    except DataError as error:
+        images.collector.unreadable(label, error.what)
+        return
+    images.annotate(name)
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            images.annotate(name, [_region(line.split(), classes)])
+        except ValueError as error:
+            images.collector.fault(label, error)
+        except KeyError:
+            images.collector.findings.add(
+                "class-mismatch", label, f"a class number is not among the {len(classes)} names", "correct either"
+            )
+
+
+def _label_names(name: str) -> list[str]:
+    """Where an image's text file may lie: the last folder ``images`` turned to ``labels``, or beside the image."""
+    path = PurePosixPath(f"{stem(name)}.txt")
+    parts = list(path.parts)
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return [str(PurePosixPath(*parts)), str(path)]
+
+
+def _region(fields: list[str], classes: dict[int, str]) -> Region:
+    try:
+        number, values = float(fields[0]), [float(field) for field in fields[1:]]
+    except ValueError as error:
+        raise ValueError("a line holds something else than numbers") from error
+    if not all(map(math.isfinite, (number, *values))) or number != int(number):
+        raise ValueError("a line holds something else than numbers")
+    label = classes[int(number)]
+    if len(values) == 4:
+        x, y, width, height = values
+        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        return Region(label, Box.checked(*corners, relative=True))
+    if len(values) >= 6 and len(values) % 2 == 0:
+        return Region(label, Polygon(tuple(zip(values[::2], values[1::2], strict=True)), relative=True))
+    raise ValueError("a line is neither class and box nor class and outline")
