@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from compressdefect import catalog
 from compressdefect import study as studies
 from compressdefect.errors import DataError, ModelError, RunError, SpaceError, known_names
-from compressdefect.options import SearchOptions, TrainOptions
+from compressdefect.options import DataOptions, SearchOptions, TrainOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
 
@@ -205,6 +205,56 @@ def _show_row(key: str, done: int, total: int) -> None:
     from rich.console import Console
 
     Console(stderr=True).print(f"row {done + 1} of {total}: {key}", highlight=False)
+
+
+def data_check(
+    data: str, *, format: str | None = None, good: str | None = None, html: str | None = None
+) -> dict[str, Any]:
+    """Open every image of a folder and tell what is wrong with the data.
+
+    Args:
+        data: a folder in a known layout.
+        format: the layout; detected when not given.
+        good: the class of good parts; found by name, or by its empty masks, when not given.
+        html: where the page with pictures goes; None is ``runs/check-NAME.html``, ``"none"`` writes none.
+
+    Raises:
+        DataError: the folder, its layout or the good class is wrong.
+    """
+    from compressdefect.flow.data import run_check
+
+    return run_check(data, format=format, good=good, html=html)
+
+
+def data_preview(
+    data: str, *, format: str | None = None, out: str | None = None, per_class: int = 8, seed: int = 0
+) -> dict[str, Any]:
+    """Draw a contact sheet of a folder as PNG: images of each class, and what each augmentation does.
+
+    Raises:
+        DataError: the folder or its layout is wrong, or no image can be read.
+    """
+    from compressdefect.flow.preview import run_preview
+
+    return run_preview(data, format=format, out=out, per_class=per_class, seed=seed)
+
+
+def data_split(data: str, *, out: str = "split.json", folds: int | None = None, **options: Any) -> dict[str, Any]:
+    """Split the images of a folder into a file that every command takes back as ``--split``.
+
+    Args:
+        data: a folder in a known layout, or ``synthetic``.
+        out: the file; with ``folds``, one for each, with its number added to the name.
+        folds: so many splits, in which every image is tested once; an official test part stays, and the rest takes
+            turns in validation.
+        options: ``format``, ``labels``, ``good``, ``group``, ``test_share``, ``val_share``, ``seed``.
+
+    Raises:
+        DataError: the data cannot be split so.
+    """
+    from compressdefect.flow.data import run_split
+
+    return run_split(DataOptions(data=data, **options), out, folds)
 
 
 def list_names(what: str = "spaces") -> dict[str, Any]:

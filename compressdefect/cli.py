@@ -37,7 +37,25 @@ SplitFile = Annotated[Path | None, typer.Option("--split", help="A split.json of
 TestShare = Annotated[float | None, typer.Option(help="Share of the images kept for the test.")]
 ValShare = Annotated[float, typer.Option(help="Share of the training part that decisions are made on.")]
 Input = Annotated[int | None, typer.Option(help="Side of the square input, in pixels; default: the design's own.")]
-Metric = Annotated[str, typer.Option(help="What is maximised: accuracy, balanced_accuracy or escape@overkill.")]
+Task = Annotated[
+    str | None, typer.Option(help="classify or segment; default: the model's own, else as the images are annotated.")
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        help="What is maximised: accuracy (or balanced_accuracy) to classify, dice (or iou, macc) to segment,"
+        " escape@overkill for either."
+    ),
+]
+Loss = Annotated[str | None, typer.Option(help="To segment: ce, dice, bce or a sum of them; default: ce+dice.")]
+Gradual = Annotated[
+    str | None,
+    typer.Option(
+        help="Defects first, magnified, normal images late: 'on', or when to stop magnifying and when to let them in,"
+        " such as 20k,80k steps or 22%,89%."
+    ),
+]
+Augment = Annotated[str | None, typer.Option(help="Changes of the training images: standard, paper or none.")]
 Overkill = Annotated[float, typer.Option(help="Share of good parts that may be rejected; sets the threshold.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training part, at most.")]
 Time = Annotated[str | None, typer.Option(help="Whole wall time, everything included, such as 90s, 20m or 2h.")]
@@ -81,8 +99,12 @@ def search(
     test_share: TestShare = None,
     val_share: ValShare = 0.2,
     input: Input = None,
-    metric: Metric = "accuracy",
+    task: Task = None,
+    metric: Metric = None,
     overkill: Overkill = 0.01,
+    loss: Loss = None,
+    gradual: Gradual = None,
+    augment: Augment = None,
     accelerator: Accelerator = "auto",
     peers: Peers = _DEFAULTS.peers,
     seed: Seed = 0,
@@ -111,7 +133,11 @@ def train(
     test_share: TestShare = None,
     val_share: ValShare = 0.2,
     input: Input = None,
+    task: Task = None,
     overkill: Overkill = 0.01,
+    loss: Loss = None,
+    gradual: Gradual = None,
+    augment: Augment = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw or sgd.")] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine or onecycle.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
@@ -224,6 +250,77 @@ def list_(
     _run("list_names", as_json, what=what)
 
 
+data_app = typer.Typer(no_args_is_help=True, help="Check, look at and split a folder of images.")
+app.add_typer(data_app, name="data")
+
+DataFolder = Annotated[str, typer.Argument(metavar="DATA", help="A folder of images in a known layout.")]
+
+
+@data_app.command("check")
+def data_check(
+    context: typer.Context,
+    data: DataFolder,
+    format: Format = None,
+    good: Good = None,
+    html: Annotated[
+        str | None, typer.Option(help="Where the page with pictures goes, or none; default: runs/check-NAME.html.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything was found.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Open every image and say what is wrong with the data: copies, leaks, wrong labels, broken files.
+
+    Example: compressdefect data check IMAGES --strict
+    """
+    options = {name: value for name, value in _given(context).items() if name != "strict"}
+    if _run("data_check", as_json, **options)["findings"] and strict:
+        raise typer.Exit(1)
+
+
+@data_app.command("preview")
+def data_preview(
+    context: typer.Context,
+    data: DataFolder,
+    format: Format = None,
+    out: Annotated[Path | None, typer.Option(help="The PNG to write; default: runs/preview-NAME.png.")] = None,
+    per_class: Annotated[int, typer.Option(help="Images of each class.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of images and of what augmentation does.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a contact sheet: images of each class with what is marked in them, and what each augmentation does.
+
+    Example: compressdefect data preview IMAGES --out sheet.png
+    """
+    _run("data_preview", as_json, **_given(context))
+
+
+@data_app.command("split")
+def data_split(
+    context: typer.Context,
+    data: DataFolder,
+    out: Annotated[Path, typer.Option(help="The file to write; with --folds, one for each, numbered.")] = Path(
+        "split.json"
+    ),
+    format: Format = None,
+    labels: Labels = "all",
+    good: Good = None,
+    group: Group = "auto",
+    task: Annotated[
+        str | None, typer.Option(help="segment: only images whose defects are marked, as in that training.")
+    ] = None,
+    test_share: TestShare = None,
+    val_share: ValShare = 0.2,
+    folds: Annotated[int | None, typer.Option(help="So many splits, in which every image is tested once.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Split the images by class, groups of near duplicates kept together, into a file that --split takes back.
+
+    Example: compressdefect data split IMAGES --out split.json --folds 5
+    """
+    _run("data_split", as_json, **_given(context))
+
+
 def _given(context: typer.Context) -> dict[str, Any]:
     """What was typed; the rest is left to the defaults of ``api``, or to the run that is resumed."""
     typed = {name: value for name, value in context.params.items() if _is_typed(context, name) and name != "as_json"}
@@ -235,15 +332,16 @@ def _is_typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _run(function: str, as_json: bool, **options: Any) -> None:
-    """Call one function of ``api`` and print its result; only the result reaches stdout."""
+def _run(function: str, as_json: bool, **options: Any) -> dict[str, Any]:
+    """Call one function of ``api``, print its result and return it; only the result reaches stdout."""
     with contextlib.redirect_stdout(sys.stderr):
         from compressdefect import api, console
 
-        result = getattr(api, function)(**options)
+        result: dict[str, Any] = getattr(api, function)(**options)
     typer.echo(json.dumps(result)) if as_json else console.show(function, result)
     if result.get("status") == "stopped":
         raise typer.Exit(_STOPPED)
+    return result
 
 
 def main() -> None:

@@ -51,21 +51,34 @@ def _cost_cells(best: Result) -> list[str]:
 
 def _figures(out: Console, result: Result) -> None:
     """Validation and test, side by side; escape and overkill first when there is a class of good parts."""
-    rows = [_split_cells(split, result[split]) for split in ("val", "test") if result.get(split)]
-    _table(out, ["", "n", "escape", "overkill", "accuracy", "95 % interval", "balanced accuracy"], rows)
+    splits = [(name, result[name]) for name in ("val", "test") if result.get(name)]
+    columns = _SEGMENT_COLUMNS if splits and "dice" in splits[-1][1] else _CLASSIFY_COLUMNS
+    rows = [[name, str(found["n"]), *(_rate(found[key]) for key, _ in columns)] for name, found in splits]
+    _table(out, ["", "n", *(title for _, title in columns)], rows)
 
 
-def _split_cells(split: str, figures: Result) -> list[str]:
-    low, high = figures["interval"]
-    return [
-        split,
-        str(figures["n"]),
-        _percent(figures["escape"]),
-        _percent(figures["overkill"]),
-        _percent(figures["accuracy"]),
-        f"{_percent(low)} to {_percent(high)}",
-        _percent(figures["balanced_accuracy"]),
-    ]
+_CLASSIFY_COLUMNS = (
+    ("escape", "escape"),
+    ("overkill", "overkill"),
+    ("accuracy", "accuracy"),
+    ("interval", "95 % interval"),
+    ("balanced_accuracy", "balanced accuracy"),
+)
+_SEGMENT_COLUMNS = (
+    ("escape", "escape"),
+    ("overkill", "overkill"),
+    ("dice", "Dice"),
+    ("interval", "95 % interval"),
+    ("iou", "IoU"),
+    ("macc", "mAcc"),
+)
+
+
+def _rate(value: float | Sequence[float] | None) -> str:
+    """A rate, or the bounds of one."""
+    if isinstance(value, Sequence):
+        return " to ".join(_percent(bound) for bound in value)
+    return _percent(value)
 
 
 def _trained(out: Console, result: Result) -> None:
@@ -127,6 +140,66 @@ def _names(out: Console, result: Result) -> None:
     _table(out, [result["what"], "size", ""], rows)
 
 
+def _data_check(out: Console, result: Result) -> None:
+    """The images, then every kind of finding with its first few files and what to do."""
+    parts = list(result["splits"])
+    rows = [
+        [name, str(count), *(str(result["splits"][part].get(name, 0)) for part in parts)]
+        for name, count in result["classes"].items()
+    ]
+    sizes = [f"{size['width']} × {size['height']}" for size in result["sizes"]]
+    channels = " and ".join(result["channels"]) or "0"
+    out.print(
+        f"{result['images']} images of {_some(sizes, result['distinct_sizes'])} pixels, channels: {channels}",
+        soft_wrap=True,
+    )
+    _table(out, ["class", "images", *parts], rows)
+    by_kind: dict[str, list[Any]] = {}
+    for finding in result["findings"]:
+        by_kind.setdefault(finding["kind"], []).append(finding)
+    for kind, findings in by_kind.items():
+        out.print(f"\n{kind} ({len(findings)})", soft_wrap=True, markup=False)
+        for finding in findings[:_SHOWN]:
+            out.print(f"  {_finding(finding)}", soft_wrap=True, markup=False)
+        if len(findings) > _SHOWN:
+            out.print(f"  … and {len(findings) - _SHOWN} more")
+    leak = result["near_duplicates"]["random_half_leak"]
+    if leak >= _LEAK:
+        out.print(f"\nA random half split would leave {leak:.0%} of the test images with a near duplicate in training.")
+    out.print(f"\n{len(result['findings'])} findings" if result["findings"] else "\nnothing is wrong")
+    if result["report"]:
+        out.print(f"report: {result['report']}", soft_wrap=True, markup=False)
+
+
+_SHOWN, _NAMED = 8, 3  # findings of a kind, and files of a finding, that are named; the page and the JSON name all
+_LEAK = 0.01
+
+
+def _finding(finding: Result) -> str:
+    files = _some(finding["files"], len(finding["files"]))
+    return f"{files}{': ' if files else ''}{finding['message']}; {finding['advice']}"
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    """The first few of so many names."""
+    return ", ".join(names[:_NAMED]) + (f" and {count - _NAMED} more" if count > _NAMED else "")
+
+
+def _data_preview(out: Console, result: Result) -> None:
+    out.print(result["preview"], soft_wrap=True, markup=False)
+
+
+def _data_split(out: Console, result: Result) -> None:
+    kept = "not kept together" if result["group"] == "none" else f"{result['groups']} groups kept together"
+    out.print(f"{result['images']} images, {kept}")
+    names = list(result["splits"][0]["train"])
+    for split in result["splits"]:
+        out.print(f"\n{split['file']}", soft_wrap=True, markup=False)
+        parts = [part for part in ("train", "val", "test", "left_out") if part == "train" or sum(split[part].values())]
+        rows = [[part, str(sum(split[part].values())), *(str(split[part][name]) for name in names)] for part in parts]
+        _table(out, ["", "images", *names], rows)
+
+
 def _count(value: float | None) -> str:
     """A count with its decimal prefix.
 
@@ -157,5 +230,8 @@ _SHOW: dict[str, Callable[[Console, Result], None]] = {
     "benchmark": _benchmark,
     "report": _report,
     "study": _study,
+    "data_check": _data_check,
+    "data_preview": _data_preview,
+    "data_split": _data_split,
     "list_names": _names,
 }

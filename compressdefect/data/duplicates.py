@@ -8,7 +8,9 @@ if most of their pairs are confirmed: a single lookalike between two groups does
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import imagehash
 import numpy as np
@@ -19,7 +21,10 @@ from compressdefect.errors import DataError
 MAX_HAMMING = 8
 MIN_CORRELATION = 0.85
 THUMBNAIL = 56
-_BLOCK = 1024
+MAX_PAIRS = 500_000  # close pairs that are looked at one by one
+_BLOCK = 256
+_PIECE = 1024
+_CLOSE = 64 - 2 * MAX_HAMMING  # product of two hashes' signs
 
 
 def duplicate_groups(pixels: np.ndarray, hashes: Sequence[str]) -> np.ndarray:
@@ -30,7 +35,7 @@ def duplicate_groups(pixels: np.ndarray, hashes: Sequence[str]) -> np.ndarray:
     first: dict[str, int] = {}
     copies = np.array([first.setdefault(digest, i) for i, digest in enumerate(hashes)], dtype=np.int64)
     originals = np.unique(copies)
-    merged = _merge(len(originals), near_duplicates(pixels[originals]))
+    merged = find_twins(*_describe_all(pixels[originals])).group
     return _number(merged[np.searchsorted(originals, copies)])
 
 
@@ -63,57 +68,148 @@ def groups_by_name(pattern: str, names: Sequence[str], hashes: Sequence[str]) ->
 
 def near_duplicates(pixels: np.ndarray) -> list[tuple[int, int, float]]:
     """Confirmed pairs (i, j, correlation), i < j, among ``pixels`` uint8 (N, C, H, W)."""
-    if len(pixels) < 2:
-        return []
-    bits, thumbnails = _describe(pixels)
-    pairs = []
-    for i, j in _close_pairs(bits):
-        correlation = np.einsum("nd,nd->n", thumbnails[i], thumbnails[j])
-        confirmed = correlation >= MIN_CORRELATION
-        pairs += list(zip(i[confirmed].tolist(), j[confirmed].tolist(), correlation[confirmed].tolist(), strict=True))
+    hashes, thumbnails = _describe_all(pixels)
+    pairs = _confirmed_pairs(hashes, thumbnails, limit=len(pixels) ** 2)
+    assert pairs is not None
     return pairs
 
 
-def _describe(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hash bits as ±1 (N, 64), and grey thumbnails (N, THUMBNAIL²) of mean 0 and length 1, so dots are correlations."""
-    bits = np.empty((len(pixels), 64), dtype=np.float32)
-    thumbnails = np.empty((len(pixels), THUMBNAIL**2), dtype=np.float32)
+class Look(NamedTuple):
+    """What is compared of an image: its perceptual hash (64 bits) and its grey thumbnail uint8 (T, T)."""
+
+    hash: int
+    thumbnail: np.ndarray
+
+
+def look_of(picture: Image.Image) -> Look:
+    """Describe an image of any size and mode."""
+    grey = picture.convert("L")
+    bits = imagehash.phash(grey).hash.ravel()
+    thumbnail = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return Look(int(np.packbits(bits).view(np.uint64)[0]), np.asarray(thumbnail))
+
+
+class Twins(NamedTuple):
+    """Which images look alike: a representative of the group (N,) of each, and how many images it is a twin of (N,)."""
+
+    group: np.ndarray
+    partners: np.ndarray
+
+
+def find_twins(hashes: np.ndarray, thumbnails: np.ndarray) -> Twins:
+    """Group images by their looks: ``hashes`` uint64 (N,), ``thumbnails`` uint8 (N, THUMBNAIL, THUMBNAIL).
+
+    Memory grows with N and not with the number of pairs: beyond ``MAX_PAIRS`` close hashes, as a camera that always
+    sees the same part makes them, an image joins the group of the first image that it resembles.
+    """
+    pairs = _confirmed_pairs(hashes, thumbnails, limit=MAX_PAIRS)
+    if pairs is None:
+        group = _group_by_leaders(hashes, thumbnails)
+        return Twins(group, np.bincount(group, minlength=len(group))[group] - 1)
+    ends = np.array([pair[:2] for pair in pairs], dtype=np.int64).ravel()
+    return Twins(_merge(len(hashes), pairs), np.bincount(ends, minlength=len(hashes)))
+
+
+def _describe_all(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes (N,) and thumbnails (N, THUMBNAIL, THUMBNAIL) of ``pixels`` uint8 (N, C, H, W)."""
+    hashes = np.empty(len(pixels), dtype=np.uint64)
+    thumbnails = np.empty((len(pixels), THUMBNAIL, THUMBNAIL), dtype=np.uint8)
     for i, image in enumerate(pixels):
-        picture = (
-            Image.fromarray(image[0]) if len(image) == 1 else Image.fromarray(image.transpose(1, 2, 0)).convert("L")
-        )
-        bits[i] = imagehash.phash(picture).hash.ravel() * 2.0 - 1.0
-        thumbnails[i] = np.asarray(
-            picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), dtype=np.float32
-        ).ravel()
-    thumbnails -= thumbnails.mean(axis=1, keepdims=True)
-    thumbnails /= np.maximum(np.linalg.norm(thumbnails, axis=1, keepdims=True), 1e-6)
-    return bits, thumbnails
+        hashes[i], thumbnails[i] = look_of(Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
+    return hashes, thumbnails
+
+
+def _confirmed_pairs(hashes: np.ndarray, thumbnails: np.ndarray, *, limit: int) -> list[tuple[int, int, float]] | None:
+    """Pairs (i, j, correlation), i < j, of close hashes and alike pixels; None if more than ``limit`` are close."""
+    pairs, close = [], 0
+    for i, j in _close_pairs(_signs(hashes)):
+        close += len(i)
+        if close > limit:
+            return None
+        correlation = _correlations(thumbnails[i], thumbnails[j])
+        alike = correlation >= MIN_CORRELATION
+        pairs += list(zip(i[alike].tolist(), j[alike].tolist(), correlation[alike].tolist(), strict=True))
+    return pairs
+
+
+def _signs(hashes: np.ndarray) -> np.ndarray:
+    """The bits of uint64 hashes (N,) as ±1 float32 (N, 64), so that a product counts agreements."""
+    bits = np.unpackbits(hashes.reshape(-1, 1).view(np.uint8), axis=1)
+    return bits.astype(np.float32) * 2 - 1
+
+
+def _correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Correlation (N,) of thumbnails uint8 (N, H, W), pair by pair; 0 where one is flat."""
+    a, b = _standard(first), _standard(second)
+    return np.einsum("nd,nd->n", a, b)
+
+
+def _standard(thumbnails: np.ndarray) -> np.ndarray:
+    """Thumbnails as float32 (N, H·W) of mean 0 and length 1."""
+    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    return flat
 
 
 def _close_pairs(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Index pairs i < j whose hashes differ in at most MAX_HAMMING bits, in pieces of bounded size."""
     for start in range(0, len(bits), _BLOCK):
         agreement = bits[start : start + _BLOCK] @ bits[start:].T  # 64 - 2 · Hamming distance
-        rows, columns = np.nonzero(agreement >= 64 - 2 * MAX_HAMMING)
+        rows, columns = np.nonzero(agreement >= _CLOSE)
         above = columns > rows
         i, j = rows[above] + start, columns[above] + start
-        for piece in range(0, len(i), _BLOCK):
-            yield i[piece : piece + _BLOCK], j[piece : piece + _BLOCK]
+        for piece in range(0, len(i), _PIECE):
+            yield i[piece : piece + _PIECE], j[piece : piece + _PIECE]
+
+
+def _group_by_leaders(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
+    """The leader (N,) of each image: the earlier leader with the closest hash if they look alike, else itself."""
+    bits = _signs(hashes)
+    leaders: list[int] = []
+    leader_of = np.arange(len(hashes))
+    for start in range(0, len(bits), _BLOCK):
+        block = bits[start : start + _BLOCK]
+        known = len(leaders)
+        best, agreement = np.zeros(len(block), dtype=np.int64), np.full(len(block), -64.0)
+        if known:
+            products = block @ bits[leaders].T
+            best, agreement = products.argmax(axis=1), products.max(axis=1)
+        for row, i in enumerate(range(start, start + len(block))):
+            leader = leaders[best[row]] if known else i
+            fresh = leaders[known:]
+            if fresh:
+                products = bits[fresh] @ bits[i]
+                if products.max() > agreement[row]:
+                    leader, agreement[row] = fresh[int(products.argmax())], products.max()
+            alike = agreement[row] >= _CLOSE and (
+                _correlations(thumbnails[[leader]], thumbnails[[i]])[0] >= MIN_CORRELATION
+            )
+            if alike:
+                leader_of[i] = leader
+            else:
+                leaders.append(i)
+    return leader_of
 
 
 def _merge(count: int, pairs: list[tuple[int, int, float]]) -> np.ndarray:
     """Representative of each of ``count`` items after merging pairs, most alike first, while most pairs agree."""
-    linked = {(i, j) for i, j, _ in pairs}
-    parent, members = np.arange(count), {i: [i] for i in range(count)}
+    parent, size = np.arange(count), np.ones(count, dtype=np.int64)
+    links: dict[int, Counter[int]] = defaultdict(Counter)  # how many pairs two groups have in common
+    for i, j, _ in pairs:
+        links[i][j] += 1
+        links[j][i] += 1
     for i, j, _ in sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1])):
         a, b = _root(parent, i), _root(parent, j)
-        if a == b:
+        if a == b or 2 * links[a][b] < size[a] * size[b]:
             continue
-        agreeing = sum((min(x, y), max(x, y)) in linked for x in members[a] for y in members[b])
-        if 2 * agreeing >= len(members[a]) * len(members[b]):
-            parent[b] = a
-            members[a] += members.pop(b)
+        parent[b] = a
+        size[a] += size[b]
+        for other, common in links.pop(b).items():
+            del links[other][b]
+            if other != a:
+                links[a][other] += common
+                links[other][a] += common
     return np.array([_root(parent, i) for i in range(count)], dtype=np.int64)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,37 @@ def folds(labels: np.ndarray, groups: np.ndarray, k: int, seed: int = 0) -> list
         raise DataError(f"{k} folds need at least {k} different images", got=len(np.unique(groups)), fix="add images")
     parts = _assign(labels, groups, (1 / k,) * k, np.random.default_rng(seed))
     return [(np.flatnonzero(parts != fold), np.flatnonzero(parts == fold)) for fold in range(k)]
+
+
+def make_folds(images: Images, k: int, *, val_share: float = VAL_SHARE, seed: int = 0) -> list[Split]:
+    """``k`` splits in which every image is tested once; an official test part stays, and the rest is validated in turn.
+
+    Raises:
+        DataError: There are too few groups, or a training part lacks a class.
+    """
+    if k < 2:
+        raise DataError("--folds must be at least 2", got=k, fix="use a value like 5")
+    if images.splits is not None:
+        whole = make_split(images, val_share=0, seed=seed)
+        rest = np.sort(np.concatenate([whole.train, whole.val]))
+        turns = folds(images.labels[rest], images.groups[rest], k, seed)
+        splits = [replace(whole, train=rest[train], val=rest[val]) for train, val in turns]
+    else:
+        turns = folds(images.labels, images.groups, k, seed)
+        bare = [Split(train, _none(), test, seed, images.group) for train, test in turns]
+        splits = [_with_val(fold, images, val_share) for fold in bare]
+    for split in splits:
+        _check(split, images)
+    return splits
+
+
+def _with_val(split: Split, images: Images, val_share: float) -> Split:
+    """The split with a part of its training images moved to validation, if there are enough."""
+    if not val_share or len(split.train) < MIN_TRAINING_IMAGES_FOR_VAL:
+        return split
+    rest = replace(images.subset(split.train), splits=None)
+    inner = make_split(rest, test_share=val_share, val_share=0, seed=split.seed)
+    return replace(split, train=split.train[inner.train], val=split.train[inner.test])
 
 
 def _official(images: Images) -> tuple[Indices, Indices, Indices, Indices]:

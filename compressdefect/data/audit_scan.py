@@ -1,0 +1,157 @@
+"""What the files of one sample show when they are opened: the only part of an audit that reads pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from compressdefect.data.convert import region_boxes
+from compressdefect.data.duplicates import Look, look_of
+from compressdefect.data.files import relative_name
+from compressdefect.data.pixels import decode
+from compressdefect.data.sample import Finding, Region, Sample, Stated
+from compressdefect.data.shapes import Box, Polygon, SizeMismatchError
+from compressdefect.errors import DataError
+
+TOLERANCE = 0.5  # pixels by which a box may leave its image, as rounding makes it
+_CHANNELS = {"P": 3, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The facts of one readable image.
+
+    ``size`` is its upright (height, width), ``content`` and ``pixels`` are digests of the file and of what it shows.
+    ``defects`` are the classes of its regions that hold at least one pixel; None if it has no annotation, or one that
+    cannot be read.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    content: bytes
+    pixels: bytes
+    look: Look
+    defects: frozenset[str] | None
+
+
+Outcome = tuple[Scan | None, tuple[Finding, ...]]
+
+
+def scan(sample: Sample, root: Path) -> Outcome:
+    """Open a sample's files; what cannot be read, or contradicts the image, becomes a finding. Nothing is raised."""
+    name = relative_name(sample.path, root)
+    try:
+        content = sample.path.read_bytes()
+        channels = _channels(content)
+        pixels = decode(content)
+    except (DataError, OSError) as error:
+        return None, (Finding("unreadable", (name,), f"cannot be read: {_reason(error)}"),)
+    size = pixels.shape[0], pixels.shape[1]
+    defects, found = _defects(sample.regions, size, name)
+    found += [*_out_of_bounds(sample.regions or (), size, name), *_misstated(sample.stated, size, channels, name)]
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    facts = Scan(
+        size,
+        channels,
+        content=hashlib.sha256(content).digest(),
+        pixels=hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).digest(),
+        look=look_of(picture),
+        defects=defects,
+    )
+    return facts, tuple(found)
+
+
+def _channels(content: bytes) -> int:
+    """Channels that an image file stores.
+
+    Raises:
+        DataError: It has more pixels than Pillow's limit allows; this does not rely on warnings, which threads share.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise DataError("the image is too large", got=f"{image.width} × {image.height} pixels")
+            return _CHANNELS.get(image.mode, len(image.getbands()))
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError("the image cannot be read", got=_why(error, content)) from error
+
+
+def _why(error: Exception, content: bytes) -> str:
+    if not content:
+        return "the file is empty"
+    return "not an image, or damaged" if isinstance(error, UnidentifiedImageError) else str(error)
+
+
+def _reason(error: Exception) -> str:
+    return str(error.got) if isinstance(error, DataError) else (getattr(error, "strerror", None) or str(error))
+
+
+def _defects(
+    regions: tuple[Region, ...] | None, size: tuple[int, int], name: str
+) -> tuple[frozenset[str] | None, list[Finding]]:
+    """Classes of the regions that are not empty, and what is wrong with the masks."""
+    if regions is None:
+        return None, []
+    classes, found, broken = set(), [], False
+    for region in regions:
+        try:
+            present = not _is_empty(region, size)
+        except SizeMismatchError as error:
+            broken = True
+            found.append(Finding("size-mismatch", (name,), f"{error.what}: {error.got}"))
+        except (DataError, OSError, ValueError, MemoryError) as error:
+            broken = True
+            found.append(Finding("unreadable", (name,), f"its mask cannot be used: {_reason(error)}"))
+        else:
+            classes |= {region.label} if present else set()
+    return None if broken and not classes else frozenset(classes), found
+
+
+def _is_empty(region: Region, size: tuple[int, int]) -> bool:
+    """Whether a region holds no pixel; an outline counts as it is written, wherever it lies."""
+    if isinstance(region.shape, Box | Polygon):
+        return False
+    return not region.shape.rasterize(*size).any()
+
+
+def _out_of_bounds(regions: Iterable[Region], size: tuple[int, int], name: str) -> Iterator[Finding]:
+    for region in regions:
+        box = extent(region, size)
+        if box is None:
+            continue
+        text = f"{region.label} from ({box.x0:g}, {box.y0:g}) to ({box.x1:g}, {box.y1:g})"
+        if box.x1 <= box.x0 or box.y1 <= box.y0:
+            yield Finding("box-out-of-bounds", (name,), f"a box has no area: {text}")
+        elif not box_fits(box, size):
+            yield Finding("box-out-of-bounds", (name,), f"a box leaves the image of {size[1]} × {size[0]}: {text}")
+
+
+def box_fits(box: Box, size: tuple[int, int]) -> bool:
+    """Whether a box in pixels lies in an image of this (height, width)."""
+    return min(box.x0, box.y0) >= -TOLERANCE and box.x1 <= size[1] + TOLERANCE and box.y1 <= size[0] + TOLERANCE
+
+
+def extent(region: Region, size: tuple[int, int]) -> Box | None:
+    """The box around a box or outline, in pixels of an image of this size; None for shapes that are made of pixels."""
+    return region_boxes(region, *size)[0] if isinstance(region.shape, Box | Polygon) else None
+
+
+def _misstated(stated: Stated | None, size: tuple[int, int], channels: int, name: str) -> Iterator[Finding]:
+    """What an annotation file says wrongly of its image."""
+    if stated is None:
+        return
+    height, width = stated.height or size[0], stated.width or size[1]
+    if (height, width) != size:
+        turned = ", which is turned by its EXIF orientation" if (width, height) == size else ""
+        text = f"the annotation says {width} × {height}, the image has {size[1]} × {size[0]}{turned}"
+        yield Finding("metadata-mismatch", (name,), text)
+    if stated.channels not in (None, channels):
+        plural = "" if stated.channels == 1 else "s"
+        text = f"the annotation says {stated.channels} channel{plural}, the image has {channels}"
+        yield Finding("metadata-mismatch", (name,), text)

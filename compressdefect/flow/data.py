@@ -1,0 +1,124 @@
+"""The commands about data alone: check it, look at it, split it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compressdefect.data.audit import audit
+from compressdefect.data.images import SYNTHETIC, Images
+from compressdefect.data.read import read_all
+from compressdefect.data.sample import Listing
+from compressdefect.errors import DataError, RunError, known_names
+from compressdefect.flow.voice import Voice
+from compressdefect.options import DataOptions
+from compressdefect.runs import atomic_write
+
+NO_PAGE = "none"
+_SPLIT_SIDE = 112  # pixels: what near duplicates are told by, and half of what most designs see
+
+
+def run_check(
+    data: str, *, format: str | None = None, good: str | None = None, html: str | None = None
+) -> dict[str, Any]:
+    """Audit a dataset and write the page about it.
+
+    Raises:
+        DataError: the folder, its layout or the good class is wrong.
+        RunError: the page cannot be written.
+    """
+    from compressdefect.report.audit import write_audit
+
+    voice = Voice()
+    listing = listing_of(data, format)
+    if good is not None and good not in listing.classes:
+        raise DataError(
+            "--good names a class that the data does not have", got=good, fix=known_names(good, listing.classes)
+        )
+    page = None if html == NO_PAGE else Path(html) if html else Path("runs") / f"check-{listing.name}.html"
+    if page is not None:
+        check_writable(page)
+    with voice.bar() as bar:
+        work = bar.add_task("checking images", total=None)
+        found = audit(listing, good=good, progress=lambda done, total: bar.update(work, completed=done, total=total))
+    if page is not None:
+        write_audit(found, page)
+    return {**found.to_json(), "report": None if page is None else str(page)}
+
+
+def run_split(options: DataOptions, out: str, folds: int | None = None) -> dict[str, Any]:
+    """Split a dataset and write the split, or one file for each of ``folds`` folds.
+
+    Raises:
+        DataError: the data cannot be split so.
+        RunError: a file cannot be written.
+    """
+    from compressdefect.data.split import make_folds, make_split
+
+    if folds is not None and options.test_share is not None:
+        raise DataError("--folds tests every image once", got="--test-share", fix="leave one of them out")
+    path = Path(out)
+    check_writable(path)
+    images = _load(options)
+    if folds is None:
+        splits = [make_split(images, test_share=options.test_share, val_share=options.val_share, seed=options.seed)]
+        paths = [path]
+    else:
+        splits = make_folds(images, folds, val_share=options.val_share, seed=options.seed)
+        paths = [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, folds + 1)]
+    rows = []
+    for split, file in zip(splits, paths, strict=True):
+        atomic_write(file, json.dumps(split.to_json(images), indent=1) + "\n")
+        parts = {part: _by_class(images, getattr(split, part)) for part in ("train", "val", "test", "left_out")}
+        rows.append({"file": str(file), **parts})
+    groups = len(np.unique(images.groups))
+    return {"images": len(images), "groups": groups, "group": images.group, "seed": options.seed, "splits": rows}
+
+
+def _load(options: DataOptions) -> Images:
+    """The images that a training on these options would see, in the size that near duplicates are told by."""
+    from compressdefect.flow.prepare import load
+    from compressdefect.train.tasks import METRICS
+
+    if options.task is not None and options.task not in METRICS:
+        raise DataError("no such task", got=options.task, fix=known_names(options.task, METRICS))
+    masks = options.task == "segment"
+    if options.task is None and options.data != SYNTHETIC:
+        masks = not listing_of(options.data, options.format).classes
+    return load(options, input=_SPLIT_SIDE, masks=masks, voice=Voice())
+
+
+def _by_class(images: Images, rows: np.ndarray) -> dict[str, int]:
+    counts = np.bincount(images.labels[rows], minlength=len(images.classes))
+    return {name: int(count) for name, count in zip(images.classes, counts, strict=True)}
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder of a file that a long command will write at its end.
+
+    Raises:
+        RunError: it cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the folder {path.parent}", got=error.strerror, fix="choose another") from error
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise RunError(
+            f"cannot write {path}", got="a folder" if path.is_dir() else "no permission", fix="choose another"
+        )
+
+
+def listing_of(data: str, format: str | None) -> Listing:
+    """The samples of a folder.
+
+    Raises:
+        DataError: it is no folder of a known layout.
+    """
+    if data == SYNTHETIC:
+        raise DataError("synthetic images are drawn, not read", got=SYNTHETIC, fix="give a folder of images")
+    return read_all(data, format)

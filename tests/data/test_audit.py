@@ -1,0 +1,280 @@
+"""Every kind of finding is found where it is, and nowhere else; no file ends an audit."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compressdefect.data import duplicates
+from compressdefect.data.audit import Audit, audit
+from compressdefect.data.audit_rules import ADVICE, MANY_ALIKE
+from compressdefect.data.read import read_all
+from compressdefect.data.sample import Finding, Listing, Region, Sample, Stated
+from compressdefect.data.shapes import Box, MaskFile, Polygon
+
+WriteImage = Callable[..., Path]
+Found = dict[str, list[tuple[str, ...]]]
+
+
+def found_in(result: Audit) -> Found:
+    """The files of the findings by kind, without those about small classes, since all classes are small here."""
+    kinds: Found = {}
+    for finding in result.findings:
+        if finding.kind != "small-class":
+            kinds.setdefault(finding.kind, []).append(finding.files)
+    return kinds
+
+
+def listing_of(root: Path, *samples: Sample) -> Listing:
+    labels = {sample.label for sample in samples if sample.label is not None}
+    regions = {region.label for sample in samples for region in sample.regions or ()}
+    return Listing(
+        "made", root, samples, tuple(sorted(labels)), region_classes=tuple(sorted(regions - {"good"})), format="made"
+    )
+
+
+def write_mask(path: Path, size: tuple[int, int] = (24, 32), marked: bool = True) -> MaskFile:
+    mask = np.zeros(size, dtype=np.uint8)
+    mask[4:9, 6:12] = 255 * marked
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask).save(path)
+    return MaskFile(path)
+
+
+@pytest.fixture
+def twelve_each(tmp_path: Path, write_image: WriteImage) -> Path:
+    for number in range(12):
+        write_image(f"good/{number:02}.png")
+        write_image(f"scratch/{number:02}.png", channels=3)
+    return tmp_path
+
+
+def test_clean_data_has_no_findings(twelve_each: Path) -> None:
+    result = audit(read_all(twelve_each))
+    assert result.findings == ()
+    assert result.to_json() == {
+        "images": 24,
+        "classes": {"good": 12, "scratch": 12},
+        "splits": {},
+        "sizes": [{"height": 24, "width": 32, "images": 24}],
+        "distinct_sizes": 1,
+        "channels": {"1": 12, "3": 12},
+        "near_duplicates": {"images": 0, "groups": 0, "largest_group": 0, "random_half_leak": 0.0},
+        "findings": [],
+    }
+
+
+def test_damaged_files_are_named_and_end_nothing(twelve_each: Path) -> None:
+    (twelve_each / "good/empty.png").write_bytes(b"")
+    (twelve_each / "good/text.png").write_text("no image")
+    whole = (twelve_each / "good/00.png").read_bytes()
+    (twelve_each / "good/cut.png").write_bytes(whole[: len(whole) // 2])
+    (twelve_each / "good/bomb.png").write_bytes(_huge_png())
+    done: list[tuple[int, int]] = []
+    result = audit(read_all(twelve_each), progress=lambda *counts: done.append(counts))
+    names = ["good/bomb.png", "good/cut.png", "good/empty.png", "good/text.png"]
+    assert found_in(result) == {"unreadable": [(name,) for name in names]}
+    assert [f.message for f in result.findings if "empty" in f.files[0]] == ["cannot be read: the file is empty"]
+    assert result.to_json()["images"] == 28
+    assert done[-1] == (28, 28)
+
+
+def _huge_png(side: int = 60_000) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_equal_pixels_are_a_duplicate_and_a_conflict_where_the_labels_differ(twelve_each: Path) -> None:
+    shutil.copy(twelve_each / "good/03.png", twelve_each / "good/copy.png")
+    Image.open(twelve_each / "scratch/05.png").save(twelve_each / "good/other.bmp")
+    result = audit(read_all(twelve_each))
+    assert found_in(result) == {
+        "duplicate": [("good/03.png", "good/copy.png"), ("good/other.bmp", "scratch/05.png")],
+        "label-conflict": [("good/other.bmp", "scratch/05.png")],
+    }
+    messages = {finding.files[0]: finding.message for finding in result.findings if finding.kind == "duplicate"}
+    assert messages == {"good/03.png": "2 images are the same file", "good/other.bmp": "2 images have equal pixels"}
+    assert result.to_json()["near_duplicates"] == {
+        "images": 4,
+        "groups": 2,
+        "largest_group": 2,
+        "random_half_leak": round(4 / 26 / 2, 4),
+    }
+
+
+def _lighter(source: Path, target: Path, gain: float = 0.8) -> None:
+    pixels = np.asarray(Image.open(source).convert("L")).astype(float)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(pixels * gain + 20, 0, 255).astype(np.uint8)).save(target)
+
+
+def test_another_exposure_is_a_near_duplicate(twelve_each: Path) -> None:
+    _lighter(twelve_each / "good/03.png", twelve_each / "good/03_lighter.png")
+    assert found_in(audit(read_all(twelve_each))) == {"near-duplicate": [("good/03.png", "good/03_lighter.png")]}
+
+
+def test_a_picture_in_two_official_parts_leaks(tmp_path: Path, write_image: WriteImage) -> None:
+    for part in ("train", "test"):
+        for number in range(3):
+            write_image(f"{part}/good/{number}.png")
+            write_image(f"{part}/scratch/{number}.png")
+    shutil.copy(tmp_path / "train/good/0.png", tmp_path / "test/good/same.png")
+    _lighter(tmp_path / "test/scratch/1.png", tmp_path / "train/scratch/lighter.png")
+    result = audit(read_all(tmp_path))
+    same = ("test/good/same.png", "train/good/0.png")
+    alike = ("test/scratch/1.png", "train/scratch/lighter.png")
+    assert found_in(result) == {"duplicate": [same], "near-duplicate": [alike], "split-leak": [same, alike]}
+    assert result.splits == {"train": {"good": 3, "scratch": 4}, "test": {"good": 4, "scratch": 3}}
+
+
+def test_a_fixed_view_is_one_group_and_not_a_flood_of_pairs(
+    tmp_path: Path, write_image: WriteImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", 100)
+    write_image("good/a.png")
+    for number in range(MANY_ALIKE):
+        _lighter(tmp_path / "good/a.png", tmp_path / f"good/b{number:02}.png", gain=0.4 + number / 100)
+    strangers = [write_image(f"scratch/{number}.png") for number in range(20)]
+    result = audit(read_all(tmp_path))
+    ((files,),) = [found_in(result)["near-duplicate"]]
+    assert len(files) == MANY_ALIKE + 1
+    assert not any(path.name in name for path in strangers for name in files if "scratch" in name)
+    assert "--group REGEX" in next(f.advice for f in result.findings if f.kind == "near-duplicate")
+
+
+def test_masks_that_contradict_the_class(tmp_path: Path, write_image: WriteImage) -> None:
+    def sample(name: str, label: str, marked: bool) -> Sample:
+        mask = write_mask(tmp_path / f"{name}_mask.png", marked=marked)
+        return Sample(write_image(f"{name}.png"), label, regions=(Region("scratch", mask),))
+
+    samples = [
+        sample("a", "scratch", True),
+        sample("b", "scratch", False),
+        sample("c", "good", False),
+        sample("d", "good", True),
+        Sample(write_image("e.png"), "scratch", regions=()),
+        Sample(write_image("f.png"), "scratch"),
+        Sample(write_image("g.png"), "good"),
+        Sample(write_image("h.png"), None),
+    ]
+    assert found_in(audit(listing_of(tmp_path, *samples))) == {
+        "unlabelled": [("f.png",), ("h.png",)],
+        "empty-mask": [("b.png",), ("e.png",)],
+        "unexpected-mask": [("d.png",)],
+    }
+
+
+def test_the_class_whose_masks_are_all_empty_is_the_good_one(tmp_path: Path, write_image: WriteImage) -> None:
+    samples = []
+    for number in range(3):
+        for label in ("plain", "dent"):
+            name = f"{label}{number}"
+            mask = write_mask(tmp_path / f"{name}_mask.png", marked=label == "dent")
+            samples.append(Sample(write_image(f"{name}.png"), label, regions=(Region(label, mask),)))
+    result = audit(listing_of(tmp_path, *samples))
+    assert result.good == "plain"
+    assert found_in(result) == {}
+    assert audit(listing_of(tmp_path, *samples), good="dent").good == "dent"
+
+
+def test_masks_of_another_size_and_broken_ones(tmp_path: Path, write_image: WriteImage) -> None:
+    (tmp_path / "text.png").write_text("no mask")
+    samples = [
+        Sample(write_image("a.png"), "dent", regions=(Region("dent", write_mask(tmp_path / "m.png", (24, 30))),)),
+        Sample(write_image("b.png"), "dent", regions=(Region("dent", MaskFile(tmp_path / "text.png")),)),
+        Sample(write_image("c.png"), "dent", regions=(Region("dent", MaskFile(tmp_path / "gone.png")),)),
+    ]
+    result = audit(listing_of(tmp_path, *samples))
+    assert found_in(result) == {"unreadable": [("b.png",), ("c.png",)], "size-mismatch": [("a.png",)]}
+    assert "30 × 24" in next(f.message for f in result.findings if f.kind == "size-mismatch")
+
+
+def test_boxes_that_leave_their_image(tmp_path: Path, write_image: WriteImage) -> None:
+    shapes = {
+        "inside": Box(0, 0, 32, 24),
+        "rounding": Box(-0.4, 0, 32.4, 24, relative=False),
+        "right": Box(20, 3, 34, 9),
+        "left": Box(-5, 3, 4, 9),
+        "flat": Box(4, 4, 4, 9),
+        "relative": Box(0.5, 0.5, 1.2, 0.9, relative=True),
+        "outline": Polygon(((3.0, 3.0), (9.0, 30.0), (3.0, 9.0))),
+    }
+    samples = [Sample(write_image(f"{name}.png"), None, regions=(Region("dent", s),)) for name, s in shapes.items()]
+    result = audit(listing_of(tmp_path, *samples))
+    wrong = ("flat", "left", "outline", "relative", "right")
+    assert found_in(result) == {"box-out-of-bounds": [(f"{name}.png",) for name in wrong]}
+    message = next(f.message for f in result.findings if f.files == ("relative.png",))
+    assert message == "a box leaves the image of 32 × 24: dent from (16, 12) to (38.4, 21.6)"
+    assert result.classes == {"dent": 7}
+
+
+def test_boxes_of_another_class_than_the_image(tmp_path: Path, write_image: WriteImage) -> None:
+    dent, pit = (Region(label, Box(2, 2, 9, 9)) for label in ("dent", "pit"))
+    samples = [
+        Sample(write_image("a.png"), "dent", regions=(dent,)),
+        Sample(write_image("b.png"), "dent", regions=(pit,)),
+        Sample(write_image("c.png"), "pit", regions=(pit, dent)),
+    ]
+    result = audit(listing_of(tmp_path, *samples))
+    assert found_in(result) == {"class-mismatch": [("b.png",), ("c.png",)]}
+    assert [f.message for f in result.findings if f.kind == "class-mismatch"] == [
+        "is dent, but only pit is marked in it",
+        "is pit, but also dent is marked in it",
+    ]
+
+
+def test_regions_named_only_defect_are_no_other_class(tmp_path: Path, write_image: WriteImage) -> None:
+    defect = Region("defect", Box(2, 2, 9, 9))
+    assert found_in(audit(listing_of(tmp_path, Sample(write_image("a.png"), "dent", regions=(defect,))))) == {}
+
+
+def test_one_wrong_statement_about_many_images_is_one_finding(tmp_path: Path, write_image: WriteImage) -> None:
+    samples = [
+        Sample(write_image(f"{number}.png", channels=3), "dent", stated=Stated(24, 32, 1)) for number in range(5)
+    ]
+    samples.append(Sample(write_image("other.png"), "dent", stated=Stated(32, 24, 1)))
+    samples.append(Sample(write_image("right.png"), "dent", stated=Stated(24, None, None)))
+    result = audit(listing_of(tmp_path, *samples))
+    assert found_in(result) == {"metadata-mismatch": [tuple(f"{n}.png" for n in range(5)), ("other.png",)]}
+    assert result.findings[0].message == "the annotation says 1 channel, the image has 3"
+
+
+def test_small_classes_and_those_without_images(tmp_path: Path, write_image: WriteImage) -> None:
+    samples = [Sample(write_image(f"{n}.png"), None, regions=(Region("dent", Box(1, 1, 5, 5)),)) for n in range(12)]
+    samples.append(Sample(write_image("pit.png"), None, regions=(Region("pit", Box(1, 1, 5, 5)),)))
+    listing = listing_of(tmp_path, *samples)
+    listing = Listing(listing.name, tmp_path, listing.samples, (), region_classes=("dent", "pit", "ghost"))
+    small = [f for f in audit(listing).findings if f.kind == "small-class"]
+    assert [(f.files, f.message) for f in small] == [
+        ((), "the class ghost has no images"),
+        (("pit.png",), "the class pit has 1 image"),
+    ]
+
+
+def test_what_a_reader_found_is_kept_one_file_each(tmp_path: Path, write_image: WriteImage) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "path,label\na.png,good\nb.png,dent\ngone.png,dent\n/etc/passwd,dent\n../x,dent\n"
+    )
+    for name in ("a.png", "b.png", "unnamed.png"):
+        write_image(name)
+    kinds = found_in(audit(read_all(tmp_path)))
+    assert kinds["missing-image"] == [("gone.png",)]
+    assert kinds["unlabelled"] == [("unnamed.png",)]
+    assert len(kinds["refused-path"]) == 2
+    listing = Listing("made", tmp_path, (), (), findings=(Finding("missing-image", ("b", "a"), "is gone", "add it"),))
+    assert [(f.files, f.advice) for f in audit(listing).findings] == [(("a",), "add it"), (("b",), "add it")]
+
+
+def test_every_finding_has_advice(twelve_each: Path) -> None:
+    (twelve_each / "good/empty.png").write_bytes(b"")
+    assert [f.advice for f in audit(read_all(twelve_each)).findings] == [ADVICE["unreadable"]]
