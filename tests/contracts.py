@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,9 @@ from torch import nn
 
 from compressdefect.cost.counting import exported_peak_bytes, trace_macs, trainable
 from compressdefect.cost.piece import Piece, Shape
+from compressdefect.data.images import Images
+from compressdefect.deploy.export import check_parity, export_onnx
+from compressdefect.train.task import Task
 
 ODD_SIZES = ((7, 11), (1, 1), (12, 9))
 
@@ -89,3 +94,91 @@ def export(module: nn.Module, x: torch.Tensor, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside torch's exporter
         torch.onnx.export(module, (x,), str(path), dynamo=True, opset_version=18, external_data=False, verbose=False)
+
+
+class TaskContract:
+    """What every task passes: targets and records by image, any batching, gradients, JSON figures, the shipped graph.
+
+    A subclass has fixtures `task` (not yet scored by any metric but its own), `plates` (24 images, good and not) and
+    `net` (raw pixels → the task's outputs, untrained), and lists the task's `metrics`.
+    """
+
+    INDICES = np.array([7, 2, 11, 4, 23, 0])
+    COMMON = frozenset(
+        {"n", "accuracy", "interval", "threshold", "escape", "overkill", "escape_interval", "overkill_interval"}
+    )
+    metrics: tuple[str, ...]
+
+    def answers(self, task: Task, net: nn.Module, plates: Images, indices: np.ndarray) -> torch.Tensor:
+        with torch.no_grad():
+            return task.predict(net.eval()(torch.from_numpy(plates.pixels[indices])))
+
+    def test_targets_and_labels_are_those_of_the_images_asked_for(self, task: Task, plates: Images) -> None:
+        whole = task.targets(plates, np.arange(24))
+        assert torch.equal(task.targets(plates, self.INDICES), whole[self.INDICES])
+        labels = task.labels(plates, np.arange(24))
+        assert np.array_equal(task.labels(plates, self.INDICES), labels[self.INDICES])
+        assert labels.dtype == np.int64
+        assert set(labels) <= set(range(len(task.classes)))
+        assert task.good in labels
+
+    def test_the_loss_is_float32_and_reaches_every_parameter(self, task: Task, net: nn.Module, plates: Images) -> None:
+        targets = task.targets(plates, self.INDICES)
+        outputs = net.train()(torch.from_numpy(plates.pixels[self.INDICES]))
+        loss = task.loss(outputs, targets)
+        loss.backward()
+        assert (loss.dtype, loss.shape) == (torch.float32, ())
+        assert torch.isfinite(loss)
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+        assert task.loss(outputs.detach().bfloat16(), targets).dtype == torch.float32
+
+    def test_probabilities_sum_to_one_whatever_the_precision(self, task: Task, net: nn.Module, plates: Images) -> None:
+        outputs = net(torch.from_numpy(plates.pixels[self.INDICES]))
+        for precise in (outputs, outputs.bfloat16()):
+            found = task.predict(precise)
+            assert found.dtype == torch.float32
+            assert (found >= 0).all()
+            torch.testing.assert_close(found.sum(dim=1), torch.ones_like(found[:, 0]))
+
+    def test_records_are_small_and_do_not_depend_on_batches(self, task: Task, net: nn.Module, plates: Images) -> None:
+        found, targets = self.answers(task, net, plates, self.INDICES), task.targets(plates, self.INDICES)
+        whole = task.record(found, targets)
+        parts = [task.record(found[part], targets[part]) for part in (slice(0, 0), slice(0, 1), slice(1, 6))]
+        assert len(whole) == 6
+        assert np.concatenate(parts).tobytes() == whole.tobytes()
+        assert whole.nbytes / len(whole) < 1000
+        assert task.image_probabilities(whole).shape == (6, len(task.classes))
+
+    def test_figures_are_json_and_alike_for_validation_and_test(
+        self, task: Task, net: nn.Module, plates: Images
+    ) -> None:
+        indices = np.arange(24)
+        records = task.record(self.answers(task, net, plates, indices), task.targets(plates, indices))
+        labels = task.labels(plates, indices)
+        val = task.metrics(records, labels, groups=indices // 2)
+        assert json.loads(json.dumps(val)) == val
+        assert set(val) >= self.COMMON
+        test = task.metrics(records, labels, threshold=val["threshold"], groups=indices // 2, choose=False)
+        assert test == val
+        blind = task.metrics(records, labels, choose=False)
+        assert list(blind) == list(val)
+        assert blind["threshold"] is blind["escape"] is blind["overkill"] is None
+        assert 0 <= task.score(records, labels) <= 1
+
+    def test_a_perfect_answer_scores_one(self, task: Task, plates: Images) -> None:
+        indices = np.arange(24)
+        targets, labels = task.targets(plates, indices), task.labels(plates, indices)
+        sure = nn.functional.one_hot(targets.long(), len(task.classes)).movedim(-1, 1).float()
+        for metric in self.metrics:
+            decided = dataclasses.replace(task, metric=metric)  # type: ignore[type-var]
+            assert decided.score(decided.record(sure, targets), labels) == 1.0
+
+    def test_the_shipped_graph_says_the_same(self, task: Task, net: nn.Module, plates: Images, tmp_path: Path) -> None:
+        with torch.no_grad():
+            for _ in range(3):
+                net.train()(torch.from_numpy(plates.pixels))
+        export_onnx(net, task, tmp_path / "net.onnx", input_shape=plates.shape)
+        assert check_parity(net, task, tmp_path / "net.onnx", plates.pixels) < 1e-5
+        session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+        (found,) = session.run(["probabilities"], {"pixels": plates.pixels})
+        assert found.shape == tuple(self.answers(task, net, plates, np.arange(24)).shape)

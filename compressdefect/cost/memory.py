@@ -2,8 +2,8 @@
 
 The nodes run in the order of the file. A tensor lives from the node that makes it until its last reader has run;
 the graph's own outputs live to the end. While a node runs, its inputs and its outputs are live. Convolution, batch
-norm and ReLU that follow each other are one node, as every runtime fuses them. Weights, and what is computed from
-weights alone, are excluded. Symbolic dimensions (a dynamic batch) count as 1.
+norm and ReLU or ReLU6 that follow each other are one node, as every runtime fuses them. Weights, and what is computed
+from weights alone, are excluded. Symbolic dimensions (a dynamic batch) count as 1.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _nodes(graph: onnx.GraphProto) -> list[Node]:
 
 
 def _fuse(nodes: list[Node], kept: set[str]) -> list[Node]:
-    """Merge batch norm and ReLU into the convolution before them, where nobody else reads what lies between."""
+    """Merge batch norm and ReLU(6) into the convolution before them, where nobody else reads what lies between."""
     readers: dict[str, list[int]] = {}
     for index, node in enumerate(nodes):
         for name in node.inputs:
@@ -71,10 +71,10 @@ def _fuse(nodes: list[Node], kept: set[str]) -> list[Node]:
         if index in gone:
             continue
         if node.operator == "Conv":
-            for follower in ("BatchNormalization", "Relu"):
+            for followers in (("BatchNormalization",), ("Relu", "Clip")):
                 (output,) = node.outputs
                 following = readers.get(output, [])
-                if len(following) == 1 and output not in kept and nodes[following[0]].operator == follower:
+                if len(following) == 1 and output not in kept and nodes[following[0]].operator in followers:
                     node = node._replace(outputs=nodes[following[0]].outputs)
                     gone.add(following[0])
         fused.append(node)

@@ -1,15 +1,15 @@
-"""What a MODEL argument names: `lightdefectnet`, `lightdefectnet@0.5:head_columns=1`, `timm:resnet50`."""
+"""What a MODEL argument names: `lw@0.35`, `lightdefectnet@0.5:head_columns=1`, `timm:resnet50`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from compressdefect.catalog import find_design
+from compressdefect.catalog import designs, find_design
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Shape
 from compressdefect.errors import ModelError, known_names
-from compressdefect.models.templates import template_of
+from compressdefect.models.templates import task_of, template_of
 from compressdefect.space.domain import Domain, FloatDomain, Value
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Space, describe
@@ -17,6 +17,7 @@ from compressdefect.space.space import Space, describe
 if TYPE_CHECKING:
     from torch import nn
 
+TIMM_TASKS = ("classify", "segment")
 _WORDS: dict[str, Value] = {"true": True, "on": True, "false": False, "off": False}
 
 
@@ -29,12 +30,33 @@ class Design:
         genotype: the design, unless it is timm's.
         timm_name: the timm model, unless it is ours.
         input: height and width it is made for.
+        timm_task: what a timm model is built for, once that is decided.
     """
 
     name: str
     genotype: Genotype | None = None
     timm_name: str | None = None
     input: int = 224
+    timm_task: str | None = None
+
+    @property
+    def task(self) -> str | None:
+        """What the network is for; None while a timm model can still become either."""
+        return self.timm_task if self.genotype is None else task_of(self.genotype)
+
+    def for_task(self, task: str) -> Design:
+        """The design for a task: a timm model becomes what is asked, one of ours is what it is.
+
+        Raises:
+            ModelError: it is for another task.
+        """
+        if self.genotype is None:
+            if task not in TIMM_TASKS:
+                raise ModelError(f"{self.name} cannot {task}", fix=f"a timm model can {' or '.join(TIMM_TASKS)}")
+            return replace(self, timm_task=task)
+        if task != self.task:
+            raise ModelError(f"{self.name} cannot {task}, it is made to {self.task}", fix=_designs_to(task))
+        return self
 
     def build(self, *, channels: int, classes: int) -> nn.Module:
         """The untrained network, without normalisation."""
@@ -43,7 +65,8 @@ class Design:
         from compressdefect.models import pretrained
 
         assert self.timm_name is not None, "a design is ours or timm's"
-        return pretrained.build(self.timm_name, channels=channels, classes=classes)
+        build = pretrained.build_segmenter if self.timm_task == "segment" else pretrained.build
+        return build(self.timm_name, channels=channels, classes=classes)
 
     def cost(self, *, input_shape: Shape, classes: int) -> Cost:
         """Cost at an input (C, H, W): in closed form for our families, by tracing and exporting for timm's models."""
@@ -60,7 +83,7 @@ class Design:
 def parse_design(text: str) -> Design:
     """Read `NAME[@WIDTH][:key=value,…]` or `timm:NAME`.
 
-    WIDTH scales every width to the nearest value that the space allows; keys are the space's flat names.
+    WIDTH multiplies every width and rounds within what the space allows; keys are the space's flat names.
 
     Raises:
         SpaceError: no space has a design of that name.
@@ -73,18 +96,19 @@ def parse_design(text: str) -> Design:
         return Design(text, timm_name=name, input=pretrained.input_size(name))
     head, _, settings = text.partition(":")
     name, _, factor = head.partition("@")
-    space, genotype = find_design(name)
-    if factor or head.endswith("@"):
+    known = head in designs()
+    space, genotype = find_design(head if known else name)
+    if not known and "@" in head:
         genotype = scaled(space, genotype, _factor(factor))
     if settings or text.endswith(":"):
         genotype = _changed(space, genotype, settings)
-    return Design(text, genotype, input=space.input or 224)
+    return Design(text, genotype, input=space.for_task(task_of(genotype)).input or 224)
 
 
 def scaled(space: Space, genotype: Genotype, factor: float) -> Genotype:
-    """The design with every width multiplied by a factor, rounded to the nearest value of its domain."""
+    """The design with every width multiplied by a factor, each rounded within its domain (see `nearest`)."""
     flat = space.flatten(genotype)
-    for name in space.widths:
+    for name in space.multiplied:
         value = flat[name]
         assert isinstance(value, int | float), name
         flat[name] = nearest(space.dimensions[name], value * factor)
@@ -92,15 +116,25 @@ def scaled(space: Space, genotype: Genotype, factor: float) -> Genotype:
 
 
 def nearest(domain: Domain, target: float) -> Value:
-    """The value of a domain of numbers that is nearest to a target.
+    """The value of a domain of numbers that is nearest to a target, not below 90 % of it where there is one.
+
+    It is how MobileNets round a multiplied width; of two that are as near, the larger.
 
     >>> from compressdefect.space.domain import IntDomain
-    >>> nearest(IntDomain(8, 64, 8), 21.0), nearest(IntDomain(8, 64, 8), 1.0)
-    (24, 8)
+    >>> [nearest(IntDomain(8, 64, 8), width) for width in (1.0, 21.0, 32 * 0.35, 200.0)]
+    [8, 24, 16, 64]
     """
     if isinstance(domain, FloatDomain):
         return min(max(target, domain.low), domain.high)
-    return min(domain.values, key=lambda value: abs(float(value) - target))
+    values = [float(value) for value in domain.values]
+    enough = [value for value in values if value >= 0.9 * target] or [max(values)]
+    best = min(enough, key=lambda value: (abs(value - target), -value))
+    return domain.values[values.index(best)]
+
+
+def _designs_to(task: str) -> str:
+    names = [name for name, space in designs().items() if task_of(space.designs[name]) == task]
+    return f"designs to {task}: {', '.join(names) or 'none'}, and timm:NAME"
 
 
 def _factor(text: str) -> float:

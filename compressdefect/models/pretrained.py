@@ -10,9 +10,12 @@ from compressdefect import compat
 compat.install()
 
 import timm
-from torch import nn
+from torch import Tensor, nn
 
+from compressdefect.blocks.decoder import Decoder, upsample
 from compressdefect.errors import ModelError
+
+_SHORTCUT = 8  # the shortcut's map is so many times smaller than the image, as LW CNN's is by default
 
 
 def build(name: str, *, channels: int, classes: int, weights: Path | None = None) -> nn.Module:
@@ -29,6 +32,41 @@ def build(name: str, *, channels: int, classes: int, weights: Path | None = None
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(f"timm cannot build {name}", got=str(error).splitlines()[0][:200]) from error
     return model
+
+
+class PretrainedSegmenter(nn.Module):
+    """A timm encoder under LW CNN's decoder: (N, C, H, W) → logits (N, classes, H, W)."""
+
+    def __init__(self, encoder: nn.Module, tap: int, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder, self.tap, self.decoder = encoder, tap, decoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → logits (N, classes, H, W)."""
+        maps = self.encoder(x)
+        return upsample(self.decoder(maps[-1], maps[self.tap]), x)
+
+
+def build_segmenter(name: str, *, channels: int, classes: int) -> PretrainedSegmenter:
+    """A timm encoder, from scratch, under the decoder that LW CNN has in its paper.
+
+    Raises:
+        ModelError: the name is unknown, or the model has no maps at an eighth of the image's size and below.
+    """
+    check(name)
+    try:
+        encoder = timm.create_model(name, pretrained=False, in_chans=channels, features_only=True)
+    except (AttributeError, OSError, RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise ModelError(f"timm cannot build {name} as an encoder", got=str(error).splitlines()[0][:200]) from error
+    widths, reductions = encoder.feature_info.channels(), encoder.feature_info.reduction()
+    if _SHORTCUT not in reductions[:-1]:
+        raise ModelError(
+            f"{name} is no encoder to segment with",
+            got=f"maps at 1/{', 1/'.join(map(str, reductions))} of the image's size",
+            fix=f"use one that has a map at 1/{_SHORTCUT} and a smaller one, such as timm:mobilenetv3_small_100",
+        )
+    tap = reductions.index(_SHORTCUT)
+    return PretrainedSegmenter(encoder, tap, Decoder(widths[-1], widths[tap], classes))
 
 
 def input_size(name: str) -> int:

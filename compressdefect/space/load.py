@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 from compressdefect.errors import SpaceError, known_names
 from compressdefect.space.domain import ChoiceDomain, Domain, FloatDomain, IntDomain
 from compressdefect.space.genotype import Genotype, StageGenes
-from compressdefect.space.space import SCOPES, Condition, Parameter, Scope, Space
+from compressdefect.space.space import SCOPES, TASK, Condition, Parameter, Scope, Space
 
+_ROLES = ("width", "repair")
 _TASKS = ("classify", "segment", "detect", "multitask")
 _TABLES = ("space", "parameters", "fixed", "rules", "designs")
 _SPACE_KEYS = ("name", "template", "summary", "tasks", "stages", "columns", "input")
@@ -73,6 +74,7 @@ class _Reader:
         if stages < 0:
             self.fail("space.stages", "must not be negative", stages)
         parameters = self.parameters()
+        self.task(tasks, parameters)
         blank = Space(
             name=self.get(head, "space", "name", str),
             template=self.get(head, "space", "template", str),
@@ -82,17 +84,34 @@ class _Reader:
             parameters=parameters,
             column_count=self.column_count(head, parameters),
             input=self.input(head),
+            inputs=self.inputs(head, tasks),
             fixed=self.fixed(parameters),
             rules=self.rules(),
         )
         return Space(**{**vars(blank), "designs": self.designs(blank)})
 
+    def task(self, tasks: tuple[str, ...], parameters: tuple[Parameter, ...]) -> None:
+        """Check that what chooses between tasks, if anything does, chooses between all of them."""
+        chosen = [p for p in parameters if p.name == TASK and p.scope == "net"]
+        if chosen and (not isinstance(chosen[0].domain, ChoiceDomain) or set(chosen[0].domain.values) != set(tasks)):
+            self.fail(f"parameters.{TASK}", "must choose between the tasks", fix=f"use values = {list(tasks)}")
+
     def input(self, head: Mapping[str, Any]) -> int | None:
-        if "input" not in head:
+        if "input" not in head or isinstance(head["input"], dict):
             return None
-        size = self.get(head, "space", "input", int)
+        return self.pixels(head, "space", "input")
+
+    def inputs(self, head: Mapping[str, Any], tasks: tuple[str, ...]) -> dict[str, int]:
+        table = head.get("input")
+        if not isinstance(table, dict):
+            return {}
+        self.only("space.input", table, tasks)
+        return {task: self.pixels(table, "space.input", task) for task in table}
+
+    def pixels(self, table: Mapping[str, Any], key: str, name: str) -> int:
+        size = self.get(table, key, name, int)
         if size < 1:
-            self.fail("space.input", "must be a positive number of pixels", size)
+            self.fail(f"{key}.{name}", "must be a positive number of pixels", size)
         return int(size)
 
     def parameters(self) -> tuple[Parameter, ...]:
@@ -116,10 +135,10 @@ class _Reader:
         if scope not in SCOPES:
             self.fail(f"{key}.per", "is not a scope", scope, f"use one of {', '.join(SCOPES)}")
         role = entry.get("role")
-        if role not in (None, "width"):
-            self.fail(f"{key}.role", "is not a known role", role, "use width, or leave it out")
+        if role not in (None, *_ROLES):
+            self.fail(f"{key}.role", "is not a known role", role, f"use {' or '.join(_ROLES)}, or leave it out")
         domain = getattr(self, f"{kind}_domain")(key, entry)
-        if role == "width" and isinstance(domain, ChoiceDomain) and any(type(v) is not int for v in domain.values):
+        if role is not None and isinstance(domain, ChoiceDomain) and any(type(v) is not int for v in domain.values):
             self.fail(f"{key}.role", "is for parameters of whole numbers", role)
         return Parameter(name, scope, domain, self.condition(key, scope, entry, above), role)
 

@@ -6,13 +6,16 @@ own scope that is declared above it, so the number of designs is a closed formul
 Samplers see a flat vector, ``{"stem_width": 16, "stage1.depth": 2, "stage1.column2.vac": True, ...}``, in which every
 parameter is always present. ``Space.decode`` drops what is inactive: the genotype holds only genes that matter, so two
 vectors that mean the same design have the same fingerprint.
+
+A space for several tasks has a net parameter ``task``; what only one of them needs depends on it. ``Space.for_task``
+fixes it, so that a search for one task sees no other's genes.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -22,6 +25,7 @@ from compressdefect.space.genotype import Genes, Genotype, StageGenes
 
 Scope = Literal["net", "stage", "column"]
 SCOPES: tuple[Scope, ...] = ("net", "stage", "column")
+TASK = "task"
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,11 @@ class Condition:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One named domain. ``role="width"`` marks what repair may scale down."""
+    """One named domain.
+
+    ``role="width"`` marks what a design's ``@WIDTH`` multiplies and repair may scale down, ``role="repair"`` what only
+    repair may.
+    """
 
     name: str
     scope: Scope
@@ -62,6 +70,37 @@ class Space:
     fixed: Mapping[Scope, Genes] = field(default_factory=dict)
     rules: Mapping[str, bool] = field(default_factory=dict)
     designs: Mapping[str, Genotype] = field(default_factory=dict)
+    inputs: Mapping[str, int] = field(default_factory=dict)
+    """Height and width in pixels for tasks that have a size of their own; ``input`` is for all others."""
+
+    def for_task(self, task: str) -> Space:
+        """The part of the space that is for one task: ``task`` fixed, its own input and designs, nobody else's genes.
+
+        Raises:
+            SpaceError: the space has no designs for the task.
+        """
+        if task not in self.tasks:
+            raise SpaceError(f"{self.name} has no designs to {task}", got=", ".join(self.tasks))
+        size = self.inputs.get(task, self.input)
+        if all(p.name != TASK for p in self.scope("net")):
+            return replace(self, tasks=(task,), input=size)
+        kept: list[Parameter] = []
+        gone = {TASK}
+        for parameter in self.parameters:
+            when = parameter.when
+            own = when is None or (task in when.values if when.parameter == TASK else when.parameter not in gone)
+            if parameter.scope == "net" and (parameter.name == TASK or not own):
+                gone.add(parameter.name)
+            else:
+                kept.append(parameter)
+        return replace(
+            self,
+            tasks=(task,),
+            parameters=tuple(kept),
+            input=size,
+            fixed={**self.fixed, "net": {**self.fixed.get("net", {}), TASK: task}},
+            designs={name: design for name, design in self.designs.items() if design.net.get(TASK) == task},
+        )
 
     def scope(self, scope: Scope) -> tuple[Parameter, ...]:
         """The parameters of one scope, in order of declaration."""
@@ -89,7 +128,15 @@ class Space:
     @cached_property
     def widths(self) -> tuple[str, ...]:
         """The flat names of the parameters that repair may scale down."""
-        return tuple(prefix + p.name for scope, prefix in self._places for p in self.scope(scope) if p.role == "width")
+        return self._with_role("width", "repair")
+
+    @cached_property
+    def multiplied(self) -> tuple[str, ...]:
+        """The flat names of the parameters that a design's ``@WIDTH`` multiplies."""
+        return self._with_role("width")
+
+    def _with_role(self, *roles: str) -> tuple[str, ...]:
+        return tuple(prefix + p.name for scope, prefix in self._places for p in self.scope(scope) if p.role in roles)
 
     @cached_property
     def _places(self) -> list[tuple[Scope, str]]:

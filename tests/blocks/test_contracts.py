@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
+from compressdefect.blocks.aspp import ASPP, aspp_cost
 from compressdefect.blocks.blurpool import BlurPool, blurpool_cost
 from compressdefect.blocks.column import Column, ColumnStage, column_stage_cost
 from compressdefect.blocks.condenser import Condenser, Condensing, condenser_cost
 from compressdefect.blocks.conv import Conv
+from compressdefect.blocks.decoder import Decoder, Decoding, decoder_cost
 from compressdefect.blocks.downsample import Downsampling, downsample, downsample_cost
 from compressdefect.blocks.grouped import Grouped, grouped_cost
 from compressdefect.blocks.head import ColumnHead, head_cost
 from compressdefect.blocks.inverted import Inverted, inverted_cost
+from compressdefect.blocks.lw import KERNEL_SETS, LWBottleneck, lw_cost
 from compressdefect.blocks.residual import Residual, residual_cost
+from compressdefect.blocks.same_conv import SameConv, same_conv_cost
 from compressdefect.blocks.separable import Separable, separable_cost
 from compressdefect.blocks.standardize import Standardize, standardize_cost
 from compressdefect.cost.piece import Piece, Shape, convolution
@@ -190,3 +194,103 @@ class TestHead(BlockContract):
     @staticmethod
     def price(shape: Shape) -> Piece:
         return head_cost(shape, 3, 2)
+
+
+class TestEvenSameConv(BlockContract):
+    @staticmethod
+    def make() -> SameConv:
+        return SameConv(8, 12, (2, 4), stride=2, groups=4)
+
+    @staticmethod
+    def price(shape: Shape) -> Piece:
+        return same_conv_cost(shape, 12, (2, 4), 2, 4)
+
+
+class TestAtrousSameConv(BlockContract):
+    @staticmethod
+    def make() -> SameConv:
+        return SameConv(8, 8, (3, 2), groups=8, dilation=3, relu=False)
+
+    @staticmethod
+    def price(shape: Shape) -> Piece:
+        return same_conv_cost(shape, 8, (3, 2), 1, 8)
+
+
+class TestLWBottleneck(BlockContract):
+    @staticmethod
+    def make() -> LWBottleneck:
+        return LWBottleneck(8, 8)
+
+    @staticmethod
+    def price(shape: Shape) -> Piece:
+        return lw_cost(shape, 8)
+
+
+class TestStridedLWBottleneck(BlockContract):
+    @staticmethod
+    def make() -> LWBottleneck:
+        return LWBottleneck(8, 12, stride=2)
+
+    @staticmethod
+    def price(shape: Shape) -> Piece:
+        return lw_cost(shape, 12, stride=2)
+
+
+class TestLWBottleneckOfOneKernel(BlockContract):
+    @staticmethod
+    def make() -> LWBottleneck:
+        return LWBottleneck(8, 8, KERNEL_SETS["square"])
+
+    @staticmethod
+    def price(shape: Shape) -> Piece:
+        return lw_cost(shape, 8, KERNEL_SETS["square"])
+
+
+class TestASPP(BlockContract):
+    @staticmethod
+    def make() -> ASPP:
+        return ASPP(8, 6)
+
+    @staticmethod
+    def price(shape: Shape) -> Piece:
+        return aspp_cost(shape, 6)
+
+
+class Decoded(nn.Module):
+    """A decoder over an encoder of one block, with the input as its shortcut."""
+
+    def __init__(self, how: Decoding) -> None:
+        super().__init__()
+        self.encoder = LWBottleneck(8, 10, stride=2)
+        self.decoder = Decoder(10, 8, 3, how)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.decoder(self.encoder(x), x)
+        return logits
+
+
+def decoded_cost(shape: Shape, how: Decoding) -> Piece:
+    return decoder_cost(lw_cost(shape, 10, stride=2), shape, 3, how)
+
+
+CONCAT, SUM = Decoding(4, (1, 2), 12, 8), Decoding(4, (2,), 6, 12, join="sum")
+
+
+class TestDecoder(BlockContract):
+    @staticmethod
+    def make() -> Decoded:
+        return Decoded(CONCAT)
+
+    @staticmethod
+    def price(shape: Shape) -> Piece:
+        return decoded_cost(shape, CONCAT)
+
+
+class TestSummingDecoder(BlockContract):
+    @staticmethod
+    def make() -> Decoded:
+        return Decoded(SUM)
+
+    @staticmethod
+    def price(shape: Shape) -> Piece:
+        return decoded_cost(shape, SUM)

@@ -36,6 +36,11 @@ def test_convolution_and_relu_are_one_node_and_weights_are_free() -> None:
     assert peak_bytes(graph(nodes, "y", {**dict.fromkeys("xa", SMALL), "y": SMALL})) == 2 * 128
 
 
+def test_a_clip_behind_a_convolution_is_part_of_it() -> None:
+    nodes = [helper.make_node("Conv", ["x", "weight"], ["a"]), helper.make_node("Clip", ["a"], ["y"])]
+    assert peak_bytes(graph(nodes, "y", dict.fromkeys("xay", SMALL))) == 2 * 128
+
+
 def test_a_relu_is_not_fused_when_somebody_else_reads_the_convolution() -> None:
     nodes = [
         helper.make_node("Conv", ["x", "weight"], ["a"]),

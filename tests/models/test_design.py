@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from compressdefect.catalog import find_design
-from compressdefect.errors import CompressDefectError
+from compressdefect.errors import CompressDefectError, ModelError
 from compressdefect.models.design import parse_design
 
 
@@ -34,8 +34,36 @@ def test_settings_change_the_genes_they_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "task", "size"),
+    [("lw@0.35", "classify", 224), ("lw-seg@0.5", "segment", 256), ("lightdefectnet", "classify", 224)],
+)
+def test_a_design_knows_its_task_and_its_input(text: str, task: str, size: int) -> None:
+    design = parse_design(text)
+    assert (design.task, design.input) == (task, size)
+    assert design.for_task(task) is design
+
+
+def test_a_written_out_width_takes_settings_too() -> None:
+    genotype = parse_design("lw-seg@0.35:aspp_rates=2-4,stage1.kernels=cross").genotype
+    assert genotype is not None
+    assert (genotype.net["aspp_rates"], genotype.net["stem_width"]) == ("2-4", 16)
+    assert [stage.genes["kernels"] for stage in genotype.stages] == ["cross", "pyramid", "pyramid", "pyramid"]
+
+
+def test_a_design_is_not_made_for_another_task() -> None:
+    with pytest.raises(
+        ModelError, match=r"lw@0.35 cannot segment, it is made to classify; designs to segment: .*lw-seg"
+    ):
+        parse_design("lw@0.35").for_task("segment")
+    with pytest.raises(ModelError, match="timm:resnet10t cannot detect; a timm model can classify or segment"):
+        parse_design("timm:resnet10t").for_task("detect")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("lw@0.35@2", "width after @"),
+        ("lw-seg:shortcut=16", "shortcut is outside its domain: got 16; use 8, 4"),
         ("lightdefectnt", "did you mean lightdefectnet"),
         ("lightdefectnet@", "width after @"),
         ("lightdefectnet@wide", "got wide"),

@@ -32,6 +32,56 @@ def test_a_space_is_read(tmp_path: Path) -> None:
     assert space.widths == ("width",)
 
 
+TWO = """
+[space]
+name = "two"
+template = "lw_cnn"
+tasks = ["classify", "segment"]
+input = { segment = 512 }
+stages = 1
+[parameters]
+task = { per = "net", type = "choice", values = ["classify", "segment"] }
+top = { per = "net", type = "int", low = 8, high = 24, step = 8, role = "repair" }
+decoder = { per = "net", type = "choice", values = [1, 2], when = { task = "segment" } }
+rate = { per = "net", type = "choice", values = [1, 2, 3], when = { decoder = 2 } }
+dropout = { per = "net", type = "choice", values = [0, 1], when = { task = "classify" } }
+width = { per = "stage", type = "int", low = 8, high = 16, step = 8, role = "width" }
+[designs.a]
+net = { task = "segment", top = 8, decoder = 1 }
+stages = [{ width = 8 }]
+[designs.b]
+net = { task = "classify", top = 16, dropout = 1 }
+stages = [{ width = 16 }]
+"""
+
+
+def test_a_space_for_two_tasks_falls_into_two(tmp_path: Path) -> None:
+    space = load_space(write(tmp_path, TWO))
+    one, other = space.for_task("classify"), space.for_task("segment")
+    assert (one.tasks, list(one.designs), one.input) == (("classify",), ["b"], None)
+    assert (other.tasks, list(other.designs), other.input) == (("segment",), ["a"], 512)
+    assert list(one.dimensions) == ["top", "dropout", "stage1.width"]
+    assert list(other.dimensions) == ["top", "decoder", "rate", "stage1.width"]
+    assert (one.size, other.size) == (3 * 2 * 2, 3 * (1 + 3) * 2)
+    assert space.size == one.size + other.size
+    for part in (one, other):
+        (design,) = part.designs.values()
+        assert part.decode(part.flatten(design)) == design
+
+
+def test_a_space_for_one_task_is_itself(tmp_path: Path) -> None:
+    space = load_space(write(tmp_path, GOOD))
+    assert space.for_task("classify") == space
+    with pytest.raises(SpaceError, match="tiny has no designs to segment: got classify"):
+        space.for_task("segment")
+
+
+def test_a_multiplier_leaves_what_only_repair_lowers(tmp_path: Path) -> None:
+    space = load_space(write(tmp_path, TWO))
+    assert space.widths == ("top", "stage1.width")
+    assert space.multiplied == ("stage1.width",)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -52,6 +102,14 @@ def test_a_space_is_read(tmp_path: Path) -> None:
         ("vac = true", "vac = true, width = 8", "must name exactly one parameter"),
         ('role = "width"', 'role = "size"', "parameters.width.role is not a known role"),
         ('tasks = ["classify"]', 'tasks = ["sing"]', "space.tasks must list tasks"),
+        ('tasks = ["classify"]', 'tasks = ["classify"]\ninput = 0', "space.input must be a positive number"),
+        ('tasks = ["classify"]', 'tasks = ["classify"]\ninput = { segment = 8 }', "space.input.segment is not a known"),
+        (
+            'tasks = ["classify"]',
+            'tasks = ["classify"]\ninput = { classify = 0 }',
+            "space.input.classify must be a pos",
+        ),
+        ("width = {", 'task = { per = "net", type = "int", low = 0, high = 1 }\nwidth = {', "task must choose between"),
         ('name = "tiny"', "name = 3", "space.name must be of type str: got 3"),
         ("[parameters]", "[params]", "params is not a known key; did you mean parameters"),
         ("[parameters]", "[rules]\naads_only = 1\n[parameters]", "rules.aads_only must be true or false"),
