@@ -18,8 +18,12 @@ class DataOptions:
     test_share: float | None = None
     val_share: float = 0.2
     input: int | None = None
-    metric: str = "accuracy"
+    task: str | None = None
+    metric: str | None = None
     overkill: float = 0.01
+    loss: str | None = None
+    gradual: str | None = None
+    augment: str | None = None
     epochs: int | None = None
     time: str | None = None
     accelerator: str = "auto"

@@ -13,7 +13,7 @@ from compressdefect.cost.latency import LatencyRow, machine, measure
 from compressdefect.deploy.export import export_onnx
 from compressdefect.deploy.model_ref import ModelRef
 from compressdefect.errors import ModelError
-from compressdefect.train.classify import Classify
+from compressdefect.train.tasks import make_task
 
 UNTRAINED_CLASSES = 2
 
@@ -127,5 +127,5 @@ def _graph(model: ModelRef, precision: str, shape: tuple[int, int, int], path: P
         )
     classes = bundle.manifest.classes if bundle else tuple(f"class {i}" for i in range(UNTRAINED_CLASSES))
     network = model.network(channels=shape[0], classes=len(classes))
-    export_onnx(network, Classify(classes), path, input_shape=shape)
+    export_onnx(network, make_task(model.tasks[0], classes), path, input_shape=shape)
     return path

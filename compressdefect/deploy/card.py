@@ -36,6 +36,7 @@ def _summary(manifest: BundleManifest) -> str:
     channels, height, width = manifest.input
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
     good = f", of which `{manifest.classes[manifest.good]}` is a good part" if manifest.good is not None else ""
+    good = ", one for each pixel" if manifest.task == "segment" else good
     classes = ", ".join(f"`{name}`" for name in manifest.classes)
     takes = f"Takes {kind} images at {height}×{width}"
     return f"Made {manifest.created}. Task: {manifest.task}. {takes}. Classes: {classes}{good}."
@@ -58,27 +59,43 @@ def _operating_point(manifest: BundleManifest) -> str:
         )
         for title, figures in _splits(manifest)
     ]
+    where = " in any pixel" if manifest.task == "segment" else ""
+    score = f"1 − p(`{manifest.classes[manifest.good]}`)"
     rule = (
-        f"A part is rejected when 1 − p(`{manifest.classes[manifest.good]}`) is above **{manifest.threshold:.4g}**. "
+        f"A part is rejected when {score} is above **{manifest.threshold:.4g}**{where}. "
         "The threshold was chosen on validation images; the test figures are what to expect."
     )
     return f"{rule}\n\n{_table(header, rows)}"
 
 
+_FIGURES = {
+    "classify": (("accuracy", "accuracy"), ("interval", "95 %"), ("balanced_accuracy", "balanced accuracy")),
+    "segment": (
+        ("dice", "Dice"),
+        ("interval", "95 %"),
+        ("iou", "IoU"),
+        ("iou_interval", "95 %"),
+        ("macc", "mAcc"),
+        ("accuracy", "accuracy"),
+    ),
+}
+
+
 def _accuracy(manifest: BundleManifest) -> str:
-    rows = [
-        (
-            title,
-            _percent(figures.get("accuracy")),
-            _interval(figures.get("interval")),
-            _percent(figures.get("balanced_accuracy")),
-            figures.get("n", _NONE),
-        )
-        for title, figures in _splits(manifest)
-    ]
-    if not rows:
+    columns, found = _FIGURES.get(manifest.task, _FIGURES["classify"]), _splits(manifest)
+    if not found:
         return "Not evaluated."
-    return _table(("", "accuracy", "95 %", "balanced accuracy", "images"), rows)
+    rows = [
+        (title, *(_rate(figures.get(key)) for key, _ in columns), figures.get("n", _NONE)) for title, figures in found
+    ]
+    table = _table(("", *(title for _, title in columns), "images"), rows)
+    return f"{table}\n\n{_PIXELS}" if manifest.task == "segment" else table
+
+
+_PIXELS = (
+    "Dice and IoU are of pixels pooled over the images, averaged over the defect classes. mAcc and accuracy are of "
+    "whole images, called defective where a defect is the most probable class of any pixel."
+)
 
 
 def _cost(manifest: BundleManifest) -> str:
@@ -109,7 +126,7 @@ def _graph(manifest: BundleManifest) -> str:
     pixels = manifest.preprocessing
     rows = [
         ("input", f"`pixels`, {pixels.pixels}, resized {pixels.resize}"),
-        ("output", "`probabilities`, float32 (N, K)"),
+        ("output", f"`probabilities`, float32 {'(N, K, H, W)' if manifest.task == 'segment' else '(N, K)'}"),
         ("mean inside", ", ".join(f"{value:.4g}" for value in pixels.mean)),
         ("std inside", ", ".join(f"{value:.4g}" for value in pixels.std)),
         ("default graph", f"`{manifest.default_graph}`"),
@@ -165,6 +182,10 @@ def _mebibytes(value: float) -> str:
 
 def _percent(rate: float | None) -> str:
     return _NONE if rate is None else f"{100 * rate:.1f} %"
+
+
+def _rate(value: float | Sequence[float] | None) -> str:
+    return _interval(value) if isinstance(value, Sequence) else _percent(value)
 
 
 def _interval(bounds: Sequence[float] | None) -> str:

@@ -26,7 +26,7 @@ from compressdefect.runs import RunFolder
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import FitResult, OnEpoch, fit
 from compressdefect.train.predict import predict
-from compressdefect.train.task import Task
+from compressdefect.train.task import Records, Task
 from compressdefect.train.validate import seeded, validate
 
 PARITY_IMAGES = 64
@@ -115,17 +115,17 @@ def deliver(
     fitted = fit(
         network, job.images, job.split.train, job.split.val, job.task, job.config, deadline=deadline, on_epoch=on_epoch
     )
-    if fitted.val_probabilities is not None:
-        val = metrics(job.task, job.images, job.split.val, fitted.val_probabilities)
+    if fitted.val_records is not None:
+        val = metrics(job.task, job.images, job.split.val, fitted.val_records)
     assert val is not None
     say("testing")
-    probabilities = predict(network, job.images, job.split.test, job.task)
+    records = predict(network, job.images, job.split.test, job.task)
     threshold = val.get("threshold")
-    test = metrics(job.task, job.images, job.split.test, probabilities, threshold=threshold, choose=False)
+    test = metrics(job.task, job.images, job.split.test, records, threshold=threshold, choose=False)
     figures = {"val": dict(val), "test": test} if val else {"test": test}
     extras = {
         "split.json": json.dumps(job.split.to_json(job.images)),
-        "predictions.json": _predictions(job, probabilities, threshold),
+        "predictions.json": _predictions(job, records, threshold),
     }
     bundle, rows = _package(run, job, network, fitted, figures, extras, say)
     return Delivered(bundle, dict(val), test, rows[0].median_ms)
@@ -158,15 +158,14 @@ def metrics(
     task: Task,
     images: Images,
     indices: NDArray[np.int64],
-    probabilities: NDArray[np.float32],
+    records: Records,
     *,
     threshold: float | None = None,
     choose: bool = True,
 ) -> dict[str, Any]:
     """A task's figures on some of the images; intervals are over their groups. See ``Task.metrics``."""
-    return task.metrics(
-        probabilities, images.labels[indices], threshold=threshold, groups=images.groups[indices], choose=choose
-    )
+    labels, groups = task.labels(images, indices), images.groups[indices]
+    return task.metrics(records, labels, threshold=threshold, groups=groups, choose=choose)
 
 
 def pixel_statistics(images: Images, indices: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -243,14 +242,15 @@ def _training(job: Assignment, network: nn.Module, fitted: FitResult) -> dict[st
     }
 
 
-def _predictions(job: Assignment, probabilities: NDArray[np.float32], threshold: float | None) -> str:
+def _predictions(job: Assignment, records: Records, threshold: float | None) -> str:
+    """The answers for whole test images, as JSON."""
     test = job.split.test
     return json.dumps(
         {
             "split": "test",
             "names": [job.images.names[i] for i in test],
-            "labels": job.images.labels[test].tolist(),
-            "probabilities": probabilities.astype(float).tolist(),
+            "labels": job.task.labels(job.images, test).tolist(),
+            "probabilities": job.task.image_probabilities(records).astype(float).tolist(),
             "threshold": threshold,
         }
     )

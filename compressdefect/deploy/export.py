@@ -1,8 +1,8 @@
 """From a trained network to the ONNX graph that ships, and the proof that both say the same.
 
-The graph takes raw uint8 pixels ``pixels`` (N, C, H, W) and returns float32 ``probabilities`` (N, K): normalisation
-and the task's own decoding are inside, so nothing is left for the line to get wrong. Batch norm is folded into the
-convolutions and the weights are in the file.
+The graph takes raw uint8 pixels ``pixels`` (N, C, H, W) and returns float32 ``probabilities``, (N, K) of images or
+(N, K, H, W) of their pixels: normalisation and the task's own decoding are inside, so nothing is left for the line to
+get wrong. Batch norm is folded into the convolutions and the weights are in the file.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from compressdefect.deploy.bundle import MANIFEST, Bundle
 from compressdefect.errors import CompressDefectError, ModelError
-from compressdefect.models.design import Design, parse_design
+from compressdefect.models.design import TIMM_TASKS, Design, parse_design
 from compressdefect.runs import RunFolder
 from compressdefect.space.genotype import Genotype
 
@@ -35,6 +35,11 @@ class ModelRef:
     design: Design
     bundle: Bundle | None = None
     run: RunFolder | None = None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What the model can be trained to do: a design of ours and a trained model one thing, a timm model several."""
+        return TIMM_TASKS if self.design.task is None else (self.design.task,)
 
     @property
     def trained_input(self) -> tuple[int, int, int] | None:
@@ -97,4 +102,5 @@ def _genotype(path: Path) -> Genotype:
 def _trained(text: str, bundle: Bundle, run: RunFolder | None) -> ModelRef:
     manifest = bundle.manifest
     genotype = Genotype.from_json(manifest.genotype) if manifest.genotype is not None else None
-    return ModelRef(text, Design(manifest.name, genotype, manifest.timm, manifest.input[1]), bundle, run)
+    design = Design(manifest.name, genotype, manifest.timm, manifest.input[1], timm_task=manifest.task)
+    return ModelRef(text, design, bundle, run)

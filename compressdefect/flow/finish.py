@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,17 @@ from compressdefect.deploy.benchmark import benchmark
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import CompressDefectError, RunError
-from compressdefect.flow.prepare import Voice, load
+from compressdefect.flow.prepare import load
+from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions
-from compressdefect.report.gallery import ActivationMap
+from compressdefect.report.gallery import PICTURE_SIDE, ActivationMap, Layers
 from compressdefect.report.html import write_report
+from compressdefect.report.outlines import outlines
 from compressdefect.runs import RunFolder
-from compressdefect.train.activation import class_activation_map
+from compressdefect.train.activation import class_activation_map, defect_masks
+from compressdefect.train.batches import gather
+from compressdefect.train.segment import Segment
+from compressdefect.train.tasks import make_task
 
 _PEER_SECONDS = 2.0
 
@@ -43,13 +48,14 @@ def recorded(run: RunFolder, images: Images) -> Iterator[None]:
         raise
 
 
-def parse_peers(text: str) -> list[ModelRef]:
-    """Resolve the models that a result is shown beside; ``none`` is none.
+def parse_peers(text: str, task: str) -> list[ModelRef]:
+    """Resolve the models that a result is shown beside, made for its task where they can be; ``none`` is none.
 
     Raises:
         ModelError: one is unknown.
     """
-    return [] if text == "none" else [resolve_model(name.strip()) for name in text.split(",")]
+    found = [] if text == "none" else [resolve_model(name.strip()) for name in text.split(",")]
+    return [replace(peer, design=peer.design.for_task(task)) if task in peer.tasks else peer for peer in found]
 
 
 def time_beside_peers(run: RunFolder, peers: Sequence[ModelRef], *, threads: int) -> list[dict[str, Any]]:
@@ -75,7 +81,9 @@ def write_run_report(run: RunFolder, *, images: Images | None = None, data: str 
         return write_report(run.path)
     if images is None:
         images = _images_again(run, bundle, data)
-    return write_report(run.path, images=images, cam=_activation_maps(bundle))
+    if bundle.manifest.task != Segment.name:
+        return write_report(run.path, images=images, cam=_activation_maps(bundle))
+    return write_report(run.path, images=images, layers=None if images is None else _outlines(bundle, images))
 
 
 def _images_again(run: RunFolder, bundle: Bundle, data: str | None) -> Images | None:
@@ -85,12 +93,27 @@ def _images_again(run: RunFolder, bundle: Bundle, data: str | None) -> Images | 
         options = DataOptions(**{**vars(options), "data": data})
     voice = Voice()
     try:
-        return load(options, input=bundle.manifest.input[1], voice=voice)
+        return load(options, input=bundle.manifest.input[1], masks=bundle.manifest.task == Segment.name, voice=voice)
     except CompressDefectError as error:
         if data is not None:
             raise
         voice.say(f"the gallery has no pictures: {error}")
         return None
+
+
+def _outlines(bundle: Bundle, images: Images) -> Layers:
+    """Green around the true defects, red around those that the bundle's network finds at its threshold."""
+    manifest, network = bundle.manifest, bundle.network()
+    task = make_task(manifest.task, manifest.classes)
+
+    def layers(rows: Sequence[int]) -> NDArray[np.uint8]:
+        truth, drawn = task.targets(images, np.array(rows)).numpy() > 0, []
+        for row, there in zip(rows, truth, strict=True):
+            (found,) = defect_masks(network, task, gather(images, np.array([row])), manifest.threshold)
+            drawn.append(outlines(there, found, PICTURE_SIDE))
+        return np.stack(drawn)
+
+    return layers
 
 
 def _activation_maps(bundle: Bundle) -> ActivationMap:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from compressdefect import compat
 
 compat.install()
 
 from compressdefect.data.images import SYNTHETIC, Images, load_images
+from compressdefect.data.read import read_all
 from compressdefect.data.split import Split, make_split
 from compressdefect.errors import DataError, RunError, known_names
+from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions, SearchOptions
 from compressdefect.runs import RunFolder
-from compressdefect.train.classify import METRICS, Classify
-from compressdefect.train.fit import EpochReport
+from compressdefect.train.classify import Classify
+from compressdefect.train.gradual import Gradual
+from compressdefect.train.segment import BACKGROUND, Segment
 from compressdefect.train.task import Task
+from compressdefect.train.tasks import METRICS, check_loss, make_task
 
+_MANY_STEPS = 10**9  # of which any moment is a part, so that only the reading is checked
 _SHOWN = 3  # skipped files that are named on stderr; the manifest has them all
 
 
@@ -36,53 +40,74 @@ class Prepared:
     task: Task
 
 
-@dataclass(frozen=True)
-class Voice:
-    """Tells the user on stderr how far a command is."""
+def choose_task(options: DataOptions, offered: Sequence[str], model: str) -> str:
+    """The task that was asked for, the only one that a model offers, or the one that the annotations are made for.
 
-    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    That is classification where every image has one class of its own, else segmentation.
 
-    def say(self, step: str) -> None:
-        """Print one line."""
-        self.console.print(step, soft_wrap=True, markup=False)
+    Args:
+        options: ``task`` is what was asked for.
+        offered: the tasks of the model or space.
+        model: what offers them, for the message.
 
-    def bar(self) -> Progress:
-        """A progress bar that leaves nothing behind."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        return Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+    Raises:
+        DataError: there is no such task, or the model is not made for it.
+    """
+    if options.task is not None and options.task not in METRICS:
+        raise DataError("no such task", got=options.task, fix=known_names(options.task, METRICS))
+    if options.task is not None and options.task not in offered:
+        raise DataError(f"{model} is not made to {options.task}", got=f"a model to {' or '.join(offered)}")
+    if options.task is not None or len(offered) == 1:
+        return options.task or offered[0]
+    if options.data == SYNTHETIC:
+        return Classify.name
+    samples = read_all(options.data, options.format).samples
+    only_marked = [sample for sample in samples if sample.label is None and sample.regions is not None]
+    return Segment.name if only_marked else Classify.name
 
-    def epoch(self, report: EpochReport) -> None:
-        """Print an epoch in one line, when nobody watches a bar."""
-        score = "" if report.metric is None else f", validation {report.metric:.2%}"
-        self.say(f"epoch {report.epoch}: loss {report.train_loss:.3f}{score}")
 
-
-def prepare(options: DataOptions, *, input: int, voice: Voice) -> Prepared:
+def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Prepared:
     """Load the images at a model's input size and split them as the options say.
 
     Raises:
-        DataError: the folder, its images, the classes or the split are wrong.
+        DataError: the folder, its images, the classes or the split are wrong, or the task lacks masks.
     """
-    images = load(options, input=input, voice=voice)
+    masks = task == Segment.name or options.gradual is not None  # gradual training zooms on defects
+    images = load(options, input=input, masks=masks, voice=voice)
+    found = _task(options, task, images)
     split = _split(options, images)
     voice.say(
-        f"{len(images)} images of {len(images.classes)} classes ({', '.join(images.classes)}) at "
-        f"{'×'.join(map(str, images.shape))}: "
-        f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
+        f"{_described(images, found)}: {len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
     )
     if split.group == "none":
         voice.say("duplicates and near duplicates were not kept together: test figures may be too good")
-    task = Classify(images.classes, images.good, metric=options.metric, overkill=options.overkill)
-    return Prepared(images, split, task)
+    return Prepared(images, split, found)
 
 
-def load(options: DataOptions, *, input: int, voice: Voice) -> Images:
-    """Load the images with a progress bar and name the files that were skipped."""
+def _task(options: DataOptions, name: str, images: Images) -> Task:
+    segments = name == Segment.name
+    if segments and (images.masks is None or not images.regions):
+        raise DataError("the data has no masks to segment by", got=images.name, fix="use --task classify")
+    return make_task(
+        name,
+        (BACKGROUND, *images.regions) if segments else images.classes,
+        good=images.good,
+        metric=options.metric,
+        overkill=options.overkill,
+        criterion=options.loss,
+    )
+
+
+def _described(images: Images, task: Task) -> str:
+    size = "×".join(map(str, images.shape))
+    if images.masks is None or task.name != Segment.name:
+        return f"{len(images)} images of {len(task.classes)} classes ({', '.join(task.classes)}) at {size}"
+    defective = int(images.masks.any(axis=(1, 2)).sum())
+    return f"{len(images)} images, {defective} with a defect ({', '.join(images.regions)}), at {size}"
+
+
+def load(options: DataOptions, *, input: int, masks: bool, voice: Voice) -> Images:
+    """Load the images, with their masks if asked, with a progress bar, and name the files that were skipped."""
     if input < 8:
         raise DataError("the input must be at least 8 pixels", got=input, fix="use a size such as 224")
     with voice.bar() as bar:
@@ -94,6 +119,7 @@ def load(options: DataOptions, *, input: int, voice: Voice) -> Images:
             labels=options.labels,
             good=options.good,
             group=options.group,
+            masks=masks,
             progress=lambda done, total: bar.update(work, completed=done, total=total),
         )
     for name, reason in images.skipped[:_SHOWN]:
@@ -116,11 +142,11 @@ def _split(options: DataOptions, images: Images) -> Split:
         raise DataError("not a split", got=path, fix="give a split.json that a run wrote") from error
 
 
-def check_options(options: DataOptions) -> None:
+def check_options(options: DataOptions, task: str) -> None:
     """Check what can be checked before any image is loaded.
 
     Raises:
-        DataError: a number is out of range, or the metric or the accelerator is not to be had.
+        DataError: a number is out of range, or the metric, the loss or the accelerator is not to be had.
     """
     for name in ("epochs", "threads", "trials", "workers", "threads_per_trial", "batch_size"):
         value = getattr(options, name, None)
@@ -130,8 +156,12 @@ def check_options(options: DataOptions) -> None:
         raise DataError("--seed must be at least 0", got=options.seed)
     if not 0 <= options.overkill < 1:
         raise DataError("--overkill must be at least 0 and below 1", got=options.overkill, fix="use a value like 0.01")
-    if options.metric not in METRICS:
-        raise DataError("unknown metric", got=options.metric, fix=known_names(options.metric, METRICS))
+    if options.metric is not None and options.metric not in METRICS[task]:
+        raise DataError("unknown metric", got=options.metric, fix=known_names(options.metric, METRICS[task]))
+    if options.loss is not None:
+        check_loss(options.loss, task)
+    if options.gradual is not None:
+        Gradual.parse(options.gradual, total=_MANY_STEPS)
     accelerators = ("auto", "cpu", *(["gpu"] if torch.cuda.is_available() else []))
     if options.accelerator not in accelerators:
         raise DataError(

@@ -16,8 +16,9 @@ from compressdefect.deploy.deliver import Assignment, Delivered, deliver, descri
 from compressdefect.deploy.model_ref import ModelRef
 from compressdefect.errors import SpaceError, TrainingError, known_names
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import Prepared, Voice, anchored, budgets_of, check_free, check_options, prepare
-from compressdefect.flow.train import FINISH_S, fit_config
+from compressdefect.flow.prepare import Prepared, anchored, budgets_of, check_free, check_options, choose_task, prepare
+from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
+from compressdefect.flow.voice import Voice
 from compressdefect.models.design import Design
 from compressdefect.models.template import check_genes
 from compressdefect.models.templates import TEMPLATES
@@ -38,8 +39,7 @@ from compressdefect.search.study import StoredTrial, check_storage
 from compressdefect.space.space import Space
 from compressdefect.train.validate import FOLDS
 
-TASK = "classify"
-DEFAULT_SPACE = "lightdefectnet"
+DEFAULT_SPACES = {"classify": "lightdefectnet", "segment": "lw_cnn"}
 DEFAULT_TIME = "6m"
 LEAST_STEPS = 200  # of each training of a timed trial: after fewer, its metric says little about the design
 FINAL_SHARE = 0.3  # most of a time limit that the final training may take
@@ -48,9 +48,10 @@ FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may t
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that was asked for, checked before any work is done."""
+    """Everything that was asked for, checked before any work is done; the space holds designs for the task alone."""
 
     options: SearchOptions
+    task: str
     space: Space
     budgets: Budgets
     objective: Objective
@@ -65,15 +66,15 @@ class Request:
             SpaceError: a space, budget, time or sampler is wrong.
             MissingExtraError: the sampler needs a package that is not installed.
             ModelError: a peer is unknown.
+            DataError: another option, or the data folder, is wrong.
         """
-        space = find_space(options.space or DEFAULT_SPACE)
+        task, space = _space(options)
         if space.template not in TEMPLATES:
             raise SpaceError(
                 f"{space.name} has no known template", got=space.template, fix=known_names(space.template, TEMPLATES)
             )
-        if TASK not in space.tasks:
-            raise SpaceError(f"{space.name} has no designs to {TASK}", got=", ".join(space.tasks))
-        check_options(options)
+        check_options(options, task)
+        fit_config(options, FEW_IMAGES)
         check_genes(space, TEMPLATES[space.template])
         active_rules(space.rules)
         objective = Objective(
@@ -85,10 +86,11 @@ class Request:
         timed = options.time or (None if options.trials else DEFAULT_TIME)
         return cls(
             options,
+            task,
             space,
             Budgets.parse(**budgets_of(options)),
             objective,
-            parse_peers(options.peers),
+            parse_peers(options.peers, task),
             None if timed is None else parse_seconds(timed, "--time"),
         )
 
@@ -124,6 +126,17 @@ class Request:
         return FINISH_S if self.limit_s is None else min(FINISH_S, FINISH_SHARE * self.limit_s)
 
 
+def _space(options: SearchOptions) -> tuple[str, Space]:
+    """The task, and the space as far as it has designs for it."""
+    if options.space is None:
+        task = choose_task(options, tuple(DEFAULT_SPACES), "a search")
+        space = find_space(DEFAULT_SPACES[task])
+    else:
+        space = find_space(options.space)
+        task = choose_task(options, space.tasks, space.name)
+    return task, space.for_task(task)
+
+
 def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path | None = None) -> dict[str, Any]:
     """Search and deliver the winner; see ``api.search``. A ``run`` that is given is gone on with."""
     began = time.monotonic()
@@ -133,7 +146,12 @@ def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path |
         if run is not None:
             stack.enter_context(run.held())
         split = None if run is None else str(run.path / "split.json")
-        data = prepare(_with_split(options, split), input=options.input or request.space.input or 224, voice=voice)
+        data = prepare(
+            _with_split(options, split),
+            input=options.input or request.space.input or 224,
+            task=request.task,
+            voice=voice,
+        )
         evaluator = _evaluator(data, options)
         gate = _gate(request, data, evaluator)
         _check_start(request, gate)
@@ -232,7 +250,7 @@ def _manifest(request: Request, data: Prepared) -> dict[str, Any]:
         "command": "search",
         "task": data.task.name,
         "space": request.space.name,
-        "metric": options.metric,
+        "metric": data.task.metric,
         "objective": options.objective,
         "sampler": options.sampler,
         "budgets": request.budgets.to_json(),

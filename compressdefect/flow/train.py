@@ -12,15 +12,27 @@ from compressdefect.deploy.deliver import Assignment, deliver, describe_data, me
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import DataError, ModelError
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import Voice, anchored, check_free, check_options, prepare
+from compressdefect.flow.prepare import anchored, check_free, check_options, choose_task, prepare
+from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions, TrainOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
-from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 from compressdefect.train.predict import predict
+from compressdefect.train.tasks import make_task
 
 FEW_IMAGES, SMALL_BATCH = 500, 16
+_RECIPE = (
+    "epochs",
+    "optimizer",
+    "schedule",
+    "learning_rate",
+    "batch_size",
+    "gradual",
+    "augment",
+    "accelerator",
+    "seed",
+)
 FINISH_S = 40.0  # export, latency beside two peers and the report, on two cores
 
 
@@ -28,18 +40,21 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     """Train a model from scratch and deliver it; see ``api.train``."""
     began = time.monotonic()
     seconds = None if options.time is None else parse_seconds(options.time, "--time")
-    check_options(options)
+    ref = resolve_model(model)
+    task = choose_task(options, ref.tasks, model)
+    check_options(options, task)
+    fit_config(options, FEW_IMAGES)  # a recipe that cannot be is refused before any image is loaded
     check_free(run_dir)
-    ref, peers = resolve_model(model), parse_peers(options.peers)
+    design, peers = ref.design.for_task(task), parse_peers(options.peers, task)
     options = replace(options, split=options.split or _own_split(ref))
     voice = Voice()
-    data = prepare(options, input=options.input or ref.design.input, voice=voice)
+    data = prepare(options, input=options.input or design.input, task=task, voice=voice)
     config = fit_config(options, len(data.split.train))
     manifest = {
         "command": "train",
         "task": data.task.name,
         "model": model,
-        "metric": options.metric,
+        "metric": data.task.metric,
         "seed": options.seed,
         "data": describe_data(data.images, data.split),
         "skipped": [list(entry) for entry in data.images.skipped],
@@ -47,7 +62,7 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     }
     run = RunFolder.create(run_dir, data.task.name, manifest)
     run.write_json("split.json", data.split.to_json(data.images))
-    job = Assignment(_title(ref), ref.design, data.images, data.split, data.task, config, options.threads)
+    job = Assignment(_title(ref), design, data.images, data.split, data.task, config, options.threads)
     deadline = None if seconds is None else began + max(seconds - FINISH_S, seconds / 2)
     undecided: dict[str, Any] | None = None if options.val_share else {}
     with recorded(run, data.images):
@@ -68,21 +83,19 @@ def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     stored = ref.run.manifest.get("options", {}) if ref.run else {}
     known = {name: stored[name] for name in ("data", "format", "labels", "good", "group") if name in stored}
     options = DataOptions(**{**known, **given, "split": split_file})
-    found = prepare(options, input=manifest.input[1], voice=Voice())
-    if found.images.classes != manifest.classes or found.images.shape != manifest.input:
+    found = prepare(options, input=manifest.input[1], task=manifest.task, voice=Voice())
+    if found.task.classes != manifest.classes or found.images.shape != manifest.input:
         raise DataError(
             "the images do not fit the model",
-            got=f"{', '.join(found.images.classes)} at {found.images.shape}",
+            got=f"{', '.join(found.task.classes)} at {found.images.shape}",
             fix=f"it knows {', '.join(manifest.classes)} at {manifest.input}",
         )
-    task = Classify(manifest.classes, manifest.good)
+    task = make_task(manifest.task, manifest.classes, good=manifest.good)
     network, figures = ref.bundle.network(), {}
     for part, indices in (("val", found.split.val), ("test", found.split.test)):
         if len(indices):
-            probabilities = predict(network, found.images, indices, task)
-            figures[part] = metrics(
-                task, found.images, indices, probabilities, threshold=manifest.threshold, choose=False
-            )
+            records = predict(network, found.images, indices, task)
+            figures[part] = metrics(task, found.images, indices, records, threshold=manifest.threshold, choose=False)
     val = figures.get("val", manifest.metrics.get("val", {}))
     return {
         "run": str(ref.run.path if ref.run else ref.bundle.path),
@@ -97,10 +110,7 @@ def fit_config(options: DataOptions, train: int) -> FitConfig:
 
     A few images (``train``) are shown in smaller batches, so that an epoch still makes some steps.
     """
-    changes = {
-        name: getattr(options, name, None)
-        for name in ("epochs", "optimizer", "schedule", "learning_rate", "batch_size", "accelerator", "seed")
-    }
+    changes = {name: getattr(options, name, None) for name in _RECIPE}
     standard = FitConfig(batch_size=SMALL_BATCH) if train < FEW_IMAGES else FitConfig()
     return recipe(standard, **changes)
 

@@ -18,9 +18,15 @@ from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.genotype import Genotype
 from compressdefect.train.operating_point import OVERKILL
 
+GOOD = "good"
+_TITLES = {"dice": "Dice", "iou": "IoU", "macc": "mAcc"}
+
 
 class Predictions(NamedTuple):
-    """The delivered model's answers on the test images: ``probabilities`` is (n, classes)."""
+    """The delivered model's answers on whole test images: ``probabilities`` is (n, classes).
+
+    Of a segmentation they are the largest of any pixel for a defect, and the smallest for the background.
+    """
 
     names: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -76,8 +82,15 @@ class Evidence:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the model's outputs."""
-        return self.best.manifest.classes if self.best else tuple(self.data.get("classes", ()))
+        """The class names of whole images, in the order of the model's outputs; of one without a defect it is good."""
+        if self.best is None:
+            return tuple(self.data.get("classes", ()))
+        return (GOOD, *self.best.manifest.classes[1:]) if self.segments else self.best.manifest.classes
+
+    @property
+    def segments(self) -> bool:
+        """Whether the model has a class for every pixel."""
+        return self.manifest.get("task") == "segment"
 
     @property
     def good(self) -> int | None:
@@ -87,7 +100,8 @@ class Evidence:
     @property
     def metric_title(self) -> str:
         """The name of the trials' metric, for an axis."""
-        return str(self.manifest.get("metric") or "accuracy").replace("_", " ")
+        metric = str(self.manifest.get("metric") or "accuracy")
+        return _TITLES.get(metric, metric.replace("_", " "))
 
     @property
     def budgets(self) -> dict[str, float]:

@@ -30,6 +30,10 @@ ActivationMap = Callable[[NDArray[np.uint8], int], NDArray[np.floating[Any]]]
 """``cam(pixels (N, C, H, W), class)``: how much each place speaks for a class, (N, H, W) in [0, 1]."""
 
 
+Layers = Callable[[Sequence[int]], NDArray[np.uint8]]
+"""``layers(rows)``: what is laid over these images instead, such as outlines, RGBA (N, 4, H, W)."""
+
+
 class Pictures(Protocol):
     """Images by name: ``pixels`` is uint8 (N, C, H, W)."""
 
@@ -41,11 +45,11 @@ class Pictures(Protocol):
 
 
 class Card(NamedTuple):
-    """One mistake; ``picture`` and ``heat`` are PNG data addresses, ``shown`` is the class whose evidence is drawn."""
+    """One mistake; ``picture`` and the ``layer`` over it are PNG data addresses, ``shown`` is the class it is about."""
 
     mistake: Mistake
     picture: str | None
-    heat: str | None
+    layer: str | None
     shown: int
 
 
@@ -58,7 +62,12 @@ class Group(NamedTuple):
 
 
 def compute(
-    evidence: Evidence, images: Pictures | None = None, cam: ActivationMap | None = None, *, per_kind: int = PER_KIND
+    evidence: Evidence,
+    images: Pictures | None = None,
+    cam: ActivationMap | None = None,
+    layers: Layers | None = None,
+    *,
+    per_kind: int = PER_KIND,
 ) -> list[Group]:
     """The mistakes by kind, escapes first; empty where all is right, or nothing was tested."""
     if evidence.best is None or evidence.best.predictions is None:
@@ -70,7 +79,7 @@ def compute(
         members = [mistake for mistake in found if mistake.kind == kind]
         chosen = members[:per_kind]
         if members:
-            groups.append(Group(kind, _cards(chosen, images, rows, cam), len(members) - len(chosen)))
+            groups.append(Group(kind, _cards(chosen, images, rows, cam, layers), len(members) - len(chosen)))
     return groups
 
 
@@ -78,7 +87,10 @@ def draw(evidence: Evidence, groups: Sequence[Group]) -> Markup:
     """The mistakes as cards under a heading for each kind."""
     cards = [card for group in groups for card in group.cards]
     note = "The pictures were not at hand when this page was written."
-    if any(card.heat for card in cards):
+    if any(card.layer for card in cards) and evidence.segments:
+        note = "Each image stands beside itself with outlines over it: green around the defects that are there, red"
+        note += " around the pixels that the model would reject the part for."
+    elif any(card.layer for card in cards):
         note = "Each image stands beside itself with the class activation map over it: the redder, the more that place"
         note += " spoke for the class named under it, and clear where none did."
         note += " Escapes show the defect that was missed." if groups[0].kind == ESCAPE else ""
@@ -125,15 +137,19 @@ def _card(evidence: Evidence, card: Card) -> Markup:
     panes = []
     if card.picture:
         panes.append(element("div", class_="pane", role="img", aria_label=mistake.name))
-    if card.heat:
-        layer = element("img", src=card.heat, alt=f"what speaks for {names[card.shown]}")
-        panes.append(element("div", layer, class_="pane"))
+    if card.layer:
+        said = "outlines" if evidence.segments else f"what speaks for {names[card.shown]}"
+        panes.append(element("div", element("img", src=card.layer, alt=said), class_="pane"))
     label, answer = element("em", names[mistake.label]), element("em", names[mistake.answer])
     lines = [
         element("b", mistake.name, title=mistake.name),
         element("span", "true ", label, ", answered ", answer),
         element("span", _score(evidence, mistake)),
-        *([element("span", "map of ", element("em", names[card.shown]))] if card.heat else []),
+        *(
+            [element("span", "map of ", element("em", names[card.shown]))]
+            if card.layer and not evidence.segments
+            else []
+        ),
     ]
     style = f"--picture:url({card.picture})" if card.picture else None
     return element("div", element("div", panes, class_="panes"), lines, class_="card", style=style)
@@ -147,20 +163,31 @@ def _score(evidence: Evidence, mistake: Mistake) -> str:
 
 
 def _cards(
-    chosen: list[Mistake], images: Pictures | None, rows: dict[str, int], cam: ActivationMap | None
+    chosen: list[Mistake],
+    images: Pictures | None,
+    rows: dict[str, int],
+    cam: ActivationMap | None,
+    layers: Layers | None,
 ) -> list[Card]:
-    found = [m for m in chosen if m.name in rows]
-    heats: dict[int, str] = {}
-    if images is not None and cam is not None:
-        for target in sorted({evidence_class(m) for m in found}):
-            members = [m for m in found if evidence_class(m) == target]
-            maps = cam(_stack(images, [rows[m.name] for m in members]), target)
-            heats |= {m.row: heat_png(heat) for m, heat in zip(members, maps, strict=True)}
+    found, drawn = [m for m in chosen if m.name in rows], {}
+    if images is not None and found and layers is not None:
+        drawn = {m.row: png(layer) for m, layer in zip(found, layers([rows[m.name] for m in found]), strict=True)}
+    elif images is not None and cam is not None:
+        drawn = _heats(found, images, rows, cam)
     cards = []
     for mistake in chosen:
         picture = png(_stack(images, [rows[mistake.name]])[0]) if images is not None and mistake.name in rows else None
-        cards.append(Card(mistake, picture, heats.get(mistake.row), evidence_class(mistake)))
+        cards.append(Card(mistake, picture, drawn.get(mistake.row), evidence_class(mistake)))
     return cards
+
+
+def _heats(found: list[Mistake], images: Pictures, rows: dict[str, int], cam: ActivationMap) -> dict[int, str]:
+    heats: dict[int, str] = {}
+    for target in sorted({evidence_class(m) for m in found}):
+        members = [m for m in found if evidence_class(m) == target]
+        maps = cam(_stack(images, [rows[m.name] for m in members]), target)
+        heats |= {m.row: heat_png(heat) for m, heat in zip(members, maps, strict=True)}
+    return heats
 
 
 def _stack(images: Pictures, rows: list[int]) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,8 @@ def sentence(evidence: Evidence) -> str:
     if test.get("escape") is not None and test.get("overkill") is not None:
         done = f"passes {units.percent(test['escape'])} of the defective parts"
         done += f" and rejects {units.percent(test['overkill'])} of the good ones"
+    elif evidence.segments:
+        done = f"finds defects with a Dice of {units.percent(test.get('dice'))}"
     else:
         done = f"names the right class for {units.percent(test.get('accuracy'))} of the images"
     text = f"The delivered model {done}, on {test.get('n')} test images that no decision had seen"
@@ -57,17 +59,13 @@ def quality(evidence: Evidence) -> list[Tile]:
     test = evidence.best.test
     if not test:
         return []
-    bounds = f"95 % interval {units.interval(test.get('interval'))}"
-    decided = f"the most probable class, {test.get('n')} test images"
-    accuracy = Tile("Accuracy", units.percent(test.get("accuracy")), (bounds, decided))
+    of_task = _segmented(test) if evidence.segments else _classified(test, len(evidence.classes))
     if test.get("escape") is None or test.get("overkill") is None:
-        lines = (f"mean recall of {len(evidence.classes)} classes",)
-        balanced = Tile("Balanced accuracy", units.percent(test.get("balanced_accuracy")), lines, kind="lead")
-        return [accuracy._replace(kind="lead"), balanced]
+        return of_task
     return [
         _rate(evidence.best, ESCAPE, "Escape rate", "defective parts passed"),
         _rate(evidence.best, OVERKILL, "Overkill", "good parts rejected"),
-        accuracy._replace(kind="lead"),
+        of_task[0],
     ]
 
 
@@ -92,6 +90,21 @@ def own_latency(evidence: Evidence) -> LatencyFigures | None:
     """The delivered model's latency as its bundle states it: one image at a time, fewest threads."""
     rows = evidence.best.manifest.latency if evidence.best else ()
     return min(rows, key=lambda row: (row.batch, row.threads), default=None)
+
+
+def _classified(test: dict[str, Any], classes: int) -> list[Tile]:
+    bounds = f"95 % interval {units.interval(test.get('interval'))}"
+    decided = f"the most probable class, {test.get('n')} test images"
+    accuracy = Tile("Accuracy", units.percent(test.get("accuracy")), (bounds, decided), "lead")
+    lines = (f"mean recall of {classes} classes",)
+    return [accuracy, Tile("Balanced accuracy", units.percent(test.get("balanced_accuracy")), lines, "lead")]
+
+
+def _segmented(test: dict[str, Any]) -> list[Tile]:
+    lines = (f"95 % interval {units.interval(test.get('interval'))}", f"IoU {units.percent(test.get('iou'))}")
+    dice = Tile("Dice", units.percent(test.get("dice")), lines, "lead")
+    rates = (f"TPR {units.percent(test.get('tpr'))}", f"TNR {units.percent(test.get('tnr'))}")
+    return [dice, Tile("mAcc", units.percent(test.get("macc")), rates, "lead")]
 
 
 def _quality_so_far(evidence: Evidence) -> list[Tile]:

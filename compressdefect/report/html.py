@@ -27,7 +27,11 @@ _UNGROUPED = "Duplicates and groups were not kept together (--group none): the f
 
 
 def write_report(
-    run_path: Path, *, images: gallery.Pictures | None = None, cam: gallery.ActivationMap | None = None
+    run_path: Path,
+    *,
+    images: gallery.Pictures | None = None,
+    cam: gallery.ActivationMap | None = None,
+    layers: gallery.Layers | None = None,
 ) -> Path:
     """Write ``report.html`` into a run folder, from what is in it.
 
@@ -35,6 +39,7 @@ def write_report(
         run_path: the run folder; it may have no trials, or no delivered model.
         images: for the gallery, the images that the test answers name; without them it lists names only.
         cam: class activation maps for the gallery: (N, C, H, W) uint8 and a class → (N, H, W) in [0, 1].
+        layers: what is laid over the gallery's images instead: their rows in ``images`` → RGBA (N, 4, H, W).
 
     Returns:
         The path of the page.
@@ -43,7 +48,7 @@ def write_report(
         RunError: it is not a run folder, a file in it is damaged, or the page cannot be written.
     """
     evidence = read_evidence(run_path)
-    page = render(evidence, gallery.compute(evidence, images, cam))
+    page = render(evidence, gallery.compute(evidence, images, cam, layers))
     atomic_write(run_path / "report.html", page)
     return run_path / "report.html"
 

@@ -72,8 +72,12 @@ def quality(evidence: Evidence) -> Section:
     assert matrix is not None
     decided = "Decided at the chosen threshold" if point else "Decided by the most probable class"
     grid = plot("confusion", confusion.draw(matrix), "Confusion matrix", f"{decided}. Counts of images.")
-    recall = tables.per_class(evidence)
-    classes = element("figure", element("h3", "By class"), [scroll(recall)] if recall else [])
+    recall, pixels = tables.per_class(evidence), tables.overlap(evidence)
+    title = element("h3", "By class")
+    if pixels:
+        note = "Pixels are pooled over the images. Below, images by the class of which they have most."
+        title = join(title, scroll(pixels), element("figcaption", note))
+    classes = element("figure", title, [scroll(recall)] if recall else [])
     if point is None:
         why = "No class counts as good here, so there is no escape or overkill; --good NAME names one."
         if evidence.good is not None:

@@ -197,6 +197,18 @@ def per_class(evidence: Evidence) -> Table | None:
     return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), rows)
 
 
+def overlap(evidence: Evidence) -> Table | None:
+    """Dice and IoU of every class of pixels on the test images; None where the model has no such classes."""
+    found = evidence.best.test.get("classes") if evidence.best else None
+    if not found:
+        return None
+    rows = []
+    for name, values in found.items():
+        dice = units.NONE if values["dice"] is None else Bar(units.percent(values["dice"]), values["dice"])
+        rows.append(Row((name, dice, units.percent(values["iou"]))))
+    return Table((Column("pixels"), Column("Dice", numeric=True), Column("IoU", numeric=True)), rows)
+
+
 def wrong_answers(evidence: Evidence, *, limit: int = 50) -> Table | None:
     """The delivered model's mistakes on the test images by name, escapes first."""
     if evidence.best is None or evidence.best.predictions is None:

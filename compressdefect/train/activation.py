@@ -1,4 +1,4 @@
-"""Where a network looked: gradient-weighted class activation maps (Selvaraju et al., "Grad-CAM", 2017)."""
+"""Where a network looked: its own masks, or class activation maps (Selvaraju et al., "Grad-CAM", 2017)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compressdefect.errors import ModelError
+from compressdefect.train.task import Task
 
 
 def class_activation_map(network: Any, pixels: Tensor, class_index: int | Tensor) -> NDArray[np.float32]:
@@ -45,3 +46,22 @@ def class_activation_map(network: Any, pixels: Tensor, class_index: int | Tensor
     maps = F.interpolate(weighted, size=pixels.shape[-2:], mode="bilinear", align_corners=False).squeeze(1)
     peak = maps.amax(dim=(1, 2), keepdim=True)
     return (maps / torch.where(peak > 0, peak, 1.0)).cpu().numpy()
+
+
+def defect_masks(network: Any, task: Task, pixels: Tensor, threshold: float | None) -> NDArray[np.bool_]:
+    """Show what a segmentation network calls a defect: the pixels that alone would have the part rejected.
+
+    Args:
+        network: pixels → logits (N, K, H, W), on the CPU in evaluation mode.
+        task: the segmentation task.
+        pixels: uint8 (N, C, H, W).
+        threshold: of the operating point; without one, the pixels whose most probable class is a defect.
+
+    Returns:
+        Masks (N, H, W).
+    """
+    with torch.inference_mode():
+        probabilities = task.predict(network(pixels))
+    if threshold is None:
+        return (probabilities.argmax(dim=1) > 0).numpy()
+    return (1 - probabilities[:, 0].double() > threshold).numpy()

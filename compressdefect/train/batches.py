@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from compressdefect.data.augment import Augmentation
+from compressdefect.data.augment import Recipe
 from compressdefect.data.images import Images
+from compressdefect.train.gradual import DefectsFirst
+
+Targets = Callable[[Images, NDArray[np.integer]], Tensor]
+
+_MOST_IMAGES, _MOST_PIXELS = 64, 64 * 224 * 224
+
+
+def class_numbers(images: Images, indices: NDArray[np.integer]) -> Tensor:
+    """The images' classes (n,), int64."""
+    return torch.from_numpy(images.labels[indices])
 
 
 class Batches:
-    """Iterates over (uint8 pixels (B, C, H, W), targets (B,)); each pass is the next epoch.
+    """Iterates over (uint8 pixels (B, C, H, W), targets); each pass is the next epoch.
 
     An epoch visits every image once, in ``round(n / batch_size)`` batches whose sizes differ by at most one. So no
-    image is dropped and no batch is left so small that batch normalisation would see one or two images.
+    image is dropped and no batch is left so small that batch normalisation would see one or two images. In gradual
+    training defective images stand in for others, and are magnified, as long as the schedule says so.
     """
 
     def __init__(
@@ -27,11 +38,26 @@ class Batches:
         batch_size: int,
         *,
         seed: int,
-        augmentation: Augmentation | None = None,
+        augmentation: Recipe | None = None,
+        targets: Targets = class_numbers,
+        defects_first: DefectsFirst | None = None,
+        position: Callable[[], float] = lambda: 1.0,
     ) -> None:
-        """Draw the order and the augmentation of all epochs from ``seed``."""
+        """Draw the order and the augmentation of all epochs from ``seed``.
+
+        Args:
+            images: all images, in memory.
+            indices: which of them an epoch visits.
+            batch_size: images in a batch, about.
+            seed: of order and augmentation.
+            augmentation: changes the pixels, and with them targets that are masks.
+            targets: what is true of images.
+            defects_first: makes the batches gradual.
+            position: the share of the training that is done, from 0 to 1.
+        """
         self._images, self._indices, self._augmentation = images, np.asarray(indices), augmentation
-        self._count = max(1, round(len(indices) / batch_size))
+        self._targets, self._defects_first, self._position = targets, defects_first, position
+        self._count = steps_per_epoch(len(indices), batch_size)
         self._order = np.random.default_rng(seed)
         self._changes = torch.Generator().manual_seed(seed)
 
@@ -40,10 +66,35 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for chosen in np.array_split(self._order.permutation(self._indices), self._count):
-            pixels, targets = gather(self._images, chosen)
-            yield pixels if self._augmentation is None else self._augmentation(pixels, self._changes), targets
+            yield self._augmented(*self._gathered(chosen))
+
+    def _gathered(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
+        if self._defects_first is None:
+            return gather(self._images, chosen), self._targets(self._images, chosen)
+        position = self._position()
+        chosen = self._defects_first.choose(chosen, position, self._order)
+        pixels, targets = gather(self._images, chosen), self._targets(self._images, chosen)
+        return self._defects_first.zoom(chosen, pixels, targets, position, self._changes)
+
+    def _augmented(self, pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if self._augmentation is None:
+            return pixels, targets
+        if targets.ndim < 3:
+            return self._augmentation(pixels, self._changes), targets
+        return self._augmentation(pixels, self._changes, masks=targets)
 
 
-def gather(images: Images, indices: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
-    """Copy images from memory (or a memory map) into tensors: uint8 pixels (n, C, H, W) and labels (n,)."""
-    return torch.from_numpy(images.pixels[indices]), torch.from_numpy(images.labels[indices])
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """How many batches there are of so many images."""
+    return max(1, round(images / batch_size))
+
+
+def gather(images: Images, indices: NDArray[np.integer]) -> Tensor:
+    """Copy images from memory (or a memory map) into a tensor: uint8 pixels (n, C, H, W)."""
+    return torch.from_numpy(images.pixels[indices])
+
+
+def affordable(images: Images) -> int:
+    """How many of these images a network may be given at once outside training: 64 of 224 × 224, fewer larger ones."""
+    _, height, width = images.shape
+    return min(_MOST_IMAGES, max(1, _MOST_PIXELS // (height * width)))

@@ -9,9 +9,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from compressdefect.data.images import Images
-from compressdefect.train.batches import Batches
-
-_BATCH = 64
+from compressdefect.train.batches import Batches, affordable
 
 
 def calibrate(network: nn.Module, images: Images, indices: NDArray[np.integer], limit: int = 512) -> None:
@@ -24,4 +22,4 @@ def calibrate(network: nn.Module, images: Images, indices: NDArray[np.integer], 
     chosen = np.random.default_rng(0).permutation(indices)[:limit]
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with torch.random.fork_rng(devices=[]):
-        update_bn(Batches(images, chosen, _BATCH, seed=0), network, device)
+        update_bn(Batches(images, chosen, affordable(images), seed=0), network, device)

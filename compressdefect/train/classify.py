@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from compressdefect.data.images import Images
 from compressdefect.errors import DataError, known_names
 from compressdefect.train import operating_point as op
+from compressdefect.train.batches import class_numbers
 from compressdefect.train.losses import paired_discrepancy_loss
 from compressdefect.train.metrics import accuracy, balanced_accuracy, confusion, interval
 
@@ -49,6 +51,14 @@ class Classify:
                 "escape@overkill needs a class of good parts", got=", ".join(self.classes), fix="name it with --good"
             )
 
+    def targets(self, images: Images, indices: NDArray[np.integer]) -> Tensor:
+        """Class numbers (n,)."""
+        return class_numbers(images, indices)
+
+    def labels(self, images: Images, indices: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Class numbers (n,)."""
+        return images.labels[indices]
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of one column, or the paired discrepancy loss of two: logits (N[, heads], K), targets (N,)."""
         columns = _columns(outputs)
@@ -62,14 +72,22 @@ class Classify:
         """Mean softmax over the columns: logits (N, K) or (N, heads, K) → probabilities (N, K)."""
         return _columns(outputs).softmax(dim=-1).mean(dim=1)
 
-    def score(self, probabilities: NDArray[np.floating], targets: NDArray[np.integer]) -> float:
+    def record(self, probabilities: Tensor, targets: Tensor) -> NDArray[np.float32]:
+        """The probabilities (n, K) themselves: they are small."""
+        return probabilities.cpu().numpy()
+
+    def image_probabilities(self, records: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The probabilities (n, K)."""
+        return records.astype(np.float32, copy=False)
+
+    def score(self, records: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
         """The figure that ``metric`` names, in [0, 1], higher is better."""
-        return METRICS[self.metric](self, probabilities, targets)
+        return METRICS[self.metric](self, records, labels)
 
     def metrics(
         self,
-        probabilities: NDArray[np.floating],
-        targets: NDArray[np.integer],
+        records: NDArray[np.floating],
+        labels: NDArray[np.integer],
         *,
         threshold: float | None = None,
         groups: NDArray[np.integer] | None = None,
@@ -78,42 +96,23 @@ class Classify:
         """All figures of a set of images, with 95 % intervals; see ``Task.metrics``.
 
         Args:
-            probabilities: (n, K).
-            targets: class numbers (n,).
+            records: probabilities (n, K).
+            labels: class numbers (n,).
             threshold: from validation; chosen on these images when None and they hold a good one.
             groups: group number per image (n,), to widen the intervals where images are not independent.
             choose: whether a missing threshold is chosen on these images.
         """
-        table = confusion(probabilities, targets)
-        decided = choose or threshold is not None
-        point = self._operating_point(probabilities, targets, threshold, groups) if decided else None
+        table, point = confusion(records, labels), None
+        if self.good is not None:
+            scores, is_good = op.defect_scores(records, self.good), labels == self.good
+            point = op.settle(scores, is_good, threshold, groups, overkill=self.overkill, choose=choose)
         return {
-            "n": len(targets),
+            "n": len(labels),
             "accuracy": accuracy(table),
             "balanced_accuracy": balanced_accuracy(table),
-            "interval": list(interval(probabilities.argmax(axis=1) == targets, groups)),
-            "threshold": point.threshold if point else None,
-            "escape": point.escape if point else None,
-            "overkill": point.overkill if point else None,
-            "escape_interval": list(point.escape_interval) if point and point.escape_interval else None,
-            "overkill_interval": list(point.overkill_interval) if point and point.overkill_interval else None,
+            "interval": list(interval(records.argmax(axis=1) == labels, groups)),
+            **op.figures(point),
         }
-
-    def _operating_point(
-        self,
-        probabilities: NDArray[np.floating],
-        targets: NDArray[np.integer],
-        threshold: float | None,
-        groups: NDArray[np.integer] | None,
-    ) -> op.OperatingPoint | None:
-        if self.good is None:
-            return None
-        scores, is_good = op.defect_scores(probabilities, self.good), targets == self.good
-        if threshold is None:
-            if not is_good.any():
-                return None
-            threshold = op.choose_threshold(scores, is_good, overkill=self.overkill)
-        return op.operating_point(scores, is_good, threshold, groups)
 
 
 def _columns(outputs: Tensor) -> Tensor:
@@ -121,16 +120,13 @@ def _columns(outputs: Tensor) -> Tensor:
     return (outputs if outputs.ndim == 3 else outputs.unsqueeze(1)).float()
 
 
-def _caught(task: Classify, probabilities: NDArray[np.floating], targets: NDArray[np.integer]) -> float:
-    """1 − escape at the allowed overkill, both on these images."""
+def _caught(task: Classify, probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     assert task.good is not None
-    scores, is_good = op.defect_scores(probabilities, task.good), targets == task.good
-    threshold = op.choose_threshold(scores, is_good, overkill=task.overkill)
-    return float(op.rejected(scores[~is_good], threshold).mean())
+    return op.caught(op.defect_scores(probabilities, task.good), labels == task.good, overkill=task.overkill)
 
 
 METRICS: dict[str, Callable[[Classify, NDArray[np.floating], NDArray[np.integer]], float]] = {
-    "accuracy": lambda task, probabilities, targets: accuracy(confusion(probabilities, targets)),
-    "balanced_accuracy": lambda task, probabilities, targets: balanced_accuracy(confusion(probabilities, targets)),
+    "accuracy": lambda task, probabilities, labels: accuracy(confusion(probabilities, labels)),
+    "balanced_accuracy": lambda task, probabilities, labels: balanced_accuracy(confusion(probabilities, labels)),
     "escape@overkill": _caught,
 }

@@ -9,10 +9,12 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from compressdefect.data.augment import RECIPES
 from compressdefect.errors import CompressDefectError, known_names
 from compressdefect.train.schedule import SCHEDULES
 
 OPTIMIZERS = ("adamw", "sgd")
+AUGMENTATIONS = (*RECIPES, "none")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
@@ -28,7 +30,9 @@ class FitConfig:
         weight_decay: of weights with two or more dimensions; biases and normalisation are not decayed.
         schedule: ``cosine`` or ``onecycle``, moved at every step.
         clip_norm: largest norm of a step's gradient.
-        augment: whether to flip, turn, shift, zoom and relight the images (``data.augment.Augmentation``).
+        augment: a recipe that changes the training images at random (``data.augment.RECIPES``), or ``none``.
+        gradual: ``on``, or when to stop magnifying defects and when to let normal images in, such as ``20k,80k`` steps
+            (``train.gradual.Gradual.parse``); None shows all images from the start.
         precision: ``fp32``, ``bf16`` (autocast), or ``auto``; see ``uses_bf16``.
         accelerator: Lightning's name: ``auto`` (a GPU when there is one), ``cpu``, ``gpu`` …
         score_every: epochs between scores of the validation part; the last epoch is always scored.
@@ -43,7 +47,8 @@ class FitConfig:
     weight_decay: float = 0.05
     schedule: str = "onecycle"
     clip_norm: float = 5.0
-    augment: bool = True
+    augment: str = "standard"
+    gradual: str | None = None
     precision: str = "auto"
     accelerator: str = "auto"
     score_every: int = 3
@@ -51,7 +56,8 @@ class FitConfig:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for field, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+        names = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "augment": AUGMENTATIONS, "precision": PRECISIONS}
+        for field, known in names.items():
             value = getattr(self, field)
             if value not in known:
                 raise CompressDefectError(f"unknown {field}", got=value, fix=known_names(str(value), known))

@@ -23,15 +23,16 @@ compat.install()
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerStatus
 
-from compressdefect.data.augment import Augmentation
+from compressdefect.data.augment import RECIPES
 from compressdefect.data.images import Images
 from compressdefect.errors import DataError, TrainingError
-from compressdefect.train.batches import Batches
+from compressdefect.train.batches import Batches, steps_per_epoch
 from compressdefect.train.calibrate import calibrate
 from compressdefect.train.config import FitConfig, make_optimizer, uses_bf16
+from compressdefect.train.gradual import DefectsFirst, Gradual
 from compressdefect.train.predict import predict
 from compressdefect.train.schedule import SCHEDULES, Pace
-from compressdefect.train.task import Task
+from compressdefect.train.task import Records, Task
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ OnEpoch = Callable[[EpochReport], bool | None]  # False stops the training
 class FitResult:
     """How a training went.
 
-    ``val_probabilities`` (n, K) are of the final weights; ``stopped`` says why it ended early (``deadline``,
+    ``val_records`` (n, …) are of the final weights; ``stopped`` says why it ended early (``deadline``,
     ``on_epoch``) and is None when it did not; ``images_per_s`` counts training passes over the time spent training.
     """
 
     history: list[EpochReport]
-    val_probabilities: NDArray[np.float32] | None
+    val_records: Records | None
     seconds: float
     images_per_s: float
     stopped: str | None
@@ -88,19 +89,22 @@ def fit(
         deadline: in ``time.monotonic`` seconds. The schedule is shortened to end by then.
 
     Raises:
-        DataError: there are fewer than two training images.
+        DataError: there are fewer than two training images, or none that gradual training could begin with.
         TrainingError: the loss or the outputs are not finite.
     """
     if len(train) < 2:
         raise DataError("training needs at least two images", got=len(train))
+    pace = Pace(config.epochs * steps_per_epoch(len(train), config.batch_size), deadline)
     batches = Batches(
         images,
         train,
         config.batch_size,
         seed=config.seed,
-        augmentation=Augmentation() if config.augment else None,
+        augmentation=RECIPES.get(config.augment),
+        targets=task.targets,
+        defects_first=_defects_first(images, train, task, config),
+        position=lambda: pace.position,
     )
-    pace = Pace(config.epochs * len(batches), deadline)
     scored = val if val is not None and len(val) else None
     training = _Training(network, images, train, scored, task, config, pace, on_epoch)
     with _threads(config.threads), torch.random.fork_rng(devices=[]), _quiet():
@@ -110,14 +114,23 @@ def fit(
         if training.history:
             calibrate(network, images, train)
         network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-        probabilities = None if scored is None else predict(network, images, scored, task)
+        records = None if scored is None else predict(network, images, scored, task)
     return FitResult(
         training.history,
-        probabilities,
+        records,
         training.seconds,
         training.images_seen / max(training.seconds, 1e-9),
         training.stopped,
     )
+
+
+def _defects_first(images: Images, train: NDArray[np.integer], task: Task, config: FitConfig) -> DefectsFirst | None:
+    """Gradual training, if the recipe has it; where no class is good, every image shows a defect."""
+    if config.gradual is None:
+        return None
+    gradual = Gradual.parse(config.gradual, config.epochs * steps_per_epoch(len(train), config.batch_size))
+    labels = task.labels(images, np.arange(len(images)))
+    return DefectsFirst(gradual, train, labels != (-1 if task.good is None else task.good), images.masks)
 
 
 class _Training(L.LightningModule):
@@ -190,8 +203,8 @@ class _Training(L.LightningModule):
         if self.val is None or (epoch % self.config.score_every and epoch != self.config.epochs):
             return None
         calibrate(self.network, self.images, self.train_part)
-        probabilities = predict(self.network, self.images, self.val, self.task)
-        return self.task.score(probabilities, self.images.labels[self.val])
+        records = predict(self.network, self.images, self.val, self.task)
+        return self.task.score(records, self.task.labels(self.images, self.val))
 
     def _stop(self, reason: str) -> None:
         self.stopped = self.stopped or reason

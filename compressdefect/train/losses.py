@@ -1,8 +1,9 @@
-"""Losses for classification, one column of logits or two."""
+"""Losses: of one column of logits or two for classification, and of logits per pixel for segmentation."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -46,3 +47,49 @@ def paired_discrepancy_loss(
 def mean_log_probability(outputs: Tensor) -> Tensor:
     """Logarithm of the columns' mean probability, log p̄: logits (N, heads, K) → (N, K)."""
     return torch.logsumexp(outputs.log_softmax(dim=-1), dim=1) - math.log(outputs.shape[1])
+
+
+def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """1 − (2Σyŷ + 1) / (Σy + Σŷ + 1) of each defect class, averaged over them.
+
+    The sums run over all pixels of the batch, so an image without a defect counts by its false alarms and a small
+    defect as much as its pixels do; ŷ is the softmax. The form is that of Defect-Aux-Net, for softmax outputs.
+
+    Args:
+        logits: float32 (N, K, H, W); class 0 is the background.
+        masks: class numbers (N, H, W), int64.
+    """
+    probabilities = logits.softmax(dim=1)[:, 1:]
+    truth = _one_hot(masks, logits.shape[1])[:, 1:]
+    overlap, total = (probabilities * truth).sum(dim=(0, 2, 3)), (probabilities + truth).sum(dim=(0, 2, 3))
+    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
+def binary_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy of each defect class's softmax against all others', averaged over pixels and classes.
+
+    With one defect class this is the cross-entropy; with more, it also asks each of them to be silent where another is.
+
+    Args:
+        logits: float32 (N, K, H, W); class 0 is the background.
+        masks: class numbers (N, H, W), int64.
+    """
+    log_p = logits.log_softmax(dim=1)
+    others = [
+        torch.logsumexp(torch.cat([log_p[:, :k], log_p[:, k + 1 :]], dim=1), dim=1) for k in range(logits.shape[1])
+    ]
+    odds = (log_p - torch.stack(others, dim=1))[:, 1:]
+    return F.binary_cross_entropy_with_logits(odds, _one_hot(masks, logits.shape[1])[:, 1:])
+
+
+SEGMENTATION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ce": F.cross_entropy,
+    "dice": dice_loss,
+    "bce": binary_cross_entropy,
+}
+"""Each takes logits (N, K, H, W) and masks (N, H, W)."""
+
+
+def _one_hot(masks: Tensor, classes: int) -> Tensor:
+    """Class numbers (N, H, W) → float32 (N, classes, H, W)."""
+    return (masks.unsqueeze(1) == torch.arange(classes, device=masks.device).view(1, -1, 1, 1)).float()

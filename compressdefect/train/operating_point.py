@@ -1,13 +1,14 @@
 """Where a line sets its threshold, and what that costs: good parts rejected, defects passed.
 
-A part's defect score is 1 − p(good); it is rejected when the score is *above* the threshold. Overkill is the share of
-good parts rejected, escape the share of defective parts passed.
+A part's defect score is 1 − p(good), of a segmentation the largest of any pixel; the part is rejected when its score is
+*above* the threshold. Overkill is the share of good parts rejected, escape the share of defective parts passed.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,43 @@ def operating_point(
     overkill = _rate(reject[is_good], None if groups is None else groups[is_good])
     escape = _rate(~reject[~is_good], None if groups is None else groups[~is_good])
     return OperatingPoint(threshold, overkill[0], escape[0], overkill[1], escape[1])
+
+
+def settle(
+    scores: NDArray[np.floating],
+    is_good: NDArray[np.bool_],
+    threshold: float | None,
+    groups: NDArray[np.integer] | None,
+    *,
+    overkill: float,
+    choose: bool,
+) -> OperatingPoint | None:
+    """The operating point of a given threshold or, where ``choose`` allows it, of one chosen on these images.
+
+    None where there is no threshold, and no good image to choose one by.
+    """
+    if threshold is None:
+        if not choose or not is_good.any():
+            return None
+        threshold = choose_threshold(scores, is_good, overkill=overkill)
+    return operating_point(scores, is_good, threshold, groups)
+
+
+def caught(scores: NDArray[np.floating], is_good: NDArray[np.bool_], *, overkill: float) -> float:
+    """1 − escape at the allowed overkill, both on these images."""
+    threshold = choose_threshold(scores, is_good, overkill=overkill)
+    return float(rejected(scores[~is_good], threshold).mean())
+
+
+def figures(point: OperatingPoint | None) -> dict[str, Any]:
+    """A point as every task reports it; every value is None where there is none."""
+    return {
+        "threshold": point.threshold if point else None,
+        "escape": point.escape if point else None,
+        "overkill": point.overkill if point else None,
+        "escape_interval": list(point.escape_interval) if point and point.escape_interval else None,
+        "overkill_interval": list(point.overkill_interval) if point and point.overkill_interval else None,
+    }
 
 
 def _rate(

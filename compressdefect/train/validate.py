@@ -17,7 +17,7 @@ from compressdefect.data.split import Split
 from compressdefect.data.split import folds as make_folds
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport, FitResult, OnEpoch, fit
-from compressdefect.train.task import Task
+from compressdefect.train.task import Records, Task
 
 FOLDS = 3
 
@@ -26,13 +26,13 @@ FOLDS = 3
 class Validation:
     """How a design does on images it was not trained on.
 
-    ``probabilities`` (n, K) belong to the images ``indices`` (n,). ``history`` holds the epochs of all folds, one after
+    ``records`` (n, …) belong to the images ``indices`` (n,). ``history`` holds the epochs of all folds, one after
     the other. When ``stopped`` by ``on_epoch``, the later folds were not trained and their images are missing.
     """
 
     metrics: dict[str, Any]
     score: float
-    probabilities: NDArray[np.float32]
+    records: Records
     indices: NDArray[np.int64]
     history: list[EpochReport]
     seconds: float
@@ -106,14 +106,14 @@ def _gather(
 ) -> Validation:
     """Put the folds' predictions together, in the order of the images."""
     indices = np.concatenate([held_out for (_, held_out), _ in zip(pairs, results, strict=False)])
-    probabilities = np.concatenate([r.val_probabilities for r in results if r.val_probabilities is not None])
+    records = np.concatenate([r.val_records for r in results if r.val_records is not None])
     order = np.argsort(indices)
-    indices, probabilities = indices[order], probabilities[order]
-    targets, seconds = images.labels[indices], sum(result.seconds for result in results)
+    indices, records = indices[order], records[order]
+    labels, seconds = task.labels(images, indices), sum(result.seconds for result in results)
     return Validation(
-        metrics=task.metrics(probabilities, targets, groups=images.groups[indices]),
-        score=task.score(probabilities, targets),
-        probabilities=probabilities,
+        metrics=task.metrics(records, labels, groups=images.groups[indices]),
+        score=task.score(records, labels),
+        records=records,
         indices=indices,
         history=[replace(epoch, fold=fold) for fold, result in enumerate(results) for epoch in result.history],
         seconds=seconds,

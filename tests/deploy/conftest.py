@@ -42,7 +42,7 @@ class TinyNet(nn.Module):
 class TinyDesign:
     """Stands in for a parsed design."""
 
-    name, genotype, timm_name, input = "tiny", None, "test_tiny", 224
+    name, genotype, timm_name, input, task = "tiny", None, "test_tiny", 224, "classify"
 
     def build(self, *, channels: int, classes: int) -> nn.Module:
         torch.manual_seed(0)

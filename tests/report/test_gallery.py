@@ -48,7 +48,7 @@ def test_pictures_are_the_images_they_name(run: tuple[Path, FakeImages]) -> None
     shown = np.asarray(_open(card.picture))
     wanted = images.pixels[images.names.index(card.mistake.name)]
     assert np.array_equal(shown, wanted[0] if len(wanted) == 1 else wanted.transpose(1, 2, 0))
-    assert _open(card.heat).mode == "RGBA"
+    assert _open(card.layer).mode == "RGBA"
 
 
 def test_maps_are_asked_for_the_class_that_explains_the_mistake(run: tuple[Path, FakeImages]) -> None:

@@ -59,3 +59,45 @@ def network() -> TinyNetwork:
 @pytest.fixture
 def tiny_network() -> type[TinyNetwork]:
     return TinyNetwork
+
+
+class TinyDecoder(nn.Module):
+    """Raw pixels → logits (N, K, H, W)."""
+
+    def __init__(self, *, classes: int = 3) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.head = nn.Conv2d(8, classes, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.head(self.body(pixels.float() / 128 - 1))
+
+
+@pytest.fixture
+def marked() -> Images:
+    """The same plates with a bright scratch on every second and a dark spot on every fourth; the rest is good."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(90, 110, (48, 1, 16, 16), dtype=np.uint8)
+    masks = np.zeros((48, 16, 16), dtype=np.uint8)
+    for i in range(1, 48, 2):
+        y, x = rng.integers(2, 10, 2)
+        place = (i, slice(y, y + 2), slice(x, x + 5))
+        kind = 1 + (i % 4 == 3)
+        masks[place], pixels[i, 0][place[1:]] = kind, 250 if kind == 1 else 5
+    names = tuple(f"{i}.png" for i in range(48))
+    return Images(
+        pixels,
+        labels=np.arange(48) % 2,
+        names=names,
+        hashes=names,
+        classes=("good", "defect"),
+        groups=np.arange(48),
+        good=0,
+        masks=masks,
+        regions=("scratch", "spot"),
+    )
+
+
+@pytest.fixture
+def tiny_decoder() -> type[TinyDecoder]:
+    return TinyDecoder

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 
 from compressdefect.data.augment import Augmentation
 from compressdefect.data.images import Images
-from compressdefect.train.batches import Batches, gather
+from compressdefect.train.batches import Batches, affordable, class_numbers, gather
+from compressdefect.train.segment import Segment
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,29 @@ def test_augmentation_changes_pixels_and_is_seeded(images: Images) -> None:
 
 def test_a_memory_map_is_copied(images: Images, tmp_path: Path) -> None:
     images.save(tmp_path)
-    pixels, labels = gather(Images.load(tmp_path), np.array([3, 1]))
+    mapped = Images.load(tmp_path)
+    pixels = gather(mapped, np.array([3, 1]))
     assert torch.equal(pixels, torch.from_numpy(images.pixels[[3, 1]]))
-    assert labels.tolist() == images.labels[[3, 1]].tolist()
+    assert class_numbers(mapped, np.array([3, 1])).tolist() == images.labels[[3, 1]].tolist()
     pixels.zero_()  # the map is read-only, the copy is not
+
+
+def test_masks_move_with_the_pixels(images: Images) -> None:
+    """The mask of an image is its own first channel: after any move the two still agree where nothing was mixed."""
+    rng = np.random.default_rng(0)
+    blocks = np.kron(rng.integers(0, 2, (48, 4, 4), dtype=np.uint8), np.ones((4, 4), dtype=np.uint8))
+    marked = dataclasses.replace(images, pixels=blocks[:, None] * np.uint8(255), masks=blocks, regions=("defect",))
+    still = Augmentation(shift=0.0, zoom=0.0, brightness=0.0, contrast=0.0)
+    task = Segment(("background", "defect"))
+    batches = Batches(marked, np.arange(16), 16, seed=0, augmentation=still, targets=task.targets)
+    pixels, masks = next(iter(batches))
+    assert torch.equal(pixels[:, 0] // 255, masks)
+    assert sorted(masks.sum(dim=(1, 2)).tolist()) == sorted(blocks[:16].sum(axis=(1, 2)).tolist())
+
+
+def test_large_images_are_predicted_fewer_at_a_time(images: Images) -> None:
+    assert affordable(images) == 64
+    large = dataclasses.replace(images, pixels=np.broadcast_to(np.uint8(0), (48, 1, 512, 512)))
+    assert affordable(large) == 12
+    huge = dataclasses.replace(images, pixels=np.broadcast_to(np.uint8(0), (48, 1, 4096, 4096)))
+    assert affordable(huge) == 1

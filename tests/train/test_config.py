@@ -23,6 +23,7 @@ def test_it_survives_json() -> None:
         ({"optimizer": "adam"}, "unknown optimizer: got adam; did you mean adamw"),
         ({"schedule": "step"}, "unknown schedule"),
         ({"precision": "fp16"}, "unknown precision"),
+        ({"augment": "papr"}, "unknown augment: got papr; did you mean paper"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"batch_size": 1}, "batch_size must be at least 2"),
         ({"learning_rate": 0.0}, "positive"),

@@ -14,6 +14,7 @@ from compressdefect.errors import DataError, TrainingError
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport, FitResult, fit
+from compressdefect.train.segment import Segment
 
 TRAIN, VAL = np.arange(36), np.arange(36, 48)
 SHORT = FitConfig(epochs=2, batch_size=18, score_every=1, threads=1, accelerator="cpu", learning_rate=0.01)
@@ -52,8 +53,8 @@ def test_it_reports_every_epoch_and_leaves_a_network_to_use(
     result = train(network, images, on_epoch=reports.append)
     assert result.history == reports
     assert [report.epoch for report in reports] == [1, 2]
-    assert result.val_probabilities is not None
-    assert result.val_probabilities.shape == (12, 3)
+    assert result.val_records is not None
+    assert result.val_records.shape == (12, 3)
     assert result.images_per_s == pytest.approx(72 / result.seconds)
     assert not network.training
     assert all(parameter.is_contiguous() for parameter in network.parameters())
@@ -106,7 +107,7 @@ def test_on_epoch_may_stop(network: Any, images: Images) -> None:
         network, images, FitConfig(epochs=9, batch_size=18, threads=1), on_epoch=lambda report: report.epoch < 3
     )
     assert (len(result.history), result.stopped) == (3, "on_epoch")
-    assert result.val_probabilities is not None
+    assert result.val_records is not None
 
 
 def test_a_deadline_ends_the_training_with_what_it_has(network: Any, images: Images) -> None:
@@ -116,7 +117,7 @@ def test_a_deadline_ends_the_training_with_what_it_has(network: Any, images: Ima
     assert time.monotonic() - start < 5
     assert result.stopped == "deadline"
     assert 0 < len(result.history) < 100_000
-    assert result.val_probabilities is not None
+    assert result.val_records is not None
 
 
 def test_a_deadline_that_has_passed_trains_nothing(network: Any, images: Images) -> None:
@@ -130,7 +131,7 @@ def test_without_a_validation_part_nothing_is_scored(network: Any, images: Image
     empty = np.array([], dtype=np.int64)
     for val in (None, empty):
         result = fit(network, images, TRAIN, val, Classify(images.classes), SHORT)
-        assert result.val_probabilities is None
+        assert result.val_records is None
         assert all(report.metric is None for report in result.history)
 
 
@@ -152,3 +153,40 @@ def test_errors_of_the_callback_come_through(network: Any, images: Images) -> No
 
     with pytest.raises(LookupError, match="mine"):
         train(network, images, on_epoch=on_epoch)
+
+
+@pytest.mark.parametrize(("criterion", "least"), [("ce", 0.3), ("dice", 0.8), ("ce+dice", 0.8), ("bce+dice", 0.8)])
+def test_it_learns_to_segment(tiny_decoder: Any, marked: Images, criterion: str, least: float) -> None:
+    torch.manual_seed(0)
+    task = Segment(("background", *marked.regions), criterion=criterion)
+    config = FitConfig(epochs=30, batch_size=12, learning_rate=0.2, threads=1, precision="fp32")
+    result = fit(tiny_decoder(), marked, TRAIN, VAL, task, config)
+    assert result.val_records is not None
+    assert result.val_records.shape == (12,)
+    assert result.history[-1].metric == task.score(result.val_records, task.labels(marked, VAL))
+    assert result.history[-1].metric > least
+
+
+def test_gradual_training_starts_with_defects(tiny_decoder: Any, marked: Images) -> None:
+    """Every second image is good: a batch of the first half of the training has no empty mask, later ones do."""
+    task, seen = Segment(("background", *marked.regions)), []
+
+    class Spy(tiny_decoder):  # type: ignore[misc]
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            if self.training and torch.is_grad_enabled():
+                seen.append(pixels.flatten(1))
+            return super().forward(pixels)
+
+    config = FitConfig(epochs=8, batch_size=18, threads=1, augment="none", gradual="25%,50%", precision="fp32")
+    fit(Spy(), marked, TRAIN, None, task, config)
+    defective = [((batch > 200) | (batch < 50)).any(dim=1) for batch in seen]
+    assert len(seen) == 16
+    assert all(batch.all() for batch in defective[:8])
+    assert all(not batch.all() for batch in defective[8:])
+    assert ((seen[0] > 200) | (seen[0] < 50)).float().mean() > 3 * ((seen[7] > 200) | (seen[7] < 50)).float().mean()
+
+
+def test_gradual_training_needs_a_defect_to_begin_with(tiny_decoder: Any, marked: Images) -> None:
+    task = Segment(("background", *marked.regions))
+    with pytest.raises(DataError, match="gradual training needs images with a defect"):
+        fit(tiny_decoder(), marked, np.arange(0, 36, 2), None, task, FitConfig(epochs=1, gradual="on"))

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from compressdefect.train.losses import mean_log_probability, paired_discrepancy, paired_discrepancy_loss
+from compressdefect.train.losses import (
+    SEGMENTATION_LOSSES,
+    binary_cross_entropy,
+    dice_loss,
+    mean_log_probability,
+    paired_discrepancy,
+    paired_discrepancy_loss,
+)
 
 LOG3 = math.log(3)
 
@@ -51,3 +59,46 @@ def test_gradient_reaches_both_columns_and_pulls_them_apart() -> None:
     (-paired_discrepancy(apart)).backward()
     assert apart.grad is not None
     assert paired_discrepancy(apart.detach() - 0.1 * apart.grad) > paired_discrepancy(apart.detach())
+
+
+def test_dice_loss_by_hand() -> None:
+    # Probabilities 3/4, 1/2, 1/4, 1/2 of the defect; the first two pixels are one: (2·5/4 + 1) / (2 + 2 + 1) = 7/10.
+    odds = torch.tensor([LOG3, 0.0, -LOG3, 0.0]).view(1, 1, 2, 2)
+    logits, masks = torch.cat([torch.zeros_like(odds), odds], dim=1), torch.tensor([[[1, 1], [0, 0]]])
+    assert dice_loss(logits, masks).item() == pytest.approx(1 - 7 / 10)
+
+
+def test_dice_loss_of_an_empty_mask_counts_the_false_alarms() -> None:
+    odds = torch.tensor([0.0, 0.0, -100.0, -100.0]).view(1, 1, 2, 2)  # one pixel's worth of false alarm
+    logits, masks = torch.cat([torch.zeros_like(odds), odds], dim=1), torch.zeros(1, 2, 2, dtype=torch.int64)
+    assert dice_loss(logits, masks).item() == pytest.approx(1 - 1 / 2)
+    assert dice_loss(100 * logits - 1e4 * torch.tensor([0.0, 1.0]).view(1, 2, 1, 1), masks).item() == pytest.approx(0)
+
+
+def test_dice_loss_averages_over_the_defect_classes() -> None:
+    certain = 100 * F.one_hot(torch.tensor([[[1, 1], [0, 0]]]), 3).permute(0, 3, 1, 2).float()
+    masks = torch.tensor([[[1, 2], [0, 0]]])  # class 1: (2·1 + 1) / (2 + 1 + 1); class 2: 1 / (0 + 1 + 1)
+    assert dice_loss(certain, masks).item() == pytest.approx((1 / 4 + 1 / 2) / 2, abs=1e-5)
+
+
+def test_binary_cross_entropy_of_one_defect_class_is_the_cross_entropy() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, masks = torch.randn(3, 2, 5, 4, generator=generator), torch.randint(0, 2, (3, 5, 4), generator=generator)
+    torch.testing.assert_close(binary_cross_entropy(logits, masks), F.cross_entropy(logits, masks))
+
+
+def test_binary_cross_entropy_of_more_classes_by_hand() -> None:
+    # p = (1/2, 1/4, 1/4) everywhere and class 1 is true: −(ln 1/4 + ln 3/4) / 2.
+    logits, masks = torch.tensor([math.log(2), 0.0, 0.0]).view(1, 3, 1, 1), torch.ones(1, 1, 1, dtype=torch.int64)
+    assert binary_cross_entropy(logits, masks).item() == pytest.approx(-(math.log(1 / 4) + math.log(3 / 4)) / 2)
+
+
+@pytest.mark.parametrize("loss", SEGMENTATION_LOSSES.values(), ids=SEGMENTATION_LOSSES)
+def test_segmentation_losses_survive_certainty_and_pull_the_right_way(loss: Callable[..., torch.Tensor]) -> None:
+    masks = torch.tensor([[[0, 1], [2, 0]]])
+    wrong = 1e4 * F.one_hot((masks + 1) % 3, 3).permute(0, 3, 1, 2).float()
+    assert torch.isfinite(loss(wrong, masks))
+    logits = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    loss(logits, masks).backward()
+    assert logits.grad is not None
+    assert (logits.grad.gather(1, masks.unsqueeze(1))[0, 0][masks[0] > 0] < 0).all()

@@ -34,7 +34,7 @@ def test_folds_cover_every_training_image_once(images: Images, tiny_network: Any
     reports: list[EpochReport] = []
     result = validate(tiny_network, images, FEW, Classify(images.classes, images.good), SHORT, on_epoch=reports.append)
     assert result.indices.tolist() == FEW.train.tolist()
-    assert result.probabilities.shape == (36, 3)
+    assert result.records.shape == (36, 3)
     assert [(report.fold, report.epoch) for report in reports] == [(f, e) for f in range(3) for e in (1, 2)]
     assert result.history == reports
     assert result.stopped is None
@@ -49,7 +49,7 @@ def test_duplicates_are_never_scored_by_a_network_that_saw_them(images: Images, 
     )
     split = Split(train=np.arange(36), val=NONE, test=NONE)
     result = validate(tiny_network, paired, split, Classify(images.classes), SHORT, folds=4)
-    np.testing.assert_allclose(result.probabilities[::2], result.probabilities[1::2], atol=1e-5)
+    np.testing.assert_allclose(result.records[::2], result.records[1::2], atol=1e-5)
 
 
 def test_a_stop_ends_all_folds(images: Images, tiny_network: Any) -> None:
@@ -58,7 +58,7 @@ def test_a_stop_ends_all_folds(images: Images, tiny_network: Any) -> None:
     )
     assert result.stopped == "on_epoch"
     assert [(report.fold, report.epoch) for report in result.history] == [(0, 1), (0, 2), (1, 1)]
-    assert len(result.indices) == len(result.probabilities) == 24
+    assert len(result.indices) == len(result.records) == 24
 
 
 def test_folds_share_the_time_left(images: Images, tiny_network: Any) -> None:
@@ -72,7 +72,7 @@ def test_folds_share_the_time_left(images: Images, tiny_network: Any) -> None:
 
 def test_the_same_seed_gives_the_same_scores(images: Images, tiny_network: Any) -> None:
     first, again = (
-        validate(tiny_network, images, FEW, Classify(images.classes), SHORT, folds=2).probabilities for _ in range(2)
+        validate(tiny_network, images, FEW, Classify(images.classes), SHORT, folds=2).records for _ in range(2)
     )
     assert np.array_equal(first, again)
 

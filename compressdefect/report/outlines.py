@@ -1,0 +1,25 @@
+"""Where a defect is and where the model sees one, as outlines to lay over an image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, binary_erosion
+
+TRUE, FOUND = (0, 200, 110), (255, 40, 90)
+"""Colours: green around what is there, red inside the border of what the model found."""
+
+
+def outlines(truth: NDArray[np.bool_], found: NDArray[np.bool_], side: int) -> NDArray[np.uint8]:
+    """A see-through layer, RGBA (4, H, W), with the outlines of two masks (H, W).
+
+    The true outline runs just outside its mask and the found one just inside, so both are seen where they agree, and a
+    single pixel has an outline too. They are as thick as still shows when the layer is scaled down to ``side`` pixels.
+    """
+    width = max(1, -(-max(truth.shape) // side))
+    around = binary_dilation(truth, iterations=width) & ~truth
+    inside = found & ~binary_erosion(found, iterations=width)
+    layer = np.zeros((4, *truth.shape), dtype=np.uint8)
+    for where, color in ((inside, FOUND), (around, TRUE)):
+        layer[:, where] = np.array([*color, 255], dtype=np.uint8)[:, None]
+    return layer

@@ -1,0 +1,98 @@
+"""The report of a run that segments: Dice beside escape and overkill, and outlines over the mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from compressdefect.report import gallery, headline, tables
+from compressdefect.report.evidence import read_evidence
+from compressdefect.report.html import write_report
+from compressdefect.report.outlines import FOUND, TRUE, outlines
+from compressdefect.runs import RunFolder
+from compressdefect.train.segment import Segment
+from tests.report.fake_run import FakeImages, make_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FakeImages]:
+    """A classification's run whose model, it is said, segments: 2 × 2 pixels, half of the defect found."""
+    path, classes = tmp_path_factory.mktemp("segment") / "run", ("background", "scratch")
+    images = make_run(path, classes=classes, good=0, trials=0, side=24, per_class=40)
+    folder, task = RunFolder(path), Segment(classes)
+    truth = torch.tensor([[[0, 0], [0, 0]], [[1, 1], [0, 0]]]).repeat_interleave(40, dim=0)
+    found = torch.nn.functional.one_hot(truth * torch.tensor([[1, 0], [0, 0]]), 2).permute(0, 3, 1, 2).float()
+    bundle = json.loads((folder.best / "bundle.json").read_text())
+    figures = task.metrics(task.record(found, truth), np.repeat([0, 1], 40), threshold=0.5)
+    (folder.best / "bundle.json").write_text(
+        json.dumps({**bundle, "task": "segment", "metrics": {"test": {**bundle["metrics"]["test"], **figures}}})
+    )
+    folder.update_manifest(task="segment", metric="dice")
+    return path, images
+
+
+def test_dice_stands_beside_escape_and_overkill(run: tuple[Path, FakeImages]) -> None:
+    evidence = read_evidence(run[0])
+    assert [tile.title for tile in headline.quality(evidence)] == ["Escape rate", "Overkill", "Dice"]
+    assert headline.quality(evidence)[2].value == "66.7 %"
+    assert evidence.classes == ("good", "scratch")
+    assert evidence.metric_title == "Dice"
+    table = tables.overlap(evidence)
+    assert table is not None
+    assert [row.cells[0] for row in table.rows] == ["background", "scratch"]
+    assert tables.overlap(evidence).markup().count("66.7 %") == 1  # type: ignore[union-attr]
+
+
+def test_outlines_are_drawn_over_the_mistakes(run: tuple[Path, FakeImages]) -> None:
+    path, images = run
+    asked: list[Sequence[int]] = []
+
+    def layers(rows: Sequence[int]) -> NDArray[np.uint8]:
+        asked.append(rows)
+        return np.zeros((len(rows), 4, 24, 24), dtype=np.uint8)
+
+    groups = gallery.compute(read_evidence(path), images, layers=layers)
+    assert [[images.names[row] for row in rows] for rows in asked] == [
+        [card.mistake.name for card in group.cards] for group in groups
+    ]
+    assert all(card.layer for group in groups for card in group.cards)
+    page = write_report(path, images=images, layers=layers).read_text()
+    assert "green around the defects that are there" in page
+    assert "map of" not in page
+
+
+def test_without_an_operating_point_the_pixels_speak(run: tuple[Path, FakeImages], tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(run[0], tmp_path / "run")
+    bundle = json.loads((tmp_path / "run/best/bundle.json").read_text())
+    bundle["metrics"]["test"] |= {"escape": None, "overkill": None}
+    (tmp_path / "run/best/bundle.json").write_text(json.dumps(bundle))
+    evidence = read_evidence(tmp_path / "run")
+    assert [tile.title for tile in headline.quality(evidence)] == ["Dice", "mAcc"]
+    assert "finds defects with a Dice of 66.7 %" in headline.sentence(evidence)
+
+
+def test_both_outlines_are_seen_where_the_masks_agree() -> None:
+    mask = np.zeros((9, 9), dtype=bool)
+    mask[3:6, 3:6] = True
+    layer = outlines(mask, mask, 320)
+    true, found = (np.all(layer[:3] == np.array(color)[:, None, None], axis=0) for color in (TRUE, FOUND))
+    assert found.sum() == 8  # the mask's own border
+    assert true.sum() == 12  # its neighbours by an edge
+    assert not (true & mask).any()
+    assert (layer[3] == 255).sum() == 20
+
+
+def test_a_single_pixel_has_an_outline_that_scaling_keeps() -> None:
+    mask = np.zeros((1280, 64), dtype=bool)
+    mask[100, 30] = True
+    layer = outlines(mask, ~np.ones_like(mask), 320)
+    rows, _ = np.nonzero(layer[3])
+    assert (rows.min(), rows.max()) == (96, 104)  # four pixels each way, for a picture four times smaller
