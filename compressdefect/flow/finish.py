@@ -55,7 +55,13 @@ def parse_peers(text: str, task: str) -> list[ModelRef]:
         ModelError: one is unknown.
     """
     found = [] if text == "none" else [resolve_model(name.strip()) for name in text.split(",")]
-    return [replace(peer, design=peer.design.for_task(task)) if task in peer.tasks else peer for peer in found]
+    return [_made_for(task, peer) if peer.design.task is None else peer for peer in found]
+
+
+def _made_for(task: str, peer: ModelRef) -> ModelRef:
+    """A timm model as what a task needs; to segment, its name says that it is an encoder under our decoder."""
+    name = f"{peer.name} + decoder" if task == Segment.name else peer.name
+    return replace(peer, name=name, design=peer.design.for_task(task))
 
 
 def time_beside_peers(run: RunFolder, peers: Sequence[ModelRef], *, threads: int) -> list[dict[str, Any]]:
