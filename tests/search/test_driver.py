@@ -170,14 +170,14 @@ def test_failing_trials_do_not_end_the_search_unless_all_fail(tmp_path: Path) ->
 
 
 def test_the_time_limit_is_kept_and_counts_earlier_processes(tmp_path: Path) -> None:
-    clock = Clock(1.5)
+    clock = Clock(4.0)
     outcome = run_search(tmp_path / "run", clock=clock, epochs=None, evaluator={"sleep_s": 0.05})
     assert outcome.ended == "the time is used"
     assert outcome.trained >= 2
-    assert clock.elapsed_s < 3
+    assert clock.elapsed_s < 8
     manifest = RunFolder.open(tmp_path / "run").manifest
     assert manifest["elapsed_s"] == pytest.approx(clock.elapsed_s, abs=0.5)
-    again = run_search(tmp_path / "run", clock=Clock(1.5, spent_s=manifest["elapsed_s"]), epochs=None, resume=True)
+    again = run_search(tmp_path / "run", clock=Clock(4.0, spent_s=manifest["elapsed_s"]), epochs=None, resume=True)
     assert again.trained == outcome.trained
 
 
