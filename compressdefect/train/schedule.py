@@ -59,7 +59,9 @@ class Pace:
         """Count one step as done."""
         left = float(self._planned - self._done)
         self._done += 1
-        if self._deadline is not None:
+        if self._done == 1:
+            self._start = self._clock()  # the first step also pays for all that happens once
+        elif self._deadline is not None:
             now = self._clock()
-            left = min(left, 1 + (self._deadline - now) * self._done / max(now - self._start, 1e-9))
+            left = min(left, 1 + (self._deadline - now) * (self._done - 1) / max(now - self._start, 1e-9))
         self.position += (1.0 - self.position) / max(left, 1.0)

@@ -71,3 +71,12 @@ def test_a_near_deadline_shortens_the_schedule_to_its_end(seconds_per_step: floa
 def test_a_deadline_that_has_passed_allows_no_step() -> None:
     clock = Clock()
     assert run(Pace(10, 99.0, clock), clock, 10, 1.0) == 0
+
+
+def test_a_slow_first_step_does_not_change_a_schedule_that_has_time() -> None:
+    now = [0.0]
+    pace = Pace(100, 50.0, clock=lambda: now[0])
+    for step in range(100):
+        now[0] += 5.0 if step == 0 else 0.1
+        pace.step()
+        assert pace.position == pytest.approx((step + 1) / 100)
