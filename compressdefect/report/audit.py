@@ -6,7 +6,6 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from compressdefect.data.pixels import decode
 from compressdefect.data.sample import Finding, Sample
 from compressdefect.errors import DataError
 from compressdefect.report.markup import Content, Markup, element, join
+from compressdefect.report.page import page
 from compressdefect.runs import atomic_write
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -106,16 +106,7 @@ def render(audit: Audit, kinds: Sequence[Kind]) -> Markup:
         _section("images", "The images", _images(audit)),
         [_section(kind.kind, _title(kind.kind), _kind(kind)) for kind in kinds],
     )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", Markup(_asset("page.css")), Markup(_asset("audit.css"))),
-    )
-    return join(Markup("<!doctype html>\n"), element("html", head, element("body", body), lang="en"))
+    return page(title, body, policy=POLICY, styles=("page.css", "audit.css"))
 
 
 def _byline(audit: Audit) -> str:
@@ -271,7 +262,3 @@ def data_address(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _asset(name: str) -> str:
-    return resources.files("compressdefect.report").joinpath(name).read_text(encoding="utf-8")

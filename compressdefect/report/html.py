@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 
 from plotly.offline import get_plotlyjs
@@ -13,7 +12,8 @@ from compressdefect.models.template import Layer
 from compressdefect.report import gallery, headline, sections
 from compressdefect.report.evidence import Evidence, read_evidence
 from compressdefect.report.figures import theme
-from compressdefect.report.markup import Markup, element, join
+from compressdefect.report.markup import Markup, element
+from compressdefect.report.page import asset, page
 from compressdefect.runs import atomic_write
 
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -64,16 +64,6 @@ def render(evidence: Evidence, groups: Sequence[gallery.Group]) -> Markup:
         sections.provenance(evidence),
     ]
     name = title(evidence)
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", name),
-        element("style", Markup(_asset("page.css"))),
-        element("script", Markup(get_plotlyjs())),
-    )
     main = element(
         "main",
         _masthead(evidence, name),
@@ -81,11 +71,8 @@ def render(evidence: Evidence, groups: Sequence[gallery.Group]) -> Markup:
         element("nav", [element("a", part.title, href=f"#{part.anchor}") for part in body]),
         [part.markup() for part in body],
     )
-    script = f"const TEMPLATES = {{light: {theme.LIGHT.to_json()}, dark: {theme.DARK.to_json()}}};\n{_asset('page.js')}"
-    return join(
-        Markup("<!doctype html>\n"),
-        element("html", head, element("body", main, element("script", Markup(script))), lang="en"),
-    )
+    script = f"const TEMPLATES = {{light: {theme.LIGHT.to_json()}, dark: {theme.DARK.to_json()}}};\n{asset('page.js')}"
+    return page(name, main, element("script", Markup(script)), policy=POLICY, scripts=[get_plotlyjs()])
 
 
 def title(evidence: Evidence) -> str:
@@ -119,7 +106,3 @@ def _masthead(evidence: Evidence, name: str) -> Markup:
 
 def _day(started: str | None) -> str | None:
     return f"{datetime.fromisoformat(started):%d %B %Y, %H:%M %Z}".lstrip("0") if started else None
-
-
-def _asset(name: str) -> str:
-    return resources.files("compressdefect.report").joinpath(name).read_text(encoding="utf-8")
