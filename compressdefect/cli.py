@@ -48,6 +48,10 @@ Metric = Annotated[
     ),
 ]
 Loss = Annotated[str | None, typer.Option(help="To segment: ce, dice, bce or a sum of them; default: ce+dice.")]
+Balance = Annotated[
+    float | None,
+    typer.Option(help="How evenly training shows the classes: 0 as often as they occur, 1 all alike; default: 0.5."),
+]
 Gradual = Annotated[
     str | None,
     typer.Option(
@@ -103,6 +107,7 @@ def search(
     metric: Metric = None,
     overkill: Overkill = 0.01,
     loss: Loss = None,
+    balance: Balance = None,
     gradual: Gradual = None,
     augment: Augment = None,
     accelerator: Accelerator = "auto",
@@ -136,6 +141,7 @@ def train(
     task: Task = None,
     overkill: Overkill = 0.01,
     loss: Loss = None,
+    balance: Balance = None,
     gradual: Gradual = None,
     augment: Augment = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw or sgd.")] = None,

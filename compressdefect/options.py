@@ -22,6 +22,7 @@ class DataOptions:
     metric: str | None = None
     overkill: float = 0.01
     loss: str | None = None
+    balance: float | None = None
     gradual: str | None = None
     augment: str | None = None
     epochs: int | None = None

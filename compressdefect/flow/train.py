@@ -28,6 +28,7 @@ _RECIPE = (
     "schedule",
     "learning_rate",
     "batch_size",
+    "balance",
     "gradual",
     "augment",
     "accelerator",

@@ -12,6 +12,7 @@ from torch import Tensor
 from compressdefect.data.augment import Recipe
 from compressdefect.data.images import Images
 from compressdefect.train.gradual import DefectsFirst
+from compressdefect.train.sampling import Sampling
 
 Targets = Callable[[Images, NDArray[np.integer]], Tensor]
 
@@ -26,9 +27,10 @@ def class_numbers(images: Images, indices: NDArray[np.integer]) -> Tensor:
 class Batches:
     """Iterates over (uint8 pixels (B, C, H, W), targets); each pass is the next epoch.
 
-    An epoch visits every image once, in ``round(n / batch_size)`` batches whose sizes differ by at most one. So no
-    image is dropped and no batch is left so small that batch normalisation would see one or two images. In gradual
-    training defective images stand in for others, and are magnified, as long as the schedule says so.
+    An epoch draws as many images as there are, in ``round(n / batch_size)`` batches whose sizes differ by at most one.
+    So no batch is left so small that batch normalisation would see one or two images. Without ``balance`` every image
+    is drawn once. In gradual training defective images stand in for others, and are magnified, as long as the schedule
+    says so.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class Batches:
         seed: int,
         augmentation: Recipe | None = None,
         targets: Targets = class_numbers,
+        classes: NDArray[np.integer] | None = None,
+        balance: float = 0.0,
         defects_first: DefectsFirst | None = None,
         position: Callable[[], float] = lambda: 1.0,
     ) -> None:
@@ -47,15 +51,18 @@ class Batches:
 
         Args:
             images: all images, in memory.
-            indices: which of them an epoch visits.
+            indices: which of them to draw from.
             batch_size: images in a batch, about.
             seed: of order and augmentation.
             augmentation: changes the pixels, and with them targets that are masks.
             targets: what is true of images.
+            classes: the class of each of ``indices``, to balance by.
+            balance: how evenly classes are shown, see ``train.sampling.Sampling``.
             defects_first: makes the batches gradual.
             position: the share of the training that is done, from 0 to 1.
         """
-        self._images, self._indices, self._augmentation = images, np.asarray(indices), augmentation
+        self._images, self._augmentation = images, augmentation
+        self._sampling = Sampling(indices, classes, balance)
         self._targets, self._defects_first, self._position = targets, defects_first, position
         self._count = steps_per_epoch(len(indices), batch_size)
         self._order = np.random.default_rng(seed)
@@ -65,7 +72,7 @@ class Batches:
         return self._count
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for chosen in np.array_split(self._order.permutation(self._indices), self._count):
+        for chosen in np.array_split(self._sampling.epoch(self._order), self._count):
             yield self._augmented(*self._gathered(chosen))
 
     def _gathered(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Tensor]:

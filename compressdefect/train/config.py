@@ -30,6 +30,7 @@ class FitConfig:
         weight_decay: of weights with two or more dimensions; biases and normalisation are not decayed.
         schedule: ``cosine`` or ``onecycle``, moved at every step.
         clip_norm: largest norm of a step's gradient.
+        balance: how evenly an epoch shows the classes, from 0 (as often as they occur) to 1 (``train.sampling``).
         augment: a recipe that changes the training images at random (``data.augment.RECIPES``), or ``none``.
         gradual: ``on``, or when to stop magnifying defects and when to let normal images in, such as ``20k,80k`` steps
             (``train.gradual.Gradual.parse``); None shows all images from the start.
@@ -47,6 +48,7 @@ class FitConfig:
     weight_decay: float = 0.05
     schedule: str = "onecycle"
     clip_norm: float = 5.0
+    balance: float = 0.5
     augment: str = "standard"
     gradual: str | None = None
     precision: str = "auto"
@@ -64,6 +66,8 @@ class FitConfig:
         for field, least in (("epochs", 1), ("batch_size", 2), ("score_every", 1)):
             if getattr(self, field) < least:
                 raise CompressDefectError(f"{field} must be at least {least}", got=getattr(self, field))
+        if not 0 <= self.balance <= 1:
+            raise CompressDefectError("balance must be from 0 to 1", got=self.balance, fix="use a value like 0.5")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise CompressDefectError("the learning rate must be a positive number", got=self.learning_rate)
 

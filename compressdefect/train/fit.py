@@ -102,6 +102,8 @@ def fit(
         seed=config.seed,
         augmentation=RECIPES.get(config.augment),
         targets=task.targets,
+        classes=task.labels(images, train),
+        balance=config.balance,
         defects_first=_defects_first(images, train, task, config),
         position=lambda: pace.position,
     )
