@@ -134,14 +134,19 @@ def benchmark(
     batch: str = "1",
     threads: str = "1",
     precision: str = "fp32",
+    task: str | None = None,
 ) -> dict[str, Any]:
-    """Measure models side by side on onnxruntime; batch, threads and precision are lists such as ``1,10``."""
+    """Measure models side by side on onnxruntime; batch, threads and precision are lists such as ``1,10``.
+
+    A timm model that is not trained classifies, unless ``task`` asks for it as an encoder under our decoder.
+    """
     from compressdefect.deploy.benchmark import benchmark as measure
     from compressdefect.deploy.model_ref import resolve_model
 
     _positive(input=input)
+    refs = [resolve_model(name) for name in models]
     return measure(
-        [resolve_model(name) for name in models],
+        refs if task is None else [ref.for_task(task) for ref in refs],
         input=input,
         batches=_counts(batch, "--batch"),
         threads=_counts(threads, "--threads"),

@@ -203,6 +203,7 @@ def benchmark(
     batch: Annotated[str, typer.Option(help="Batch sizes, such as 1,10.")] = "1",
     threads: Annotated[str, typer.Option(help="Thread counts, such as 1,2.")] = "1",
     precision: Annotated[str, typer.Option(help="Precisions, such as fp32.")] = "fp32",
+    task: Annotated[str | None, typer.Option(help="classify or segment, for timm models that can be either.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure latency on onnxruntime, interleaved so that drift hits all models alike.

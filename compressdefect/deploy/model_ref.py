@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,16 @@ class ModelRef:
     def classes(self, default: int = 2) -> int:
         """The number of outputs: a trained model's own, else the default."""
         return len(self.bundle.manifest.classes) if self.bundle else default
+
+    def for_task(self, task: str) -> ModelRef:
+        """The model made for a task, which an untrained timm model can be for several.
+
+        Raises:
+            ModelError: it is made for another task.
+        """
+        if task not in self.tasks:
+            raise ModelError(f"{self.name} is not made to {task}", got=f"a model to {' or '.join(self.tasks)}")
+        return replace(self, design=self.design.for_task(task))
 
     def network(self, *, channels: int, classes: int) -> nn.Module:
         """The network from raw pixels to outputs: a bundle's own, or an untrained one of this form."""

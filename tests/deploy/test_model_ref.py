@@ -33,6 +33,17 @@ def test_a_design() -> None:
     assert outputs.shape[-1] == 3
 
 
+def test_a_timm_model_becomes_what_a_task_needs_and_nothing_else_does(bundle: Bundle) -> None:
+    found = resolve_model("timm:mobilenetv3_small_100").for_task("segment")
+    assert (found.name, found.tasks) == ("timm:mobilenetv3_small_100", ("segment",))
+    outputs = found.network(channels=1, classes=2)(torch.zeros(1, 1, 32, 32, dtype=torch.uint8))
+    assert outputs.shape == (1, 2, 32, 32)
+    assert resolve_model("lw-seg@0.35").for_task("segment").design == parse_design("lw-seg@0.35")
+    for name in ("lw@0.35", str(bundle.path)):
+        with pytest.raises(ModelError, match="is not made to segment: got a model to classify"):
+            resolve_model(name).for_task("segment")
+
+
 def test_a_bundle_folder(bundle: Bundle) -> None:
     found = resolve_model(str(bundle.path))
     assert found.bundle == bundle
