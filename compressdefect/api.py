@@ -175,7 +175,7 @@ def study(
         raise RunError("the share of a study must be above 0 and at most 1", got=share, fix="use a value like 0.2")
     seconds = float("inf") if time is None else parse_seconds(time, "--time")
     folder = _study_folder(name)
-    studies.load_study(folder)
+    studies.check_data(studies.load_study(folder), data)
     if resume:
         if run_dir is None:
             raise RunError("--resume needs the run to go on with", fix="give its folder with --run-dir")

@@ -4,7 +4,8 @@ A study is a folder with ``README.md``, ``study.py`` and ``expected.json``. ``st
 
 - ``rows(share) -> list[Row]``: the work, in pieces that can be done and stored one at a time;
 - ``tables(results, share) -> list[Table]``: what the finished rows say;
-- ``measurements(results) -> dict[str, float]``: the figures that ``expected.json`` has an expectation of.
+- ``measurements(results) -> dict[str, float]``: the figures that ``expected.json`` has an expectation of;
+- if it works on certain data only, ``check(data)``: refuses other data before any row is run.
 
 The life of a study: its rows are listed; each that has no result yet is run and its result stored at once as JSON;
 after every row ``report.md`` and ``results.json`` are written again, unfinished rows listed as such. Stopped at any
@@ -35,6 +36,13 @@ class Context:
     folder: Path
     data: str | None
     results: Results
+
+    def new_folder(self, name: str) -> Path:
+        """A path in ``runs/`` where nothing lies yet: a row that was interrupted is run again beside its remains."""
+        attempt = 1
+        while (free := self.folder / "runs" / f"{name}-{attempt}").exists():
+            attempt += 1
+        return free
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,16 @@ def load_study(folder: Path) -> ModuleType:
         if not callable(getattr(module, name, None)):
             raise RunError(f"{folder / 'study.py'} has no function {name}", fix="see the study module's documentation")
     return module
+
+
+def check_data(module: ModuleType, data: str | None) -> None:
+    """Let a study refuse the data that it is given.
+
+    Raises:
+        CompressDefectError: the study cannot work on it.
+    """
+    if callable(getattr(module, "check", None)):
+        module.check(data)
 
 
 def run_study(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from compressdefect import catalog
-from compressdefect.errors import RunError
+from compressdefect import api, catalog
+from compressdefect.errors import DataError, RunError
 from compressdefect.runs import RunFolder
-from compressdefect.study import load_study, run_study
+from compressdefect.study import Context, load_study, run_study
 
 STUDY = '''"""A claim."""
 from pathlib import Path
@@ -67,6 +67,20 @@ def test_rows_are_stored_resumed_and_never_guessed(study: Path, tmp_path: Path) 
 def test_a_deadline_leaves_rows_unfinished(study: Path, tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", "study", {})
     assert run_study(study, run, share=1.0, deadline=0.0)["unfinished"] == ["first", "second"]
+
+
+def test_an_interrupted_row_is_run_again_beside_its_remains(tmp_path: Path) -> None:
+    context = Context(tmp_path, None, {})
+    context.new_folder("train").mkdir(parents=True)
+    assert context.new_folder("train") == tmp_path / "runs" / "train-2"
+
+
+def test_a_study_can_refuse_its_data_before_anything_is_written(study: Path, tmp_path: Path) -> None:
+    refusing = "\ndef check(data):\n    raise DataError('not these', got=data)\n"
+    (study / "study.py").write_text(STUDY + refusing)
+    with pytest.raises(DataError, match="not these: got plates"):
+        api.study(str(study), data="plates", run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_study_without_its_functions_is_refused(study: Path) -> None:

@@ -53,7 +53,6 @@ class _Training:
         self.model, self.seed, self.epochs = model, seed, epochs
 
     def __call__(self, context: Context) -> Mapping[str, Any]:
-        folder = _free(context.folder / "runs" / f"{_slug(self.model)}-seed{self.seed}")
         result = api.train(
             _resolve(self.model, context.results),
             data=context.data or "synthetic",
@@ -62,16 +61,19 @@ class _Training:
             split=_split_file(context),
             val_share=0,  # nothing is decided: the recipe and the epochs are fixed
             peers="none",
-            run_dir=folder,
+            run_dir=context.new_folder(f"{_slug(self.model)}-seed{self.seed}"),
         )
         return {"model": self.model, "seed": self.seed, "epochs": self.epochs, **result}
 
 
 def _search(context: Context, share: float) -> Mapping[str, Any]:
-    folder = _free(context.folder / "runs" / "search")
     minutes = max(3.0, SEARCH_MINUTES * share)
     found = api.search(
-        data=context.data or "synthetic", budget_flops=BUDGET_FLOPS, time=f"{minutes:g}m", seed=0, run_dir=folder
+        data=context.data or "synthetic",
+        budget_flops=BUDGET_FLOPS,
+        time=f"{minutes:g}m",
+        seed=0,
+        run_dir=context.new_folder("search"),
     )
     return {"minutes": minutes, **found}
 
@@ -99,14 +101,6 @@ def _split_file(context: Context) -> Path | None:
     """The search's split, so that every row trains and tests on the same images."""
     found = context.results.get("search")
     return Path(found["run"]) / "split.json" if found else None
-
-
-def _free(folder: Path) -> Path:
-    """A folder that does not exist yet: a row that was interrupted is run again beside its remains."""
-    attempt = 1
-    while (free := folder.with_name(f"{folder.name}-{attempt}")).exists():
-        attempt += 1
-    return free
 
 
 def _slug(model: str) -> str:
