@@ -74,7 +74,7 @@ class Request:
                 f"{space.name} has no known template", got=space.template, fix=known_names(space.template, TEMPLATES)
             )
         check_options(options, task)
-        fit_config(options, FEW_IMAGES)
+        fit_config(options, FEW_IMAGES, task)
         check_genes(space, TEMPLATES[space.template])
         active_rules(space.rules)
         objective = Objective(
@@ -98,7 +98,7 @@ class Request:
         """What the driver is told."""
         options = self.options
         train = len(data.split.train) if len(data.split.val) else len(data.split.train) * (FOLDS - 1) // FOLDS
-        steps = math.ceil(train / fit_config(options, len(data.split.train)).batch_size)
+        steps = math.ceil(train / fit_config(options, len(data.split.train), self.task).batch_size)
         return SearchConfig(
             objective=self.objective,
             sampler=options.sampler,
@@ -115,7 +115,7 @@ class Request:
 
     def reserve(self, data: Prepared, epoch_s: float) -> float:
         """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial."""
-        final_s = fit_config(self.options, len(data.split.train)).epochs * epoch_s
+        final_s = fit_config(self.options, len(data.split.train), self.task).epochs * epoch_s
         if not len(data.split.val):
             final_s /= 2  # an epoch of a trial passes over the images twice: three folds of two thirds each
         return min(final_s, FINAL_SHARE * (self.limit_s or final_s)) + self.finish_s
@@ -213,7 +213,8 @@ def _explore(
 
 def _evaluator(data: Prepared, options: SearchOptions) -> TrainingEvaluator:
     mean, std = pixel_statistics(data.images, data.split.train)
-    return TrainingEvaluator(data.images, data.split, data.task, fit_config(options, len(data.split.train)), mean, std)
+    config = fit_config(options, len(data.split.train), data.task.name)
+    return TrainingEvaluator(data.images, data.split, data.task, config, mean, std)
 
 
 def _gate(request: Request, data: Prepared, evaluator: TrainingEvaluator) -> Gate:
@@ -307,7 +308,7 @@ def _train_winner(
         data.images,
         data.split,
         data.task,
-        fit_config(request.options, len(data.split.train)),
+        fit_config(request.options, len(data.split.train), request.task),
         threads=request.options.threads,
         budgets=_limits(request.budgets),
         deviations=_deviations(request, data, run, outcome),

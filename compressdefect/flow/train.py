@@ -19,9 +19,11 @@ from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
 from compressdefect.train.config import FitConfig
 from compressdefect.train.predict import predict
+from compressdefect.train.segment import Segment
 from compressdefect.train.tasks import make_task
 
 FEW_IMAGES, SMALL_BATCH = 500, 16
+SEGMENT_BATCH = 8  # an image has thousands of pixels to learn from, and small batches make more steps of few images
 _RECIPE = (
     "epochs",
     "optimizer",
@@ -44,13 +46,13 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     ref = resolve_model(model)
     task = choose_task(options, ref.tasks, model)
     check_options(options, task)
-    fit_config(options, FEW_IMAGES)  # a recipe that cannot be is refused before any image is loaded
+    fit_config(options, FEW_IMAGES, task)  # a recipe that cannot be is refused before any image is loaded
     check_free(run_dir)
     design, peers = ref.design.for_task(task), parse_peers(options.peers, task)
     options = replace(options, split=options.split or _own_split(ref))
     voice = Voice()
     data = prepare(options, input=options.input or design.input, task=task, voice=voice)
-    config = fit_config(options, len(data.split.train))
+    config = fit_config(options, len(data.split.train), task)
     manifest = {
         "command": "train",
         "task": data.task.name,
@@ -106,14 +108,17 @@ def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def fit_config(options: DataOptions, train: int) -> FitConfig:
-    """The recipe that the options ask for; what they leave open is the recipe's own.
+def fit_config(options: DataOptions, train: int, task: str) -> FitConfig:
+    """The recipe that the options ask for; what they leave open is the task's own.
 
     A few images (``train``) are shown in smaller batches, so that an epoch still makes some steps.
     """
-    changes = {name: getattr(options, name, None) for name in _RECIPE}
-    standard = FitConfig(batch_size=SMALL_BATCH) if train < FEW_IMAGES else FitConfig()
-    return recipe(standard, **changes)
+    standard = FitConfig()
+    if task == Segment.name:
+        standard = FitConfig(batch_size=SEGMENT_BATCH)
+    elif train < FEW_IMAGES:
+        standard = FitConfig(batch_size=SMALL_BATCH)
+    return recipe(standard, **{name: getattr(options, name, None) for name in _RECIPE})
 
 
 def _own_split(ref: ModelRef) -> str | None:

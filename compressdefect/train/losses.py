@@ -50,19 +50,26 @@ def mean_log_probability(outputs: Tensor) -> Tensor:
 
 
 def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """1 − (2Σyŷ + 1) / (Σy + Σŷ + 1) of each defect class, averaged over them.
+    """1 − (2Σyŷ + 1) / (Σy + Σŷ + 1) of each defect class that an image shows, averaged over these.
 
-    The sums run over all pixels of the batch, so an image without a defect counts by its false alarms and a small
-    defect as much as its pixels do; ŷ is the softmax. The form is that of Defect-Aux-Net, for softmax outputs.
+    The sums run over the pixels of one image and ŷ is the softmax, so a small defect counts as much as a large one.
+    Images without a defect and classes that an image does not show have no part in it: their 1 − 1 / (Σŷ + 1) is
+    steepest where Σŷ is nearly 0, outweighs all that is shown, and a network learned to call everything background.
+    Their false alarms are the cross-entropy's to forbid, so use this loss with one.
 
     Args:
         logits: float32 (N, K, H, W); class 0 is the background.
         masks: class numbers (N, H, W), int64.
+
+    Returns:
+        A scalar, 0 if no image shows a defect.
     """
     probabilities = logits.softmax(dim=1)[:, 1:]
     truth = _one_hot(masks, logits.shape[1])[:, 1:]
-    overlap, total = (probabilities * truth).sum(dim=(0, 2, 3)), (probabilities + truth).sum(dim=(0, 2, 3))
-    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+    labelled = truth.sum(dim=(2, 3))
+    overlap, total = (probabilities * truth).sum(dim=(2, 3)), probabilities.sum(dim=(2, 3)) + labelled
+    losses = (1 - (2 * overlap + 1) / (total + 1)) * (labelled > 0)
+    return losses.sum() / (labelled > 0).sum().clamp(min=1)
 
 
 def binary_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:

@@ -68,17 +68,22 @@ def test_dice_loss_by_hand() -> None:
     assert dice_loss(logits, masks).item() == pytest.approx(1 - 7 / 10)
 
 
-def test_dice_loss_of_an_empty_mask_counts_the_false_alarms() -> None:
-    odds = torch.tensor([0.0, 0.0, -100.0, -100.0]).view(1, 1, 2, 2)  # one pixel's worth of false alarm
-    logits, masks = torch.cat([torch.zeros_like(odds), odds], dim=1), torch.zeros(1, 2, 2, dtype=torch.int64)
-    assert dice_loss(logits, masks).item() == pytest.approx(1 - 1 / 2)
-    assert dice_loss(100 * logits - 1e4 * torch.tensor([0.0, 1.0]).view(1, 2, 1, 1), masks).item() == pytest.approx(0)
+def test_dice_loss_averages_over_the_defect_classes_that_each_image_shows() -> None:
+    certain = 100 * F.one_hot(torch.tensor([[[1, 1], [0, 0]], [[2, 0], [0, 0]]]), 4).permute(0, 3, 1, 2).float()
+    masks = torch.tensor([[[1, 2], [0, 0]], [[2, 0], [0, 0]]])
+    # Image 1, class 1: (2·1 + 1) / (2 + 1 + 1), class 2: 1 / (0 + 1 + 1); image 2, class 2: all. Class 3 is never shown.
+    assert dice_loss(certain, masks).item() == pytest.approx((1 / 4 + 1 / 2 + 0) / 3, abs=1e-5)
 
 
-def test_dice_loss_averages_over_the_defect_classes() -> None:
-    certain = 100 * F.one_hot(torch.tensor([[[1, 1], [0, 0]]]), 3).permute(0, 3, 1, 2).float()
-    masks = torch.tensor([[[1, 2], [0, 0]]])  # class 1: (2·1 + 1) / (2 + 1 + 1); class 2: 1 / (0 + 1 + 1)
-    assert dice_loss(certain, masks).item() == pytest.approx((1 / 4 + 1 / 2) / 2, abs=1e-5)
+def test_dice_loss_leaves_images_without_a_defect_to_the_cross_entropy() -> None:
+    logits = torch.zeros(2, 2, 3, 3, requires_grad=True)
+    masks = torch.zeros(2, 3, 3, dtype=torch.int64)
+    assert dice_loss(logits, masks).item() == 0
+    masks[1, 0, 0] = 1
+    dice_loss(logits, masks).backward()
+    assert logits.grad is not None
+    assert (logits.grad[0] == 0).all()
+    assert (logits.grad[1] != 0).all()
 
 
 def test_binary_cross_entropy_of_one_defect_class_is_the_cross_entropy() -> None:
