@@ -20,9 +20,9 @@ from compressdefect import api
 from compressdefect.errors import DataError
 from compressdefect.study import Context, Results, Row, Table
 
-CLASSIFY: Mapping[str, Any] = {"epochs": 100, "batch_size": 64}
-SEGMENT: Mapping[str, Any] = {"epochs": 100, "batch_size": 12, "loss": "ce+dice", "balance": 0.5}
-GRADUAL = "22%,89%"  # the paper's 20,000 and 80,000 of 90,000 steps
+CLASSIFY: Mapping[str, Any] = {"epochs": 100, "batch_size": 16}
+SEGMENT: Mapping[str, Any] = {"epochs": 20}
+GRADUAL = "20%,50%"
 SEEDS = (0, 1, 2)
 
 STEEL, TILES = "neu_det", "magnetic_tile"
