@@ -21,8 +21,7 @@ from compressdefect.data.audit_rules import Facts, Rules, sort_findings
 from compressdefect.data.audit_scan import Outcome, scan
 from compressdefect.data.duplicates import THUMBNAIL
 from compressdefect.data.files import relative_name
-from compressdefect.data.images import Progress
-from compressdefect.data.sample import Finding, Listing, Sample
+from compressdefect.data.sample import Finding, Listing, Progress, Sample
 
 WORKERS = 2  # decoding runs outside Python's lock
 _WINDOW = 256  # images in flight

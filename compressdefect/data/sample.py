@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -9,6 +10,8 @@ from typing import NamedTuple, Protocol
 from compressdefect.data.shapes import Shape
 
 DEFAULT_TEST_SHARE = 0.3
+
+Progress = Callable[[int, int], None]  # (images done, images in all)
 
 
 @dataclass(frozen=True, slots=True)

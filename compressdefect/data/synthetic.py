@@ -13,7 +13,8 @@ import hashlib
 import numpy as np
 
 from compressdefect.data.defects import DEFECTS, bump, unit_vector
-from compressdefect.data.images import SYNTHETIC, Images, Progress
+from compressdefect.data.images import SYNTHETIC, Images
+from compressdefect.data.sample import Progress
 
 CLASSES = ("good", "defective")
 TEST_SHARE = 617 / 822

@@ -14,7 +14,8 @@ from compressdefect import compat
 
 compat.install()
 
-from compressdefect.data.images import SYNTHETIC, Images, load_images
+from compressdefect.data.images import SYNTHETIC, Images
+from compressdefect.data.load import load_images
 from compressdefect.data.read import read_all
 from compressdefect.data.split import Split, make_split
 from compressdefect.errors import DataError, RunError, known_names

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compressdefect.data.images import Images, load_images
+from compressdefect.data.images import Images
+from compressdefect.data.load import load_images
 from tests.conftest import SHARED_DATA
 
 WriteImage = Callable[..., Path]

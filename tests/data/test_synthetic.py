@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from compressdefect.data import synthetic
+from compressdefect.data import load
 from compressdefect.data.defects import DEFECTS
-from compressdefect.data.images import Images, load_images
+from compressdefect.data.images import Images
+from compressdefect.data.load import load_images
 from compressdefect.data.split import Split, make_split
 from compressdefect.data.synthetic import plates
 
@@ -43,7 +44,7 @@ def test_pixels_are_the_same_on_every_machine() -> None:
 
 
 def test_size_labels_and_good_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic, "plates", partial(plates, 3, 2))
+    monkeypatch.setattr(load, "plates", partial(plates, 3, 2))
     images = load_images("synthetic", input=16, labels="defective,good", good="defective")
     assert (images.classes, images.good, images.shape) == (("defective", "good"), 0, (1, 16, 16))
     assert np.bincount(images.labels).tolist() == [3, 2]

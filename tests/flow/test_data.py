@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from compressdefect import api, cli
-from compressdefect.data.images import load_images
+from compressdefect.data.load import load_images
 from compressdefect.data.split import Split
 from compressdefect.errors import DataError
 

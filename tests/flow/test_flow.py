@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 
 from compressdefect import api
-from compressdefect.data.images import load_images
+from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, DataError, RunError
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from compressdefect import api
-from compressdefect.data.images import load_images
+from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import DataError
 from compressdefect.flow.prepare import choose_task

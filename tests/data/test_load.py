@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compressdefect.data.images import Images, load_images
+from compressdefect.data.images import Images
+from compressdefect.data.load import load_images
 from compressdefect.data.read import UNLABELLED
 from compressdefect.data.split import make_split
 from compressdefect.errors import DataError

@@ -1,0 +1,214 @@
+"""From a folder of images, or the embedded plates, to arrays in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from compressdefect.data.convert import mask_of
+from compressdefect.data.duplicates import duplicate_groups, groups_by_name
+from compressdefect.data.files import relative_name
+from compressdefect.data.images import SYNTHETIC, Images
+from compressdefect.data.labels import DEFECT, GOOD, choose_labels, too_few_classes
+from compressdefect.data.pixels import decode, is_grey, resize, resize_mask, to_channels
+from compressdefect.data.read import UNLABELLED, read
+from compressdefect.data.sample import Listing, Progress, Sample
+from compressdefect.data.shapes import MaskFile, MatMask, SizeMismatchError
+from compressdefect.data.synthetic import plates
+from compressdefect.errors import DataError
+
+MAX_UNREADABLE_SHARE = 0.05
+
+
+def load_images(
+    data: str | Path,
+    *,
+    input: int = 224,
+    format: str | None = None,
+    labels: str = "all",
+    good: str | None = None,
+    group: str = "auto",
+    masks: bool = False,
+    progress: Progress | None = None,
+    max_unreadable_share: float = MAX_UNREADABLE_SHARE,
+) -> Images:
+    """Load ``synthetic`` or a folder in any known layout, each image resized to ``input`` × ``input``.
+
+    ``group`` is ``auto`` (duplicates and near duplicates stay together), ``none``, or a regular expression whose
+    first match in the file name (its first parenthesis, if any) names the group. With ``masks`` those of the defects
+    are loaded too, and images whose defects nobody marked are left out. Images without a class of their own are
+    ``good`` if nothing is marked in them, else ``defect``.
+
+    Raises:
+        DataError: The folder, its layout or the classes asked for are wrong, or too many images cannot be read.
+    """
+    if str(data) == SYNTHETIC:
+        return _load_synthetic(input, labels, good, group, progress)
+    listing = read(data, format, labels, good, at_least=1 if masks else 2)
+    if masks and not listing.region_classes:
+        raise DataError("no image has its defects marked", got=listing.root, fix="add masks, or use --task classify")
+    loaded = _Loader(listing, input, masks)
+    for done, sample in enumerate(listing.samples, start=1):
+        loaded.add(sample)
+        if progress is not None:
+            progress(done, len(listing.samples))
+    return loaded.images(group, max_unreadable_share)
+
+
+class _Loader:
+    """Fills one array image by image; it grows from grey to RGB at the first image with colour."""
+
+    def __init__(self, listing: Listing, size: int, masks: bool) -> None:
+        count = len(listing.samples)
+        self.listing = listing
+        self.size = size
+        self.pixels = np.empty((count, 1, size, size), dtype=np.uint8)
+        self.masks = np.zeros((count, size, size), dtype=np.uint8) if masks else None
+        self.kept: list[Sample] = []
+        self.labels: list[str] = []
+        self.hashes: list[str] = []
+        self.maybe_good = _unmarked_classes(listing)
+        self.unreadable = [item for item in listing.skipped if item[1] != UNLABELLED]
+        self.unlabelled = [item for item in listing.skipped if item[1] == UNLABELLED]
+
+    def add(self, sample: Sample) -> None:
+        name = relative_name(sample.path, self.listing.root)
+        if self.masks is not None and sample.regions is None and sample.label != self.listing.good:
+            self.unlabelled.append((name, "nobody marked its defects"))
+            return
+        try:
+            content = sample.path.read_bytes()
+            decoded = decode(content)
+            mask = self._mask(sample, *decoded.shape[:2])
+        except (DataError, OSError) as error:
+            self.unreadable.append((name, _reason(error)))
+            return
+        self._add_pixels(decoded)
+        if self.masks is not None and mask is not None:
+            self.masks[len(self.kept)] = resize_mask(mask, self.size, self.size)
+        if mask is not None and mask.any():
+            self.maybe_good.discard(str(sample.label))
+        self.kept.append(sample)
+        self.labels.append(sample.label or (DEFECT if mask is not None and mask.any() else GOOD))
+        self.hashes.append(hashlib.sha256(content).hexdigest())
+
+    def _mask(self, sample: Sample, height: int, width: int) -> np.ndarray | None:
+        """The mask uint8 (H, W) where it is needed: asked for, or to tell good from defect, or the good class."""
+        if self.masks is None and sample.label is not None and sample.label not in self.maybe_good:
+            return None
+        return mask_of(sample.regions or (), height, width, self.listing.region_classes)
+
+    def _add_pixels(self, decoded: np.ndarray) -> None:
+        if is_grey(decoded):
+            decoded = decoded[..., :1]
+        elif self.pixels.shape[1] == 1:
+            self.pixels = np.repeat(self.pixels, 3, axis=1)
+        resized = to_channels(resize(decoded, self.size, self.size), self.pixels.shape[1])
+        self.pixels[len(self.kept)] = resized.transpose(2, 0, 1)
+
+    def images(self, group: str, max_unreadable_share: float) -> Images:
+        self._check_readable(max_unreadable_share)
+        listing, count = self.listing, len(self.kept)
+        classes = listing.classes or tuple(name for name in (GOOD, DEFECT) if name in self.labels)
+        self._check_classes(classes)
+        good = listing.good if listing.classes else GOOD
+        if listing.classes and good is None and len(self.maybe_good) == 1:
+            (good,) = self.maybe_good
+            self._forget_region(good)
+        names = tuple(relative_name(sample.path, listing.root) for sample in self.kept)
+        splits = tuple(sample.split for sample in self.kept if sample.split is not None)
+        return Images(
+            self.pixels[:count],
+            labels=np.array([classes.index(label) for label in self.labels], dtype=np.int64),
+            names=names,
+            hashes=tuple(self.hashes),
+            classes=classes,
+            groups=_make_groups(group, self.pixels[:count], self.hashes, names),
+            good=classes.index(good) if good in classes else None,
+            splits=splits or None,
+            name=listing.name,
+            group=group,
+            test_share=listing.test_share,
+            skipped=(*self.unreadable, *self.unlabelled),
+            masks=None if self.masks is None else self.masks[:count],
+            regions=() if self.masks is None else self.listing.region_classes,
+        )
+
+    def _forget_region(self, label: str) -> None:
+        """Leave the good class, which nothing is drawn in, out of the classes of defects."""
+        regions = self.listing.region_classes
+        if label in regions:
+            if self.masks is not None:
+                self.masks[self.masks > regions.index(label)] -= 1
+            self.listing = replace(self.listing, region_classes=tuple(name for name in regions if name != label))
+
+    def _check_readable(self, max_unreadable_share: float) -> None:
+        total = len(self.kept) + len(self.unreadable)
+        if len(self.unreadable) > max_unreadable_share * total:
+            name, reason = self.unreadable[0]
+            raise DataError(
+                f"{len(self.unreadable)} of {total} images in {self.listing.root} cannot be used",
+                got=f"{name} ({reason})" + (" and others" if len(self.unreadable) > 1 else ""),
+                fix=f"repair or remove them; up to {max_unreadable_share:.0%} are skipped",
+            )
+
+    def _check_classes(self, classes: tuple[str, ...]) -> None:
+        missing = set(classes) - set(self.labels)
+        if missing and self.masks is None:
+            raise DataError(
+                "a class has no readable image",
+                got=", ".join(sorted(missing)),
+                fix="repair its images or leave it out with --labels",
+            )
+        if len(classes) < 2 and self.masks is None:
+            raise too_few_classes(classes)
+
+
+def _unmarked_classes(listing: Listing) -> set[str]:
+    """Where no class is known as the good one: those that may be, all of whose images have masks, or no defect."""
+    if listing.good is not None:
+        return set()
+    ruled_out = {sample.label for sample in listing.samples if not _may_be_unmarked(sample)}
+    return set(listing.classes) - ruled_out
+
+
+def _may_be_unmarked(sample: Sample) -> bool:
+    regions = sample.regions
+    return regions is not None and all(isinstance(region.shape, MaskFile | MatMask) for region in regions)
+
+
+def _reason(error: DataError | OSError) -> str:
+    """What is wrong with one file, without its name; a mask of another size is named in what was wrong."""
+    if isinstance(error, SizeMismatchError):
+        return f"{error.what}: {error.got}"
+    return str(error.got) if isinstance(error, DataError) else str(error.strerror or error)
+
+
+def _make_groups(group: str, pixels: np.ndarray, hashes: list[str], names: tuple[str, ...]) -> np.ndarray:
+    if group == "auto":
+        return duplicate_groups(pixels, hashes)
+    if group == "none":
+        return np.arange(len(names), dtype=np.int64)
+    return groups_by_name(group, names, hashes)
+
+
+def _load_synthetic(input: int, labels: str, good: str | None, group: str, progress: Progress | None) -> Images:
+    images = plates(progress=progress)
+    choice = choose_labels(images.classes, labels, good)
+    index = [choice.classes.index(choice.mapping[name]) for name in images.classes]
+    pixels = images.pixels
+    if images.shape[1:] != (input, input):
+        pixels = np.stack([resize(plate.transpose(1, 2, 0), input, input).transpose(2, 0, 1) for plate in pixels])
+    groups = images.groups if group in ("auto", "none") else groups_by_name(group, images.names, list(images.hashes))
+    return replace(
+        images,
+        pixels=pixels,
+        labels=np.array(index, dtype=np.int64)[images.labels],
+        classes=choice.classes,
+        good=None if choice.good is None else choice.classes.index(choice.good),
+        groups=groups,
+        group=group,
+    )
