@@ -23,7 +23,8 @@ class Images:
     ``pixels`` uint8 (N, C, H, W), C = 1 if no image has colour, else 3; ``labels`` int64 (N,) index ``classes``;
     ``names`` relative to the dataset; ``hashes`` SHA-256 of each file; ``groups`` int64 (N,), equal for images that
     must stay in one part of a split, made as ``group`` says; ``splits`` the official part of each image, if any;
-    ``masks`` uint8 (N, H, W), 0 where nothing is wrong, else 1 + an index into ``regions``, if they were loaded.
+    ``masks`` uint8 (N, H, W), 0 where nothing is wrong, else 1 + an index into ``regions``, if they were loaded;
+    ``mask_hashes`` SHA-256 of each as it was annotated, before it was resized.
     """
 
     pixels: np.ndarray
@@ -39,6 +40,7 @@ class Images:
     test_share: float = DEFAULT_TEST_SHARE
     skipped: tuple[tuple[str, str], ...] = ()
     masks: np.ndarray | None = None
+    mask_hashes: tuple[str, ...] | None = None
     regions: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -52,9 +54,11 @@ class Images:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of the files and their classes, whatever their order and size in memory."""
-        rows = sorted(f"{digest} {self.classes[label]}" for digest, label in zip(self.hashes, self.labels, strict=True))
-        return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
+        """16 hex digits of the files, their classes and the masks loaded, whatever their order and size in memory."""
+        rows = [f"{digest} {self.classes[label]}" for digest, label in zip(self.hashes, self.labels, strict=True)]
+        if self.mask_hashes is not None:
+            rows = [f"{row} {digest}" for row, digest in zip(rows, self.mask_hashes, strict=True)]
+        return hashlib.sha256("\n".join([*sorted(rows), *self.regions]).encode()).hexdigest()[:16]
 
     def subset(self, indices: np.ndarray) -> Images:
         """The images at ``indices``, in that order, with the same classes."""
@@ -68,6 +72,7 @@ class Images:
             hashes=tuple(self.hashes[i] for i in chosen),
             splits=None if self.splits is None else tuple(self.splits[i] for i in chosen),
             masks=None if self.masks is None else self.masks[chosen],
+            mask_hashes=None if self.mask_hashes is None else tuple(self.mask_hashes[i] for i in chosen),
         )
 
     def save(self, folder: Path) -> None:
@@ -83,7 +88,7 @@ class Images:
     def load(cls, folder: Path) -> Images:
         """Open what ``save`` wrote; the pixels stay on disk and are shared between processes."""
         rest: dict[str, Any] = json.loads((folder / "images.json").read_text(encoding="utf-8"))
-        for key in ("names", "hashes", "classes", "splits", "regions"):
+        for key in ("names", "hashes", "classes", "splits", "mask_hashes", "regions"):
             rest[key] = None if rest[key] is None else tuple(rest[key])
         rest["skipped"] = tuple((name, reason) for name, reason in rest["skipped"])
         for key in _ARRAYS:

@@ -70,6 +70,7 @@ class _Loader:
         self.kept: list[Sample] = []
         self.labels: list[str] = []
         self.hashes: list[str] = []
+        self.mask_hashes: list[str] = []
         self.maybe_good = _unmarked_classes(listing)
         self.unreadable = [item for item in listing.skipped if item[1] != UNLABELLED]
         self.unlabelled = [item for item in listing.skipped if item[1] == UNLABELLED]
@@ -89,6 +90,7 @@ class _Loader:
         self._add_pixels(decoded)
         if self.masks is not None and mask is not None:
             self.masks[len(self.kept)] = resize_mask(mask, self.size, self.size)
+            self.mask_hashes.append(hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest())
         if mask is not None and mask.any():
             self.maybe_good.discard(str(sample.label))
         self.kept.append(sample)
@@ -134,6 +136,7 @@ class _Loader:
             test_share=listing.test_share,
             skipped=(*self.unreadable, *self.unlabelled),
             masks=None if self.masks is None else self.masks[:count],
+            mask_hashes=None if self.masks is None else tuple(self.mask_hashes),
             regions=() if self.masks is None else self.listing.region_classes,
         )
 

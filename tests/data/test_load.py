@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +90,23 @@ def test_fingerprint_follows_files_and_labels_only(good_and_defective: Path) -> 
     assert images.subset(np.arange(9)).fingerprint != images.fingerprint
     (good_and_defective / "good" / "0.png").rename(good_and_defective / "defective" / "moved.png")
     assert load_images(good_and_defective, input=8).fingerprint != images.fingerprint
+
+
+def test_masks_are_part_of_the_fingerprint_at_the_size_they_were_drawn(tmp_path: Path) -> None:
+    def fingerprint(**options: Any) -> str:
+        return load_images(tmp_path, group="none", **{"input": 16, "masks": True, **options}).fingerprint
+
+    layouts.masks_in_class_folders(tmp_path)
+    marked, classes = fingerprint(), fingerprint(masks=False)
+    assert marked == fingerprint(input=8) != classes
+    images = load_images(tmp_path, input=16, group="none", masks=True)
+    assert images.subset(np.arange(len(images))[::-1]).fingerprint == marked
+    assert fingerprint(labels="binary") != marked
+    mask = layouts.filled(layouts.SPOT)
+    mask[0, 0] = ~mask[0, 0]
+    layouts.mask_picture(tmp_path / "MT_Crack" / "Imgs" / "0.png", mask)
+    assert fingerprint() != marked
+    assert fingerprint(masks=False) == classes
 
 
 def test_masks_are_loaded_when_asked(tmp_path: Path) -> None:
