@@ -37,6 +37,14 @@ SplitFile = Annotated[Path | None, typer.Option("--split", help="A split.json of
 TestShare = Annotated[float | None, typer.Option(help="Share of the images kept for the test.")]
 ValShare = Annotated[float, typer.Option(help="Share of the training part that decisions are made on.")]
 Input = Annotated[int | None, typer.Option(help="Side of the square input, in pixels; default: the design's own.")]
+TileSide = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        help="To segment large images: cut them into overlapping squares of so many pixels, each shown to the model at"
+        " its input's size.",
+    ),
+]
 Task = Annotated[
     str | None, typer.Option(help="classify or segment; default: the model's own, else as the images are annotated.")
 ]
@@ -103,6 +111,7 @@ def search(
     test_share: TestShare = None,
     val_share: ValShare = 0.2,
     input: Input = None,
+    tile: TileSide = None,
     task: Task = None,
     metric: Metric = None,
     overkill: Overkill = 0.01,
@@ -138,6 +147,7 @@ def train(
     test_share: TestShare = None,
     val_share: ValShare = 0.2,
     input: Input = None,
+    tile: TileSide = None,
     task: Task = None,
     overkill: Overkill = 0.01,
     loss: Loss = None,

@@ -18,6 +18,7 @@ class DataOptions:
     test_share: float | None = None
     val_share: float = 0.2
     input: int | None = None
+    tile: int | None = None
     task: str | None = None
     metric: str | None = None
     overkill: float = 0.01

@@ -52,6 +52,8 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (["search", "lightdefectnet", "--task", "segment"], "lightdefectnet is not made to segment"),
         (["train", "lightdefectnet", "--loss", "dice"], "to classify there is no choice of losses: got dice"),
         (["train", "lw-seg@0.35", "--loss", "ce+dise"], "unknown loss: got dise; did you mean dice"),
+        (["train", "lightdefectnet", "--tile", "64"], "--tile needs a model that segments"),
+        (["train", "lw-seg@0.35", "--tile", "4"], "--tile must be at least 8 pixels: got 4"),
         (["train", "lightdefectnet", "--gradual", "soon"], "gradual training cannot be read: got soon"),
         (["search", "--accelerator", "tpu"], "no such accelerator here: got tpu"),
         (["search", "--latency-exponent", "nan"], "latency exponent"),

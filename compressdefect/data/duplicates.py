@@ -27,15 +27,14 @@ _PIECE = 1024
 _CLOSE = 64 - 2 * MAX_HAMMING  # product of two hashes' signs
 
 
-def duplicate_groups(pixels: np.ndarray, hashes: Sequence[str]) -> np.ndarray:
-    """Group number (N,) int64 of each of ``pixels`` uint8 (N, C, H, W) with file hashes ``hashes``.
-
-    Files with equal bytes always share a group.
-    """
+def duplicate_groups(looks: Sequence[Look], hashes: Sequence[str]) -> np.ndarray:
+    """Group number (N,) int64 of each image by its look and its file's hash; files with equal bytes share one."""
     first: dict[str, int] = {}
     copies = np.array([first.setdefault(digest, i) for i, digest in enumerate(hashes)], dtype=np.int64)
     originals = np.unique(copies)
-    merged = find_twins(*_describe_all(pixels[originals])).group
+    different = [looks[i] for i in originals]
+    marks = np.array([look.hash for look in different], dtype=np.uint64)
+    merged = find_twins(marks, np.stack([look.thumbnail for look in different])).group
     return _number(merged[np.searchsorted(originals, copies)])
 
 

@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from compressdefect.data.convert import mask_of
-from compressdefect.data.duplicates import duplicate_groups, groups_by_name
+from compressdefect.data.duplicates import Look, duplicate_groups, groups_by_name, look_of
 from compressdefect.data.files import relative_name
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.labels import DEFECT, GOOD, choose_labels, too_few_classes
-from compressdefect.data.pixels import decode, is_grey, resize, resize_mask, to_channels
+from compressdefect.data.pile import Pile
+from compressdefect.data.pixels import decode, is_grey, resize, resize_mask
 from compressdefect.data.read import UNLABELLED, read
 from compressdefect.data.sample import Listing, Progress, Sample
 from compressdefect.data.shapes import MaskFile, MatMask, SizeMismatchError
 from compressdefect.data.synthetic import plates
+from compressdefect.data.tiles import Tiling
 from compressdefect.errors import DataError
 
 MAX_UNREADABLE_SHARE = 0.05
@@ -32,6 +35,7 @@ def load_images(
     good: str | None = None,
     group: str = "auto",
     masks: bool = False,
+    tile: int | None = None,
     progress: Progress | None = None,
     max_unreadable_share: float = MAX_UNREADABLE_SHARE,
 ) -> Images:
@@ -40,33 +44,36 @@ def load_images(
     ``group`` is ``auto`` (duplicates and near duplicates stay together), ``none``, or a regular expression whose
     first match in the file name (its first parenthesis, if any) names the group. With ``masks`` those of the defects
     are loaded too, and images whose defects nobody marked are left out. Images without a class of their own are
-    ``good`` if nothing is marked in them, else ``defect``.
+    ``good`` if nothing is marked in them, else ``defect``. With ``tile`` an image is resized so that a square of so
+    many of its pixels becomes ``input`` × ``input``, and is cut into such squares; that takes masks.
 
     Raises:
-        DataError: The folder, its layout or the classes asked for are wrong, or too many images cannot be read.
+        DataError: The folder, its layout or the classes asked for are wrong, too many images cannot be read, or their
+            tiles do not fit into memory.
     """
+    assert tile is None or masks, "the class of an image is not that of each of its tiles"
     if str(data) == SYNTHETIC:
         return _load_synthetic(input, labels, good, group, progress)
     listing = read(data, format, labels, good, at_least=1 if masks else 2)
     if masks and not listing.region_classes:
         raise DataError("no image has its defects marked", got=listing.root, fix="add masks, or use --task classify")
-    loaded = _Loader(listing, input, masks)
+    loaded = _Loader(listing, input, masks, tile, group)
     for done, sample in enumerate(listing.samples, start=1):
         loaded.add(sample)
         if progress is not None:
             progress(done, len(listing.samples))
-    return loaded.images(group, max_unreadable_share)
+    return loaded.images(max_unreadable_share)
 
 
 class _Loader:
-    """Fills one array image by image; it grows from grey to RGB at the first image with colour."""
+    """Reads a listing image by image."""
 
-    def __init__(self, listing: Listing, size: int, masks: bool) -> None:
-        count = len(listing.samples)
-        self.listing = listing
-        self.size = size
-        self.pixels = np.empty((count, 1, size, size), dtype=np.uint8)
-        self.masks = np.zeros((count, size, size), dtype=np.uint8) if masks else None
+    def __init__(self, listing: Listing, side: int, masks: bool, tile: int | None, group: str) -> None:
+        self.listing, self.side, self.tile, self.group = listing, side, tile, group
+        self.shown = Pile(side, images=len(listing.samples))
+        self.masks = Pile(side, images=len(listing.samples)) if masks else None
+        self.sizes: list[tuple[int, int]] = []
+        self.looks: list[Look] = []
         self.kept: list[Sample] = []
         self.labels: list[str] = []
         self.hashes: list[str] = []
@@ -87,10 +94,7 @@ class _Loader:
         except (DataError, OSError) as error:
             self.unreadable.append((name, _reason(error)))
             return
-        self._add_pixels(decoded)
-        if self.masks is not None and mask is not None:
-            self.masks[len(self.kept)] = resize_mask(mask, self.size, self.size)
-            self.mask_hashes.append(hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest())
+        self._add_picture(decoded[..., :1] if is_grey(decoded) else decoded, mask)
         if mask is not None and mask.any():
             self.maybe_good.discard(str(sample.label))
         self.kept.append(sample)
@@ -103,17 +107,27 @@ class _Loader:
             return None
         return mask_of(sample.regions or (), height, width, self.listing.region_classes)
 
-    def _add_pixels(self, decoded: np.ndarray) -> None:
-        if is_grey(decoded):
-            decoded = decoded[..., :1]
-        elif self.pixels.shape[1] == 1:
-            self.pixels = np.repeat(self.pixels, 3, axis=1)
-        resized = to_channels(resize(decoded, self.size, self.size), self.pixels.shape[1])
-        self.pixels[len(self.kept)] = resized.transpose(2, 0, 1)
+    def _add_picture(self, decoded: np.ndarray, mask: np.ndarray | None) -> None:
+        """Take up the pixels (H, W, C) and the mask (H, W) of an image, whole or in tiles."""
+        height, width = self._size(*decoded.shape[:2])
+        tiling, resized = Tiling.of(height, width, self.side), resize(decoded, height, width)
+        self.sizes.append((height, width))
+        self.shown.add(tiling.cut(resized.transpose(2, 0, 1)))
+        if self.masks is not None and mask is not None:
+            self.masks.add(tiling.cut(resize_mask(mask, height, width)[None]))
+            self.mask_hashes.append(hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest())
+        if self.group == "auto":
+            self.looks.append(_look(resized if self.tile is None else resize(decoded, self.side, self.side)))
 
-    def images(self, group: str, max_unreadable_share: float) -> Images:
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        """What an image of this size is resized to."""
+        if self.tile is None:
+            return self.side, self.side
+        return max(1, round(height * self.side / self.tile)), max(1, round(width * self.side / self.tile))
+
+    def images(self, max_unreadable_share: float) -> Images:
         self._check_readable(max_unreadable_share)
-        listing, count = self.listing, len(self.kept)
+        listing = self.listing
         classes = listing.classes or tuple(name for name in (GOOD, DEFECT) if name in self.labels)
         self._check_classes(classes)
         good = listing.good if listing.classes else GOOD
@@ -123,29 +137,38 @@ class _Loader:
         names = tuple(relative_name(sample.path, listing.root) for sample in self.kept)
         splits = tuple(sample.split for sample in self.kept if sample.split is not None)
         return Images(
-            self.pixels[:count],
+            self.shown.rows,
             labels=np.array([classes.index(label) for label in self.labels], dtype=np.int64),
             names=names,
             hashes=tuple(self.hashes),
             classes=classes,
-            groups=_make_groups(group, self.pixels[:count], self.hashes, names),
+            groups=self._groups(names),
             good=classes.index(good) if good in classes else None,
             splits=splits or None,
             name=listing.name,
-            group=group,
+            group=self.group,
             test_share=listing.test_share,
             skipped=(*self.unreadable, *self.unlabelled),
-            masks=None if self.masks is None else self.masks[:count],
+            masks=None if self.masks is None else self.masks.rows[:, 0],
             mask_hashes=None if self.masks is None else tuple(self.mask_hashes),
             regions=() if self.masks is None else self.listing.region_classes,
+            tile=self.tile,
+            sizes=None if self.tile is None else np.array(self.sizes, dtype=np.int64),
         )
+
+    def _groups(self, names: tuple[str, ...]) -> np.ndarray:
+        if self.group == "auto":
+            return duplicate_groups(self.looks, self.hashes)
+        if self.group == "none":
+            return np.arange(len(names), dtype=np.int64)
+        return groups_by_name(self.group, names, self.hashes)
 
     def _forget_region(self, label: str) -> None:
         """Leave the good class, which nothing is drawn in, out of the classes of defects."""
         regions = self.listing.region_classes
         if label in regions:
             if self.masks is not None:
-                self.masks[self.masks > regions.index(label)] -= 1
+                self.masks.rows[self.masks.rows > regions.index(label)] -= 1
             self.listing = replace(self.listing, region_classes=tuple(name for name in regions if name != label))
 
     def _check_readable(self, max_unreadable_share: float) -> None:
@@ -190,12 +213,8 @@ def _reason(error: DataError | OSError) -> str:
     return str(error.got) if isinstance(error, DataError) else str(error.strerror or error)
 
 
-def _make_groups(group: str, pixels: np.ndarray, hashes: list[str], names: tuple[str, ...]) -> np.ndarray:
-    if group == "auto":
-        return duplicate_groups(pixels, hashes)
-    if group == "none":
-        return np.arange(len(names), dtype=np.int64)
-    return groups_by_name(group, names, hashes)
+def _look(pixels: np.ndarray) -> Look:
+    return look_of(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
 
 
 def _load_synthetic(input: int, labels: str, good: str | None, group: str, progress: Progress | None) -> Images:

@@ -17,6 +17,8 @@ from compressdefect.errors import DataError
 
 Array = np.ndarray[Any, Any]
 
+_OVERLAPS = 8  # to the side of a square tile
+
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
@@ -32,6 +34,15 @@ class Tiling:
     width: int
     tile: tuple[int, int]
     overlap: int
+
+    @classmethod
+    def of(cls, height: int, width: int, side: int) -> Tiling:
+        """Square tiles as networks are shown them, overlapping by an eighth of their side.
+
+        >>> Tiling.of(height=64, width=120, side=64).corners
+        [(0, 0), (0, 56)]
+        """
+        return cls(height, width, (side, side), side // _OVERLAPS)
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < min(self.tile):

@@ -38,8 +38,15 @@ def _summary(manifest: BundleManifest) -> str:
     good = f", of which `{manifest.classes[manifest.good]}` is a good part" if manifest.good is not None else ""
     good = ", one for each pixel" if manifest.task == "segment" else good
     classes = ", ".join(f"`{name}`" for name in manifest.classes)
-    takes = f"Takes {kind} images at {height}×{width}"
+    takes = f"Takes {kind} {_shown(manifest)}s at {height}×{width}"
+    tile = manifest.preprocessing.tile
+    if tile is not None:
+        takes += f", which overlap and show {tile}×{tile} pixels of an image; cost and latency are of one tile"
     return f"Made {manifest.created}. Task: {manifest.task}. {takes}. Classes: {classes}{good}."
+
+
+def _shown(manifest: BundleManifest) -> str:
+    return "image" if manifest.preprocessing.tile is None else "tile"
 
 
 def _operating_point(manifest: BundleManifest) -> str:
@@ -115,7 +122,8 @@ def _latency(manifest: BundleManifest) -> str:
     rows = [
         (row.precision, row.batch, row.threads, f"{row.median_ms:.3f}", f"{row.p95_ms:.3f}") for row in manifest.latency
     ]
-    table = _table(("precision", "batch", "threads", "median ms per image", "p95 ms per image"), rows)
+    shown = _shown(manifest)
+    table = _table(("precision", "batch", "threads", f"median ms per {shown}", f"p95 ms per {shown}"), rows)
     limit = manifest.budgets.get("latency")
     budget = f"\n\nBudget: {limit:g} ms." if limit is not None else ""
     machine = "; ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in manifest.machine.items())
@@ -138,7 +146,7 @@ def _graph(manifest: BundleManifest) -> str:
 def _parity(manifest: BundleManifest) -> str:
     if manifest.parity is None:
         return "not checked"
-    return f"largest difference {manifest.parity.max_difference:.1e} on {manifest.parity.images} images"
+    return f"largest difference {manifest.parity.max_difference:.1e} on {manifest.parity.images} {_shown(manifest)}s"
 
 
 def _splits(manifest: BundleManifest) -> list[tuple[str, dict[str, Any]]]:

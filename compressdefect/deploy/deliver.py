@@ -145,9 +145,9 @@ def _package(
         say("exporting")
         graph = Path(folder) / FP32
         export_onnx(network, job.task, graph, input_shape=job.images.shape)
-        sample = job.images.pixels[job.split.train[:PARITY_IMAGES]]
+        sample = job.images.pixels[job.images.rows(job.split.train)[:PARITY_IMAGES]]
         difference = check_parity(network, job.task, graph, sample)
-        say(f"the graph and the network differ by {difference:.1e} at most on {len(sample)} images")
+        say(f"the graph and the network differ by {difference:.1e} at most on {len(sample)} inputs")
         rows = measure({job.name: graph}, threads=(job.threads,), max_seconds=3)
         manifest = _manifest(job, network, fitted, figures, Parity(images=len(sample), max_difference=difference), rows)
         bundle = write_bundle(run.best, manifest, network=network, graphs={FP32: graph}, extras=extras)
@@ -169,12 +169,12 @@ def metrics(
 
 
 def pixel_statistics(images: Images, indices: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over some images, on the scale 0..255."""
-    sums = np.zeros((2, images.shape[0]))
-    for start in range(0, len(indices), 64):
-        pixels = images.pixels[indices[start : start + 64]].astype(np.float32)
+    """Mean and standard deviation of each channel over some images or their tiles, on the scale 0..255."""
+    sums, rows = np.zeros((2, images.shape[0])), images.rows(indices)
+    for start in range(0, len(rows), 64):
+        pixels = images.pixels[rows[start : start + 64]].astype(np.float32)
         sums += pixels.sum(axis=(0, 2, 3), dtype=np.float64), np.square(pixels).sum(axis=(0, 2, 3), dtype=np.float64)
-    mean, square = sums / (len(indices) * images.shape[1] * images.shape[2])
+    mean, square = sums / (len(rows) * images.shape[1] * images.shape[2])
     std = np.sqrt(np.maximum(square - mean**2, 1.0))
     return tuple(map(float, mean)), tuple(map(float, std))
 
@@ -198,7 +198,7 @@ def _manifest(
         classes=job.task.classes,
         good=job.task.good,
         input=images.shape,
-        preprocessing=Preprocessing(mean=mean, std=std),
+        preprocessing=Preprocessing(mean=mean, std=std, tile=images.tile),
         threshold=figures.get("val", {}).get("threshold"),
         metrics=figures,
         cost=CostFigures(params=cost.params, macs=cost.macs, flops=cost.flops, peak_bytes=cost.peak_bytes),
@@ -229,6 +229,7 @@ def describe_data(images: Images, split: Split) -> dict[str, Any]:
         "group": split.group,
         "split_seed": split.seed,
         "skipped": len(images.skipped),
+        **({} if images.tile is None else {"tile": images.tile, "tiles": len(images.pixels)}),
     }
 
 

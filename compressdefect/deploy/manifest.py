@@ -19,12 +19,17 @@ class _Strict(BaseModel):
 
 
 class Preprocessing(_Strict):
-    """How a decoded image becomes ``pixels``; ``mean`` and ``std`` are applied inside the graph, never before it."""
+    """How a decoded image becomes ``pixels``; ``mean`` and ``std`` are applied inside the graph, never before it.
+
+    With ``tile`` an image is resized so that a square of so many of its own pixels gets the input's size, and cut into
+    such squares as ``data.tiles.Tiling.of`` says; their answers are joined by its ``join``.
+    """
 
     pixels: Literal["uint8 (N, C, H, W), 0..255"] = "uint8 (N, C, H, W), 0..255"
     resize: Literal["bilinear, antialiased"] = "bilinear, antialiased"
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    tile: int | None = Field(default=None, ge=1)
 
 
 class CostFigures(_Strict):
@@ -47,7 +52,7 @@ class LatencyFigures(_Strict):
 
 
 class Parity(_Strict):
-    """Largest difference of probabilities between the network and its graph, on this many real images."""
+    """Largest difference of probabilities between the network and its graph, on this many real images or tiles."""
 
     images: int
     max_difference: float

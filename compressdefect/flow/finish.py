@@ -25,7 +25,7 @@ from compressdefect.report.html import write_report
 from compressdefect.report.outlines import outlines
 from compressdefect.runs import RunFolder
 from compressdefect.train.activation import class_activation_map, defect_masks
-from compressdefect.train.batches import gather
+from compressdefect.train.predict import probabilities
 from compressdefect.train.segment import Segment
 from compressdefect.train.tasks import make_task
 
@@ -112,14 +112,11 @@ def _outlines(bundle: Bundle, images: Images) -> Layers:
     manifest, network = bundle.manifest, bundle.network()
     task = make_task(manifest.task, manifest.classes)
 
-    def layers(rows: Sequence[int]) -> NDArray[np.uint8]:
-        truth, drawn = task.targets(images, np.array(rows)).numpy() > 0, []
-        for row, there in zip(rows, truth, strict=True):
-            (found,) = defect_masks(network, task, gather(images, np.array([row])), manifest.threshold)
-            drawn.append(outlines(there, found, PICTURE_SIDE))
-        return np.stack(drawn)
+    def layer(row: int) -> NDArray[np.uint8]:
+        (found,) = defect_masks(probabilities(network, images, np.array([row]), task), manifest.threshold)
+        return outlines(images.mask(row) > 0, found, PICTURE_SIDE)
 
-    return layers
+    return lambda rows: [layer(row) for row in rows]
 
 
 def _activation_maps(bundle: Bundle) -> ActivationMap:

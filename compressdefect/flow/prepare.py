@@ -29,6 +29,7 @@ from compressdefect.train.task import Task
 from compressdefect.train.tasks import METRICS, check_loss, make_task
 
 _MANY_STEPS = 10**9  # of which any moment is a part, so that only the reading is checked
+MIN_SIDE = 8
 _SHOWN = 3  # skipped files that are named on stderr; the manifest has them all
 
 
@@ -39,6 +40,11 @@ class Prepared:
     images: Images
     split: Split
     task: Task
+
+    @property
+    def shown(self) -> int:
+        """What an epoch shows: how many training images there are, or tiles of them."""
+        return len(self.images.rows(self.split.train))
 
 
 def choose_task(options: DataOptions, offered: Sequence[str], model: str) -> str:
@@ -103,14 +109,15 @@ def _described(images: Images, task: Task) -> str:
     size = "×".join(map(str, images.shape))
     if images.masks is None or task.name != Segment.name:
         return f"{len(images)} images of {len(task.classes)} classes ({', '.join(task.classes)}) at {size}"
-    defective = int(images.masks.any(axis=(1, 2)).sum())
-    return f"{len(images)} images, {defective} with a defect ({', '.join(images.regions)}), at {size}"
+    tiles = "" if images.tile is None else f" in {len(images.pixels)} tiles of {images.tile} pixels"
+    defective = int(images.marked.sum())
+    return f"{len(images)} images{tiles}, {defective} with a defect ({', '.join(images.regions)}), at {size}"
 
 
 def load(options: DataOptions, *, input: int, masks: bool, voice: Voice) -> Images:
     """Load the images, with their masks if asked, with a progress bar, and name the files that were skipped."""
-    if input < 8:
-        raise DataError("the input must be at least 8 pixels", got=input, fix="use a size such as 224")
+    if input < MIN_SIDE:
+        raise DataError(f"the input must be at least {MIN_SIDE} pixels", got=input, fix="use a size such as 224")
     with voice.bar() as bar:
         work = bar.add_task("loading images", total=None)
         images = load_images(
@@ -121,6 +128,7 @@ def load(options: DataOptions, *, input: int, masks: bool, voice: Voice) -> Imag
             good=options.good,
             group=options.group,
             masks=masks,
+            tile=options.tile,
             progress=lambda done, total: bar.update(work, completed=done, total=total),
         )
     for name, reason in images.skipped[:_SHOWN]:
@@ -161,6 +169,8 @@ def check_options(options: DataOptions, task: str) -> None:
         raise DataError("unknown metric", got=options.metric, fix=known_names(options.metric, METRICS[task]))
     if options.loss is not None:
         check_loss(options.loss, task)
+    if options.tile is not None:
+        _check_tile(options.tile, task)
     if options.gradual is not None:
         Gradual.parse(options.gradual, total=_MANY_STEPS)
     accelerators = ("auto", "cpu", *(["gpu"] if torch.cuda.is_available() else []))
@@ -168,6 +178,17 @@ def check_options(options: DataOptions, task: str) -> None:
         raise DataError(
             "no such accelerator here", got=options.accelerator, fix=known_names(options.accelerator, accelerators)
         )
+
+
+def _check_tile(side: int, task: str) -> None:
+    if task != Segment.name:
+        raise DataError(
+            "--tile needs a model that segments: what is true of an image is not true of each of its tiles",
+            got=f"--task {task}",
+            fix="use --task segment, or leave --tile out",
+        )
+    if side < MIN_SIDE:
+        raise DataError(f"--tile must be at least {MIN_SIDE} pixels", got=side, fix="use a size such as 512")
 
 
 Options = TypeVar("Options", bound=DataOptions)

@@ -97,8 +97,8 @@ class Request:
     def config(self, data: Prepared) -> SearchConfig:
         """What the driver is told."""
         options = self.options
-        train = len(data.split.train) if len(data.split.val) else len(data.split.train) * (FOLDS - 1) // FOLDS
-        steps = math.ceil(train / fit_config(options, len(data.split.train), self.task).batch_size)
+        train = data.shown if len(data.split.val) else data.shown * (FOLDS - 1) // FOLDS
+        steps = math.ceil(train / fit_config(options, data.shown, self.task).batch_size)
         return SearchConfig(
             objective=self.objective,
             sampler=options.sampler,
@@ -115,7 +115,7 @@ class Request:
 
     def reserve(self, data: Prepared, epoch_s: float) -> float:
         """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial."""
-        final_s = fit_config(self.options, len(data.split.train), self.task).epochs * epoch_s
+        final_s = fit_config(self.options, data.shown, self.task).epochs * epoch_s
         if not len(data.split.val):
             final_s /= 2  # an epoch of a trial passes over the images twice: three folds of two thirds each
         return min(final_s, FINAL_SHARE * (self.limit_s or final_s)) + self.finish_s
@@ -213,7 +213,7 @@ def _explore(
 
 def _evaluator(data: Prepared, options: SearchOptions) -> TrainingEvaluator:
     mean, std = pixel_statistics(data.images, data.split.train)
-    config = fit_config(options, len(data.split.train), data.task.name)
+    config = fit_config(options, data.shown, data.task.name)
     return TrainingEvaluator(data.images, data.split, data.task, config, mean, std)
 
 
@@ -308,7 +308,7 @@ def _train_winner(
         data.images,
         data.split,
         data.task,
-        fit_config(request.options, len(data.split.train), request.task),
+        fit_config(request.options, data.shown, request.task),
         threads=request.options.threads,
         budgets=_limits(request.budgets),
         deviations=_deviations(request, data, run, outcome),
@@ -350,8 +350,9 @@ def _delivered_before(run: RunFolder, trial: StoredTrial) -> Delivered | None:
 
 
 def _fingerprint(data: Prepared) -> str:
-    """Of the images, what they are told apart by, and how they are split."""
-    parts = (data.images.fingerprint, data.task, data.split.train.tolist(), data.split.val.tolist())
+    """Of the images, how they are shown, what they are told apart by, and how they are split."""
+    images, split = data.images, data.split
+    parts = (images.fingerprint, images.shape, images.tile, data.task, split.train.tolist(), split.val.tolist())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

@@ -52,7 +52,7 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     options = replace(options, split=options.split or _own_split(ref))
     voice = Voice()
     data = prepare(options, input=options.input or design.input, task=task, voice=voice)
-    config = fit_config(options, len(data.split.train), task)
+    config = fit_config(options, data.shown, task)
     manifest = {
         "command": "train",
         "task": data.task.name,
@@ -85,7 +85,7 @@ def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     manifest = ref.bundle.manifest
     stored = ref.run.manifest.get("options", {}) if ref.run else {}
     known = {name: stored[name] for name in ("data", "format", "labels", "good", "group") if name in stored}
-    options = DataOptions(**{**known, **given, "split": split_file})
+    options = DataOptions(**{**known, **given, "split": split_file, "tile": manifest.preprocessing.tile})
     found = prepare(options, input=manifest.input[1], task=manifest.task, voice=Voice())
     if found.task.classes != manifest.classes or found.images.shape != manifest.input:
         raise DataError(
@@ -111,7 +111,7 @@ def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
 def fit_config(options: DataOptions, train: int, task: str) -> FitConfig:
     """The recipe that the options ask for; what they leave open is the task's own.
 
-    A few images (``train``) are shown in smaller batches, so that an epoch still makes some steps.
+    A few images or tiles (``train``) are shown in smaller batches, so that an epoch still makes some steps.
     """
     standard = FitConfig()
     if task == Segment.name:

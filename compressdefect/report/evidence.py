@@ -48,7 +48,7 @@ class Best(NamedTuple):
 
 
 class Latency(NamedTuple):
-    """One model on the clock; times are per image."""
+    """One model on the clock; times are per image, or per tile where images are tiled."""
 
     model: str
     batch: int
@@ -79,6 +79,11 @@ class Evidence:
     def data(self) -> dict[str, Any]:
         """What the manifest says of the images."""
         return self.manifest.get("data") or {}
+
+    @property
+    def shown(self) -> str:
+        """What the model is shown at a time, which its cost and latency are of: an image, or a tile of one."""
+        return "image" if self.data.get("tile") is None else "tile"
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -30,18 +30,18 @@ ActivationMap = Callable[[NDArray[np.uint8], int], NDArray[np.floating[Any]]]
 """``cam(pixels (N, C, H, W), class)``: how much each place speaks for a class, (N, H, W) in [0, 1]."""
 
 
-Layers = Callable[[Sequence[int]], NDArray[np.uint8]]
-"""``layers(rows)``: what is laid over these images instead, such as outlines, RGBA (N, 4, H, W)."""
+Layers = Callable[[Sequence[int]], Sequence[NDArray[np.uint8]]]
+"""``layers(rows)``: what is laid over these images instead, such as outlines, RGBA (4, H, W) each."""
 
 
 class Pictures(Protocol):
-    """Images by name: ``pixels`` is uint8 (N, C, H, W)."""
-
-    @property
-    def pixels(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    """Images by name."""
 
     @property
     def names(self) -> Sequence[str]: ...  # noqa: D102
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """Pixels (C, H, W)."""
 
 
 class Card(NamedTuple):
@@ -176,7 +176,7 @@ def _cards(
         drawn = _heats(found, images, rows, cam)
     cards = []
     for mistake in chosen:
-        picture = png(_stack(images, [rows[mistake.name]])[0]) if images is not None and mistake.name in rows else None
+        picture = png(images.picture(rows[mistake.name])) if images is not None and mistake.name in rows else None
         cards.append(Card(mistake, picture, drawn.get(mistake.row), evidence_class(mistake)))
     return cards
 
@@ -185,10 +185,6 @@ def _heats(found: list[Mistake], images: Pictures, rows: dict[str, int], cam: Ac
     heats: dict[int, str] = {}
     for target in sorted({evidence_class(m) for m in found}):
         members = [m for m in found if evidence_class(m) == target]
-        maps = cam(_stack(images, [rows[m.name] for m in members]), target)
+        maps = cam(np.stack([images.picture(rows[m.name]) for m in members]), target)
         heats |= {m.row: heat_png(heat) for m, heat in zip(members, maps, strict=True)}
     return heats
-
-
-def _stack(images: Pictures, rows: list[int]) -> NDArray[np.uint8]:
-    return np.stack([np.asarray(images.pixels[row]) for row in rows])

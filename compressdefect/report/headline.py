@@ -49,7 +49,7 @@ def sentence(evidence: Evidence) -> str:
         done = f"names the right class for {units.percent(test.get('accuracy'))} of the images"
     text = f"The delivered model {done}, on {test.get('n')} test images that no decision had seen"
     own, cpu = own_latency(evidence), evidence.best.manifest.machine.get("cpu") or "the machine that measured it"
-    return f"{text}; one image takes {units.milliseconds(own.median_ms)} on {cpu}." if own else f"{text}."
+    return f"{text}; one {evidence.shown} takes {units.milliseconds(own.median_ms)} on {cpu}." if own else f"{text}."
 
 
 def quality(evidence: Evidence) -> list[Tile]:
@@ -81,7 +81,7 @@ def costs(evidence: Evidence) -> list[Tile]:
         used = f"batch {own.batch}, {own.threads} thread{'s' if own.threads > 1 else ''}"
         lines = (*budget, f"{used}, p95 {units.milliseconds(own.p95_ms)}")
         meter = own.median_ms / limit if limit else None
-        found.append(Tile("Latency per image", units.milliseconds(own.median_ms), lines, meter=meter))
+        found.append(Tile(f"Latency per {evidence.shown}", units.milliseconds(own.median_ms), lines, meter=meter))
     memory = f"{units.size(cost.peak_bytes)} peak activation memory"
     return [*found, Tile("Parameters", units.count(cost.params), (memory,))]
 

@@ -39,7 +39,7 @@ def write_report(
         run_path: the run folder; it may have no trials, or no delivered model.
         images: for the gallery, the images that the test answers name; without them it lists names only.
         cam: class activation maps for the gallery: (N, C, H, W) uint8 and a class → (N, H, W) in [0, 1].
-        layers: what is laid over the gallery's images instead: their rows in ``images`` → RGBA (N, 4, H, W).
+        layers: what is laid over the gallery's images instead: their rows in ``images`` → RGBA (4, H, W) each.
 
     Returns:
         The path of the page.

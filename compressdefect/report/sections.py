@@ -115,7 +115,7 @@ def model(evidence: Evidence, layers: Sequence[Layer] | None) -> list[Section]:
         content.append(element("figure", element("h3", "Winner and trial 0"), scroll(compared)))
     rows = evidence.latency
     if rows and evidence.best:
-        clock = tables.latency(rows, evidence.best.manifest.name)
+        clock = tables.latency(rows, evidence.best.manifest.name, evidence.shown)
         title, how = ("Latency beside peers", "Timed in turns, so that a slow minute hits all alike. ")
         if len(rows) == 1:
             title, how = "Latency", ""
@@ -156,6 +156,7 @@ def provenance(evidence: Evidence) -> Section:
         ("finished", manifest.get("finished")),
         ("data", data.get("name")),
         ("images", data.get("n")),
+        ("tiles", f"{data['tiles']}, of {data['tile']} pixels" if data.get("tile") else None),
         ("data fingerprint", data.get("fingerprint")),
         ("classes", ", ".join(evidence.classes)),
         ("space", manifest.get("space")),

@@ -131,7 +131,7 @@ def comparison(evidence: Evidence) -> Table | None:
         ("MACs", "macs", units.count),
         ("parameters", "params", units.count),
         ("peak memory", "peak_bytes", units.size),
-        ("latency per image", "latency_ms", units.milliseconds),
+        (f"latency per {evidence.shown}", "latency_ms", units.milliseconds),
     ):
         before, after = getattr(zero.trial, column), getattr(winner.trial, column)
         if before is not None and after is not None:
@@ -161,8 +161,8 @@ def layers(found: Sequence[Layer]) -> Table:
     return Table((*columns, Column("params", numeric=True), Column("MACs", numeric=True)), rows)
 
 
-def latency(rows: Sequence[Latency], delivered: str) -> Table:
-    """Latency of the delivered model and its peers per image, by batch and threads; ratios are to the delivered one."""
+def latency(rows: Sequence[Latency], delivered: str, shown: str = "image") -> Table:
+    """Latency of the delivered model and its peers, by batch and threads; ratios are to the delivered one."""
     groups: dict[tuple[int, int], list[Latency]] = {}
     for row in rows:
         groups.setdefault((row.threads, row.batch), []).append(row)
@@ -175,7 +175,7 @@ def latency(rows: Sequence[Latency], delivered: str) -> Table:
             cells = (row.model, str(batch), str(threads), median, units.milliseconds(row.p95_ms))
             ratio = units.ratio(row.median_ms, own)
             found.append(Row((*cells, ratio), "winner" if row.model == delivered else ""))
-    titles = ("model", "batch", "threads", "median per image", "p95", "ratio")
+    titles = ("model", "batch", "threads", f"median per {shown}", "p95", "ratio")
     return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), found)
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compressdefect.errors import ModelError
-from compressdefect.train.task import Task
 
 
 def class_activation_map(network: Any, pixels: Tensor, class_index: int | Tensor) -> NDArray[np.float32]:
@@ -48,20 +47,16 @@ def class_activation_map(network: Any, pixels: Tensor, class_index: int | Tensor
     return (maps / torch.where(peak > 0, peak, 1.0)).cpu().numpy()
 
 
-def defect_masks(network: Any, task: Task, pixels: Tensor, threshold: float | None) -> NDArray[np.bool_]:
+def defect_masks(probabilities: Tensor, threshold: float | None) -> NDArray[np.bool_]:
     """Show what a segmentation network calls a defect: the pixels that alone would have the part rejected.
 
     Args:
-        network: pixels → logits (N, K, H, W), on the CPU in evaluation mode.
-        task: the segmentation task.
-        pixels: uint8 (N, C, H, W).
+        probabilities: (N, K, H, W), the background's first.
         threshold: of the operating point; without one, the pixels whose most probable class is a defect.
 
     Returns:
         Masks (N, H, W).
     """
-    with torch.inference_mode():
-        probabilities = task.predict(network(pixels))
     if threshold is None:
         return (probabilities.argmax(dim=1) > 0).numpy()
     return (1 - probabilities[:, 0].double() > threshold).numpy()

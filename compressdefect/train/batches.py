@@ -96,9 +96,9 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return max(1, round(images / batch_size))
 
 
-def gather(images: Images, indices: NDArray[np.integer]) -> Tensor:
-    """Copy images from memory (or a memory map) into a tensor: uint8 pixels (n, C, H, W)."""
-    return torch.from_numpy(images.pixels[indices])
+def gather(images: Images, rows: NDArray[np.integer]) -> Tensor:
+    """Copy images or tiles from memory (or a memory map) into a tensor: uint8 pixels (n, C, H, W)."""
+    return torch.from_numpy(images.pixels[rows])
 
 
 def affordable(images: Images) -> int:

@@ -53,7 +53,8 @@ class FitResult:
     """How a training went.
 
     ``val_records`` (n, …) are of the final weights; ``stopped`` says why it ended early (``deadline``,
-    ``on_epoch``) and is None when it did not; ``images_per_s`` counts training passes over the time spent training.
+    ``on_epoch``) and is None when it did not; ``images_per_s`` counts training passes, of tiles where images are tiled,
+    over the time spent training.
     """
 
     history: list[EpochReport]
@@ -77,6 +78,7 @@ def fit(
     """Train a network in place; it is left on the CPU in evaluation mode.
 
     The same network, data, config and thread count give the same weights. Random state outside is left as it was.
+    Of images in tiles each tile is trained on as an image of its own; what is scored is whole images.
 
     Args:
         network: takes uint8 pixels (N, C, H, W).
@@ -92,19 +94,20 @@ def fit(
         DataError: there are fewer than two training images, or none that gradual training could begin with.
         TrainingError: the loss or the outputs are not finite.
     """
-    if len(train) < 2:
-        raise DataError("training needs at least two images", got=len(train))
-    pace = Pace(config.epochs * steps_per_epoch(len(train), config.batch_size), deadline)
+    pieces, rows = images.pieces, images.rows(train)
+    if len(rows) < 2:
+        raise DataError("training needs at least two images", got=len(rows))
+    pace = Pace(config.epochs * steps_per_epoch(len(rows), config.batch_size), deadline)
     batches = Batches(
-        images,
-        train,
+        pieces,
+        rows,
         config.batch_size,
         seed=config.seed,
         augmentation=RECIPES.get(config.augment),
         targets=task.targets,
-        classes=task.labels(images, train),
+        classes=task.labels(pieces, rows),
         balance=config.balance,
-        defects_first=_defects_first(images, train, task, config),
+        defects_first=_defects_first(pieces, rows, task, config),
         position=lambda: pace.position,
     )
     scored = val if val is not None and len(val) else None

@@ -62,17 +62,18 @@ class Segment:
         parse_criterion(self.criterion)
 
     def targets(self, images: Images, indices: NDArray[np.integer]) -> Tensor:
-        """Masks (n, H, W), uint8.
+        """Masks (n, H, W), uint8; of tiled images those of whole images, which must be of one size.
 
         Raises:
             DataError: the images have no masks.
         """
-        return torch.from_numpy(_masks(images)[indices])
+        masks = _masks(images)
+        return torch.from_numpy(masks[indices] if images.sizes is None else np.stack([*map(images.mask, indices)]))
 
     def labels(self, images: Images, indices: NDArray[np.integer]) -> NDArray[np.int64]:
         """The defect class with the most pixels (n,), 0 where the mask is empty."""
-        masks, classes = _masks(images), len(self.classes)
-        counts = [np.bincount(masks[i].ravel(), minlength=classes)[1:] for i in indices]
+        _masks(images)
+        counts = [np.bincount(images.mask(i).ravel(), minlength=len(self.classes))[1:] for i in indices]
         return np.array([1 + count.argmax() if count.any() else 0 for count in counts], dtype=np.int64)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ class Task(Protocol):
        segmentation logits (N, K, H, W).
     3. ``loss`` compares outputs and targets; its gradient trains the network.
     4. Outside training, ``predict`` turns outputs into probabilities. The exported graph ends in the same function, so
-       the figures measured in training are those of the model that ships.
+       the figures measured in training are those of the model that ships. Images that were cut into tiles are trained
+       on tile by tile; their tiles' probabilities are joined here, so what follows is of whole images.
     5. ``record`` keeps of each image's probabilities and target what figures need, and no more: one small entry per
        image, in a numpy array of any dtype. Whole sets are held as records, never as probability maps.
     6. When a whole set is predicted, ``score`` gives the one number that decisions are made on, and ``metrics`` the

@@ -29,6 +29,9 @@ class FakeImages(NamedTuple):
     pixels: NDArray[np.uint8]
     names: tuple[str, ...]
 
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        return self.pixels[index]
+
 
 def make_run(
     path: Path,

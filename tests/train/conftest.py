@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from compressdefect.data.images import Images
+from compressdefect.data.tiles import Tiling
 
 
 class TinyNetwork(nn.Module):
@@ -96,6 +99,30 @@ def marked() -> Images:
         masks=masks,
         regions=("scratch", "spot"),
     )
+
+
+@pytest.fixture
+def webs() -> tuple[Images, Images]:
+    """Twelve webs of 24 × 40 pixels, every second with a spot or a scratch along it: in tiles of 16 × 16, and whole."""
+    rng = np.random.default_rng(0)
+    pixels, masks = rng.integers(90, 110, (12, 1, 24, 40), dtype=np.uint8), np.zeros((12, 24, 40), dtype=np.uint8)
+    masks[1::4, 13:15, 6:36], masks[3::4, 3:6, 27:30] = 1, 2
+    pixels[:, 0][masks == 1], pixels[:, 0][masks == 2] = 250, 5
+    names, sizes = tuple(f"{i}.png" for i in range(12)), np.array([[24, 40]] * 12)
+    whole = Images(
+        pixels,
+        labels=np.arange(12) % 2,
+        names=names,
+        hashes=names,
+        classes=("good", "defect"),
+        groups=np.arange(12),
+        good=0,
+        masks=masks,
+        regions=("scratch", "spot"),
+    )
+    tiling = Tiling.of(24, 40, 16)
+    tiles = [np.concatenate([tiling.cut(picture) for picture in pictures]) for pictures in (pixels, masks)]
+    return replace(whole, pixels=tiles[0], masks=tiles[1], sizes=sizes, tile=16), whole
 
 
 @pytest.fixture

@@ -190,3 +190,16 @@ def test_gradual_training_needs_a_defect_to_begin_with(tiny_decoder: Any, marked
     task = Segment(("background", *marked.regions))
     with pytest.raises(DataError, match="gradual training needs images with a defect"):
         fit(tiny_decoder(), marked, np.arange(0, 36, 2), None, task, FitConfig(epochs=1, gradual="on"))
+
+
+def test_tiles_are_trained_on_as_images_of_their_own(tiny_decoder: Any, webs: tuple[Images, Images]) -> None:
+    task, config = Segment(("background", *webs[0].regions)), FitConfig(epochs=2, batch_size=9, threads=1, gradual="on")
+    tiled, train, networks = webs[0], np.arange(8), []
+    for images, rows, val in ((tiled, train, np.arange(8, 12)), (tiled.pieces, tiled.rows(train), None)):
+        torch.manual_seed(0)
+        networks.append(tiny_decoder())
+        result = fit(networks[-1], images, rows, val, task, config)
+        assert len(result.history) == 2
+        assert val is None or len(result.val_records) == 4
+    for one, other in zip(*(network.state_dict().values() for network in networks), strict=True):
+        assert torch.equal(one, other)

@@ -13,6 +13,7 @@ from compressdefect.data.split import Split
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport
+from compressdefect.train.segment import Segment
 from compressdefect.train.validate import seeded, validate
 
 SHORT = FitConfig(epochs=2, batch_size=12, score_every=1, threads=1)
@@ -92,3 +93,11 @@ def test_building_leaves_the_random_state_alone(tiny_network: Any) -> None:
     with pytest.raises(ZeroDivisionError):
         seeded(lambda: 1 / 0, 0)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_folds_are_of_images_where_tiles_are_trained_on(webs: tuple[Images, Images], tiny_decoder: Any) -> None:
+    split = Split(train=np.arange(9), val=NONE, test=np.arange(9, 12))
+    result = validate(tiny_decoder, webs[0], split, Segment(("background", *webs[0].regions)), SHORT)
+    assert result.indices.tolist() == split.train.tolist()
+    assert result.metrics["n"] == len(result.records) == 9
+    assert result.records["labelled"].sum(axis=1).tolist() == [24 * 40] * 9

@@ -1,0 +1,123 @@
+"""Large images in tiles, from a folder to a bundle: trained on tile by tile, judged image by image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from compressdefect import api
+from compressdefect.data.load import load_images
+from compressdefect.deploy.bundle import Bundle
+from compressdefect.errors import DataError
+from compressdefect.flow.finish import _outlines
+
+TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
+FIGURES = ("n", "dice", "iou", "macc", "accuracy", "threshold", "escape", "overkill")
+
+
+@pytest.fixture(scope="module")
+def webs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 grey webs of 40 × 120 pixels with masks beside them; every second has a bright scratch."""
+    root, rng = tmp_path_factory.mktemp("data") / "webs", np.random.default_rng(0)
+    root.mkdir()
+    for number in range(24):
+        pixels, mask = rng.integers(60, 120, (40, 120)).astype(np.uint8), np.zeros((40, 120), dtype=np.uint8)
+        if number % 2:
+            row, column = rng.integers(4, 35), rng.integers(0, 90)
+            mask[row : row + 3, column : column + 30] = 255
+            pixels[mask > 0] = 250
+        Image.fromarray(pixels).save(root / f"{number:02}.png")
+        Image.fromarray(mask).save(root / f"{number:02}_mask.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, webs: Path) -> dict[str, Any]:
+    """A small design, trained with gradual training and a threshold out of fold."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return api.train("lw-seg@0.35", data=str(webs), run_dir=folder, tile=48, gradual="on", **TINY)
+
+
+def test_every_figure_is_of_whole_images(trained: dict[str, Any]) -> None:
+    run = Path(trained["run"])
+    split = json.loads((run / "split.json").read_text())
+    assert trained["test"]["n"] == len(split["test"]) == 8
+    assert trained["val"]["n"] == len(split["train"]) == 16
+    answers = json.loads((run / "best" / "predictions.json").read_text())
+    assert len(set(answers["names"])) == len(answers["labels"]) == len(answers["probabilities"]) == 8
+
+
+def test_the_bundle_and_the_pages_say_that_it_takes_tiles(trained: dict[str, Any]) -> None:
+    run = Path(trained["run"])
+    manifest = Bundle.open(run / "best").manifest
+    assert (manifest.preprocessing.tile, manifest.input) == (48, (1, 32, 32))
+    assert (manifest.data["tile"], manifest.data["n"], manifest.data["tiles"]) == (48, 24, 24 * 3)
+    card = (run / "best" / "card.md").read_text()
+    assert "Takes grey tiles at 32×32, which overlap and show 48×48 pixels of an image" in card
+    assert "median ms per tile" in card
+    page = (run / "report.html").read_text()
+    assert "Latency per tile" in page
+    assert "72, of 48 pixels" in page
+
+
+def test_evaluate_cuts_the_images_again(trained: dict[str, Any], webs: Path) -> None:
+    for model in (trained["run"], f"{trained['run']}/best"):
+        again = api.evaluate(model, data=str(webs))["test"]
+        assert {key: again[key] for key in FIGURES} == {
+            key: pytest.approx(trained["test"][key], nan_ok=True) for key in FIGURES
+        }
+
+
+def test_the_shipped_graph_and_the_manifest_are_enough_to_decide_alike(trained: dict[str, Any], webs: Path) -> None:
+    best = Bundle.open(Path(trained["run"]) / "best")
+    images = load_images(webs, input=32, masks=True, tile=best.manifest.preprocessing.tile)
+    session = onnxruntime.InferenceSession(best.file("fp32.onnx"))
+    answers = json.loads(best.read("predictions.json"))
+    for name, row in zip(answers["names"], answers["probabilities"], strict=True):
+        index = images.names.index(name)
+        tiles = np.ascontiguousarray(images.pixels[images.rows(np.array([index]))])
+        joined = images.join(index, session.run(None, {"pixels": tiles})[0])
+        assert joined[0].min() == pytest.approx(row[0], abs=1e-4)
+        assert joined[1].max() == pytest.approx(row[1], abs=1e-4)
+
+
+def test_the_mistakes_are_shown_as_whole_images(trained: dict[str, Any], webs: Path) -> None:
+    best = Bundle.open(Path(trained["run"]) / "best")
+    images = load_images(webs, input=32, masks=True, tile=48)
+    (layer,) = _outlines(best, images)([1])
+    assert layer.shape == (4, *images.picture(1).shape[1:]) == (4, 27, 80)
+    assert (layer[1] == 200).any()  # the true outline's green
+
+
+def test_a_split_lists_each_file_once(trained: dict[str, Any], webs: Path) -> None:
+    split = json.loads((Path(trained["run"]) / "split.json").read_text())
+    listed = [digest for part in ("train", "val", "test", "left_out") for digest in split[part]]
+    assert sorted(listed) == sorted(load_images(webs, input=32, masks=True).hashes)
+
+
+@pytest.mark.long
+def test_a_search_in_tiles(webs: Path, tmp_path: Path) -> None:
+    done = api.search(
+        "lw_cnn",
+        data=str(webs),
+        task="segment",
+        run_dir=tmp_path / "run",
+        trials=1,
+        threads_per_trial=1,
+        tile=48,
+        **TINY,
+    )
+    assert done["best"]["test"]["n"] == 8
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["options"]["tile"] == 48
+
+
+def test_classes_of_images_are_not_those_of_tiles(webs: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--tile needs a model that segments: .* got --task classify; use --task seg"):
+        api.train("lightdefectnet", data=str(webs), tile=48, run_dir=tmp_path / "r", **TINY)
+    assert not (tmp_path / "r").exists()
