@@ -58,7 +58,9 @@ Metric = Annotated[
 Loss = Annotated[str | None, typer.Option(help="To segment: ce, dice, bce or a sum of them; default: ce+dice.")]
 Balance = Annotated[
     float | None,
-    typer.Option(help="How evenly training shows the classes: 0 as often as they occur, 1 all alike; default: 0.5."),
+    typer.Option(
+        help="How evenly training shows the classes: 0 as often as they occur, 1 all alike; default: 0.5, to segment 1."
+    ),
 ]
 Gradual = Annotated[
     str | None,

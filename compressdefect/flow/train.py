@@ -23,7 +23,7 @@ from compressdefect.train.segment import Segment
 from compressdefect.train.tasks import make_task
 
 FEW_IMAGES, SMALL_BATCH = 500, 16
-SEGMENT_BATCH = 8  # an image has thousands of pixels to learn from, and small batches make more steps of few images
+_SEGMENT = FitConfig(batch_size=8, balance=1.0)  # an image has thousands of pixels, and all show the background
 _RECIPE = (
     "epochs",
     "optimizer",
@@ -113,11 +113,8 @@ def fit_config(options: DataOptions, train: int, task: str) -> FitConfig:
 
     A few images or tiles (``train``) are shown in smaller batches, so that an epoch still makes some steps.
     """
-    standard = FitConfig()
-    if task == Segment.name:
-        standard = FitConfig(batch_size=SEGMENT_BATCH)
-    elif train < FEW_IMAGES:
-        standard = FitConfig(batch_size=SMALL_BATCH)
+    few = FitConfig(batch_size=SMALL_BATCH) if train < FEW_IMAGES else FitConfig()
+    standard = _SEGMENT if task == Segment.name else few
     return recipe(standard, **{name: getattr(options, name, None) for name in _RECIPE})
 
 

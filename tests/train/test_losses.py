@@ -71,7 +71,7 @@ def test_dice_loss_by_hand() -> None:
 def test_dice_loss_averages_over_the_defect_classes_that_each_image_shows() -> None:
     certain = 100 * F.one_hot(torch.tensor([[[1, 1], [0, 0]], [[2, 0], [0, 0]]]), 4).permute(0, 3, 1, 2).float()
     masks = torch.tensor([[[1, 2], [0, 0]], [[2, 0], [0, 0]]])
-    # Image 1, class 1: (2·1 + 1) / (2 + 1 + 1), class 2: 1 / (0 + 1 + 1); image 2, class 2: all. Class 3 is never shown.
+    # Image 1, class 1: (2·1 + 1) / (2 + 1 + 1), class 2: 1 / (0 + 1 + 1); image 2, class 2: all. Class 3: never shown.
     assert dice_loss(certain, masks).item() == pytest.approx((1 / 4 + 1 / 2 + 0) / 3, abs=1e-5)
 
 
