@@ -50,26 +50,27 @@ def mean_log_probability(outputs: Tensor) -> Tensor:
 
 
 def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """1 − (2Σyŷ + 1) / (Σy + Σŷ + 1) of each defect class that an image shows, averaged over these.
+    """1 − (2Σyŷ + 1) / (Σy + Σŷ + 1) of each defect class that an image shows; of a good image, of any defect.
 
-    The sums run over the pixels of one image and ŷ is the softmax, so a small defect counts as much as a large one.
-    Images without a defect and classes that an image does not show have no part in it: their 1 − 1 / (Σŷ + 1) is
-    steepest where Σŷ is nearly 0, outweighs all that is shown, and a network learned to call everything background.
-    Their false alarms are the cross-entropy's to forbid, so use this loss with one.
+    The sums run over the pixels of one image, so that a small defect counts as much as a large one; ŷ is the softmax.
+    The mean is over these terms. Good images count by their false alarms of all classes together, Σŷ / (Σŷ + 1);
+    other classes in an image with a defect are left to the softmax, which gives to one what it takes from another.
 
     Args:
         logits: float32 (N, K, H, W); class 0 is the background.
         masks: class numbers (N, H, W), int64.
 
     Returns:
-        A scalar, 0 if no image shows a defect.
+        A scalar in [0, 1].
     """
     probabilities = logits.softmax(dim=1)[:, 1:]
     truth = _one_hot(masks, logits.shape[1])[:, 1:]
-    labelled = truth.sum(dim=(2, 3))
-    overlap, total = (probabilities * truth).sum(dim=(2, 3)), probabilities.sum(dim=(2, 3)) + labelled
-    losses = (1 - (2 * overlap + 1) / (total + 1)) * (labelled > 0)
-    return losses.sum() / (labelled > 0).sum().clamp(min=1)
+    found, labelled = probabilities.sum(dim=(2, 3)), truth.sum(dim=(2, 3))
+    shown = labelled > 0
+    good = ~shown.any(dim=1)
+    missed = (1 - (2 * (probabilities * truth).sum(dim=(2, 3)) + 1) / (labelled + found + 1)) * shown
+    false = (1 - 1 / (found.sum(dim=1) + 1)) * good
+    return (missed.sum() + false.sum()) / (shown.sum() + good.sum())
 
 
 def binary_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:

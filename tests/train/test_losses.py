@@ -75,15 +75,18 @@ def test_dice_loss_averages_over_the_defect_classes_that_each_image_shows() -> N
     assert dice_loss(certain, masks).item() == pytest.approx((1 / 4 + 1 / 2 + 0) / 3, abs=1e-5)
 
 
-def test_dice_loss_leaves_images_without_a_defect_to_the_cross_entropy() -> None:
-    logits = torch.zeros(2, 2, 3, 3, requires_grad=True)
-    masks = torch.zeros(2, 3, 3, dtype=torch.int64)
-    assert dice_loss(logits, masks).item() == 0
-    masks[1, 0, 0] = 1
-    dice_loss(logits, masks).backward()
-    assert logits.grad is not None
-    assert (logits.grad[0] == 0).all()
-    assert (logits.grad[1] != 0).all()
+def test_dice_loss_of_a_good_image_counts_its_false_alarms_of_all_classes() -> None:
+    odds = torch.tensor([0.0, 0.0, -100.0, -100.0]).view(1, 1, 2, 2)
+    logits = torch.cat([odds * 0, odds, odds], dim=1)  # each class has a third of two pixels: 4/3 pixels' worth
+    masks = torch.zeros(1, 2, 2, dtype=torch.int64)
+    assert dice_loss(logits, masks).item() == pytest.approx(1 - 1 / (4 / 3 + 1))
+    assert dice_loss(logits - 200 * torch.tensor([0.0, 1.0, 1.0]).view(1, 3, 1, 1), masks).item() == pytest.approx(0)
+
+
+def test_dice_loss_weighs_good_images_like_a_class_that_is_shown() -> None:
+    certain = 100 * F.one_hot(torch.tensor([[[1, 1], [0, 0]], [[0, 0], [0, 0]]]), 2).permute(0, 3, 1, 2).float()
+    masks = torch.tensor([[[1, 0], [0, 0]], [[0, 0], [0, 0]]])  # (2·1 + 1) / (1 + 2 + 1) and no false alarm
+    assert dice_loss(certain, masks).item() == pytest.approx((1 / 4 + 0) / 2, abs=1e-5)
 
 
 def test_binary_cross_entropy_of_one_defect_class_is_the_cross_entropy() -> None:
