@@ -1,8 +1,9 @@
 """Which images show the same thing: exact copies, and near duplicates that a split must not separate.
 
 Candidates have perceptual hashes (imagehash's phash, 64 bits) at most 8 bits apart and are confirmed by the
-correlation of their pixels. Linked pairs are merged from the most to the least alike, and two groups become one only
-if most of their pairs are confirmed: a single lookalike between two groups does not chain strangers together.
+correlation of their pixels. All that confirmed pairs connect is one group, so no confirmed twin of a test image is
+trained on. Where that would chain a large part of the data together, two groups become one only if most of their pairs
+are confirmed, from the most to the least alike.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from typing import NamedTuple
 import imagehash
 import numpy as np
 from PIL import Image
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from compressdefect.errors import DataError
 
 MAX_HAMMING = 8
 MIN_CORRELATION = 0.85
+LARGEST_SHARE = 0.2
 THUMBNAIL = 56
 MAX_PAIRS = 500_000  # close pairs that are looked at one by one
 _BLOCK = 256
@@ -192,6 +196,20 @@ def _group_by_leaders(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _merge(count: int, pairs: list[tuple[int, int, float]]) -> np.ndarray:
+    """Representative of each of ``count`` items: those that pairs connect belong together.
+
+    Twins of twins may be strangers, and where much of the data hangs together that way, no split could be made of it.
+    A group of more than ``LARGEST_SHARE`` of the items is therefore left in parts in which most pairs agree.
+    """
+    ends = np.array([pair[:2] for pair in pairs], dtype=np.int64).reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    label = connected_components(graph, directed=False)[1]
+    _, first, sizes = np.unique(label, return_index=True, return_counts=True)
+    too_large = sizes[label] > LARGEST_SHARE * count
+    return np.where(too_large, _merge_by_majority(count, pairs) if too_large.any() else 0, first[label])
+
+
+def _merge_by_majority(count: int, pairs: list[tuple[int, int, float]]) -> np.ndarray:
     """Representative of each of ``count`` items after merging pairs, most alike first, while most pairs agree."""
     parent, size = np.arange(count), np.ones(count, dtype=np.int64)
     links: dict[int, Counter[int]] = defaultdict(Counter)  # how many pairs two groups have in common

@@ -1,4 +1,4 @@
-"""Copies and near copies are found; lookalikes do not chain strangers."""
+"""Copies and near copies are found, and chained as long as that leaves something to split."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from compressdefect.data import duplicates
 from compressdefect.data.duplicates import (
     Look,
     _merge,
+    _merge_by_majority,
     duplicate_groups,
     find_twins,
     groups_by_name,
@@ -58,11 +59,24 @@ def test_flat_images_with_close_hashes_are_not_confirmed() -> None:
     assert len(set(duplicate_groups(_looks(noise), [str(i) for i in range(30)]).tolist())) == 30
 
 
-def test_one_link_does_not_chain_two_groups() -> None:
-    cliques = [(i, j, 0.99) for start in (0, 4) for i in range(start, start + 4) for j in range(i + 1, start + 4)]
-    merged = _merge(8, [*cliques, (3, 4, 0.9)])
-    assert len(set(merged[:4].tolist())) == len(set(merged[4:].tolist())) == 1
+TWO_CLIQUES = [(i, j, 0.99) for start in (0, 4) for i in range(start, start + 4) for j in range(i + 1, start + 4)]
+
+
+def test_all_that_pairs_connect_is_one_group() -> None:
+    merged = _merge(40, [*TWO_CLIQUES, (3, 4, 0.9), (20, 21, 0.9)])
+    assert merged[:8].tolist() == [0] * 8
+    assert merged[8:].tolist() == [*range(8, 21), 20, *range(22, 40)]
+
+
+def test_one_link_does_not_chain_two_groups_to_a_large_part_of_the_data() -> None:
+    merged = _merge(30, [*TWO_CLIQUES, (3, 4, 0.9), (20, 21, 0.9), (21, 22, 0.9)])  # 8 of 30 hang together, and 3
+    assert len(set(merged[:4].tolist())) == len(set(merged[4:8].tolist())) == 1
     assert merged[0] != merged[4]
+    assert len(set(merged[20:23].tolist())) == 1
+
+
+def test_without_pairs_every_image_is_its_own_group() -> None:
+    assert _merge(3, []).tolist() == [0, 1, 2]
 
 
 def _merge_by_counting(count: int, pairs: list[tuple[int, int, float]]) -> list[int]:
@@ -79,7 +93,7 @@ def _merge_by_counting(count: int, pairs: list[tuple[int, int, float]]) -> list[
 @given(st.dictionaries(st.tuples(st.integers(0, 8), st.integers(0, 8)), st.sampled_from([0.85, 0.9, 0.95, 1.0])))
 def test_groups_merge_only_if_most_of_their_pairs_agree(links: dict[tuple[int, int], float]) -> None:
     pairs = [(i, j, correlation) for (i, j), correlation in links.items() if i < j]
-    assert _merge(9, pairs).tolist() == _merge_by_counting(9, pairs)
+    assert _merge_by_majority(9, pairs).tolist() == _merge_by_counting(9, pairs)
 
 
 def test_too_many_pairs_are_grouped_by_the_first_that_looks_alike(monkeypatch: pytest.MonkeyPatch) -> None:
