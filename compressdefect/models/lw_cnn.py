@@ -12,7 +12,7 @@ operations this one has 0.546 and 0.625 M, 954 and 1360 M.
 Choices where the paper is silent: block 2 is linear like every pointwise convolution inside a bottleneck, the stem and
 block 12 end in ReLU6. Deviations: the paper segments at the shortcut's size, an eighth or a quarter of the input's, and
 here the logits are upsampled to the input's size inside the network, so that outputs and masks agree. Batch
-norm's running statistics decay by 0.9 a step and not 0.9997, which needs tens of thousands of steps.
+norm ships with statistics that are measured after training (`train.calibrate`), not with a running average of 0.9997.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Huang's LW CNN: steel defects classified, magnetic tiles segmented with and without gradual training.
 
 Source: Huang et al., "A Compact Convolutional Neural Network for Surface Defect Inspection", 2020, Tables 3 to 6. The
-steel is the paper's own, half of each class for training. The tiles are not: six classes at 256² pixels, with all
-exposures of a tile in one part, where the paper has DAGM's six textures with one defect each at 512². Logits are
+steel is the paper's own, half of each class for training. The tiles are not: six classes at 256² pixels, with near
+duplicates in one part, where the paper has DAGM's six textures with one defect each at 512². Logits are
 upsampled to the input's size, where the paper's have an eighth of it, and the peer's encoder is a MobileNetV3 where the
 paper's is a MobileNetV2. The recipe is this package's: AdamW under a one-cycle schedule for the epochs that a table
 names, where the paper has Adam at 1e-4 for 90,000 steps; normal images come in at half of them and not at 89 %. All
