@@ -48,24 +48,27 @@ def split_of(path: PurePosixPath) -> str | None:
 class Collector:
     """Gathers samples, findings and refusals while a reader goes through a folder."""
 
-    def __init__(self, root: Path, format: str) -> None:
+    def __init__(self, root: Path, format: str, *, depth: int = 0) -> None:
+        """Note what must not be opened in ``root`` and down to ``depth`` levels below."""
         self.root = root
         self.format = format
         self.findings = Findings()
         self.samples: list[Sample] = []
-        self.skipped: list[tuple[str, str]] = []
+        self._skipped: dict[tuple[str, str], None] = {}
+        for folder in walk(root, depth=depth):
+            self.refuse(folder)
 
     def refuse(self, folder: Folder) -> Folder:
         """Note the links and pipes of a folder that must not be opened; return the folder."""
         for name, reason in folder.refused:
             self.findings.add("refused-path", name, reason, "put the file itself into the data folder")
             if is_image(name):
-                self.skipped.append((name, reason))
+                self.skip(name, reason)
         return folder
 
     def skip(self, name: str, reason: str) -> None:
         """Note an image that cannot be a sample."""
-        self.skipped.append((name, reason))
+        self._skipped[name, reason] = None
 
     def unreadable(self, name: str, reason: str, advice: str = "repair it or export it again") -> None:
         """Note an annotation file that cannot be read, in whole or in part."""
@@ -105,7 +108,7 @@ class Collector:
             self.root,
             tuple(samples),
             tuple(sorted({sample.label for sample in samples if sample.label is not None})),
-            skipped=tuple(self.skipped),
+            skipped=tuple(self._skipped),
             test_share=test_share,
             region_classes=tuple(sorted(label for label in regions if not sounds_good(label))),
             findings=self.findings.all(),

@@ -79,14 +79,13 @@ def stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def subfolders(folder: Path) -> list[Path]:
-    """Visible folders directly inside ``folder``, by name."""
-    with os.scandir(folder) as entries:
-        return sorted(folder / entry.name for entry in entries if entry.name[0] not in "._" and entry.is_dir())
+def subfolders(folder: Path, root: Path) -> list[Path]:
+    """Visible folders directly inside ``folder``, by name, that are not links out of the dataset ``root``."""
+    return [folder / name for name in scan(folder, root).folders]
 
 
 def has_images(folder: Path) -> bool:
-    """Whether an image file lies directly inside ``folder``."""
+    """Whether an image file lies directly inside ``folder``, which lies in the dataset."""
     with os.scandir(folder) as entries:
         return any(is_image(entry.name) for entry in entries)
 

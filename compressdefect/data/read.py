@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from compressdefect.data.files import relative_name
+from compressdefect.data.files import relative_name, scan
 from compressdefect.data.labels import GOOD, choose_labels, choose_regions
 from compressdefect.data.readers import (
     class_folders,
@@ -145,8 +145,13 @@ def _reader_for(folder: Path, format: str | None) -> Reader:
             return reader
     if not any(folder.iterdir()):
         raise _no_images(folder, None)
+    refused = [f"{name} is refused: {reason}" for name, reason in scan(folder, folder).refused]
     layouts = "; ".join(f"{name}: {reader.LAYOUT}" for name, reader in READERS.items())
-    raise DataError("the layout of the data folder is not known", got=str(folder), fix=f"known layouts are {layouts}")
+    raise DataError(
+        "the layout of the data folder is not known",
+        got=", where ".join([str(folder), *refused[:1]]),
+        fix=f"known layouts are {layouts}",
+    )
 
 
 def _no_images(folder: Path, skipped: tuple[str, str] | None) -> DataError:

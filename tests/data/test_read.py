@@ -110,7 +110,7 @@ def test_images_outside_the_class_folders_are_named(good_and_defective: Path, wr
     assert read(good_and_defective).skipped == (("stray.png", "lies outside the class folders"),)
 
 
-def test_bad_paths(tmp_path: Path, write_image: WriteImage) -> None:
+def test_bad_paths(tmp_path: Path, write_image: WriteImage, tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read(tmp_path / "nowhere")
     with pytest.raises(DataError, match="an empty folder"):
@@ -118,6 +118,9 @@ def test_bad_paths(tmp_path: Path, write_image: WriteImage) -> None:
     with pytest.raises(DataError, match="must be a folder"):
         read(write_image("file.png"))
     with pytest.raises(DataError, match="layout of the data folder is not known"):
+        read(tmp_path)
+    (tmp_path / "good").symlink_to(tmp_path_factory.mktemp("outside"))
+    with pytest.raises(DataError, match=r"is not known: got .*, where good is refused: a link leads out of the data"):
         read(tmp_path)
 
 

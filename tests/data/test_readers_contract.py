@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from compressdefect.data.convert import boxes_of, region_boxes
 from compressdefect.data.files import relative_name
 from compressdefect.data.read import READERS, read_all
 from compressdefect.data.sample import Listing, Sample
+from compressdefect.errors import DataError
 from tests.data.layouts import HEIGHT, LAYOUTS, WIDTH, Truth
 
 CASES = [(name, writer) for name, writers in LAYOUTS.items() for writer in writers]
@@ -116,3 +119,45 @@ def test_broken_annotations_end_nothing(case: tuple[str, Path, Truth], garbage: 
             listing = READERS[name].read(root)
             assert listing.samples or listing.findings
         path.write_bytes(content)
+
+
+def _opened(listing: Listing) -> Iterator[Path]:
+    """Every file that a listing would have opened."""
+    for sample in listing.samples:
+        yield sample.path
+        yield from (path for region in sample.regions or () if (path := getattr(region.shape, "path", None)))
+
+
+def _listings(name: str, root: Path) -> list[Listing]:
+    """What is found in a folder, by whichever reader takes it and by its own, where they take it at all."""
+    found = []
+    for format in (None, name):
+        with contextlib.suppress(DataError):
+            found.append(read_all(root, format))
+    return found
+
+
+def test_nothing_is_read_through_a_link_out_of_the_folder(
+    case: tuple[str, Path, Truth], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each folder and each annotation file in turn is moved out and linked back."""
+    name, root, truth = case
+    outside = tmp_path_factory.mktemp("outside") / "moved"
+    for path in sorted(root.rglob("*")):
+        inner = relative_name(path, root)
+        if inner in truth:
+            continue
+        path.rename(outside)
+        path.symlink_to(outside)
+        found = _listings(name, root)
+        for listing in found:
+            assert all(file.resolve().is_relative_to(root.resolve()) for file in _opened(listing)), inner
+            refused = {file for finding in listing.findings if finding.kind == "refused-path" for file in finding.files}
+            assert inner in refused, inner
+        if outside.is_file():
+            content = outside.read_bytes()
+            outside.write_bytes(b"something else")
+            assert _listings(name, root) == found, inner
+            outside.write_bytes(content)
+        path.unlink()
+        outside.rename(path)

@@ -15,7 +15,7 @@ LAYOUT = "CLASS/image.png, or train/CLASS/image.png beside test/ and perhaps val
 
 def detect(root: Path) -> bool:
     """Whether folders with images lie in ``root``, or in its folders named after the parts of a split."""
-    return bool(split_folders(root)) or any(map(has_images, subfolders(root)))
+    return bool(split_folders(root)) or any(map(has_images, subfolders(root, root)))
 
 
 def read(root: Path) -> Listing:
@@ -25,11 +25,10 @@ def read(root: Path) -> Listing:
         DataError: A class folder keeps its images deeper down, where they cannot be told from masks.
     """
     collector = Collector(root, NAME)
-    for name in collector.refuse(scan(root, root)).images:
+    for name in scan(root, root).images:
         collector.skip(name, "lies outside the class folders")
     for part, folder in split_folders(root) or [(None, root)]:
-        found = scan(folder, root) if folder == root else collector.refuse(scan(folder, root))
-        for label in found.folders:
+        for label in collector.refuse(scan(folder, root)).folders:
             class_folder = collector.refuse(scan(folder / label, root))
             if not class_folder.images and not class_folder.refused:
                 _refuse_deeper_images(class_folder.path, root)
@@ -40,10 +39,12 @@ def read(root: Path) -> Listing:
 def split_folders(root: Path) -> list[tuple[str | None, Path]]:
     """The (part, folder) pairs of an official split: train and at least one other part, all of class folders."""
     parts: list[tuple[str | None, Path]] = [
-        (SPLIT_NAMES[folder.name.lower()], folder) for folder in subfolders(root) if folder.name.lower() in SPLIT_NAMES
+        (SPLIT_NAMES[folder.name.lower()], folder)
+        for folder in subfolders(root, root)
+        if folder.name.lower() in SPLIT_NAMES
     ]
     names = {part for part, _ in parts}
-    nested = all(not has_images(folder) and any(map(has_images, subfolders(folder))) for _, folder in parts)
+    nested = all(not has_images(folder) and any(map(has_images, subfolders(folder, root))) for _, folder in parts)
     return parts if "train" in names and len(names) > 1 and nested else []
 
 

@@ -18,11 +18,12 @@ NAME = "crackforest"
 LAYOUT = "image/001.jpg beside groundTruth/001.mat"
 LABEL = "crack"
 
+_FOLDERS = frozenset({"image", "groundTruth"})
+
 
 def detect(root: Path) -> bool:
     """Whether both folders are there, with a MATLAB file in the second."""
-    truth = root / "groundTruth"
-    return (root / "image").is_dir() and truth.is_dir() and any(map(_is_mat, scan(truth, root).files))
+    return _FOLDERS.issubset(scan(root, root).folders) and any(map(_is_mat, scan(root / "groundTruth", root).files))
 
 
 def read(root: Path) -> Listing:
@@ -31,9 +32,9 @@ def read(root: Path) -> Listing:
     Raises:
         DataError: One of the two folders is missing.
     """
-    home, truth = root / "image", root / "groundTruth"
-    if not home.is_dir() or not truth.is_dir():
+    if not _FOLDERS.issubset(scan(root, root).folders):
         raise DataError("the crackforest layout has folders image and groundTruth", got=str(root), fix="check --format")
+    home, truth = root / "image", root / "groundTruth"
     collector = Collector(root, NAME)
     masks = {stem(name): name for name in collector.refuse(scan(truth, root)).files if _is_mat(name)}
     for name in collector.refuse(scan(home, root)).images:

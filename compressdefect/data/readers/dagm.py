@@ -21,6 +21,8 @@ from compressdefect.errors import DataError
 
 NAME = "dagm"
 LAYOUT = "Class1/Train/Label/Labels.txt, or Class1/1.png beside Class1_def/labels.txt"
+
+_DEPTH = 3  # folders below the root in which files lie
 _TEXTURE = re.compile(r"class\d+", re.IGNORECASE)
 
 
@@ -38,40 +40,43 @@ def read(root: Path) -> Listing:
     textures = _textures(root)
     if not textures:
         raise DataError("the dagm layout needs Class1/Train/Label/Labels.txt", got=str(root), fix="check --format")
-    collector = Collector(root, NAME)
+    collector = Collector(root, NAME, depth=_DEPTH)
     for texture in textures:
         label = texture.name if len(textures) > 1 else DEFECT
-        for folder in _parts(texture):
+        for folder in _parts(root, texture):
             _read_part(collector, folder, label)
-        if texture != root and _ellipse_folder(texture):
+        if texture != root and _has_ellipses(root, texture):
             _read_ellipses(collector, texture, label)
     return collector.listing()
 
 
 def _textures(root: Path) -> list[Path]:
     """The folders ``ClassN`` with a table, or ``root`` where it is one itself."""
-    if _parts(root):
+    if _parts(root, root):
         return [root]
-    found = [folder for folder in subfolders(root) if _TEXTURE.fullmatch(folder.name)]
-    found = [folder for folder in found if _parts(folder) or _ellipse_folder(folder)]
+    found = [folder for folder in subfolders(root, root) if _TEXTURE.fullmatch(folder.name)]
+    found = [folder for folder in found if _parts(root, folder) or _has_ellipses(root, folder)]
     return sorted(found, key=lambda folder: int(folder.name[5:]))
 
 
-def _parts(texture: Path) -> list[Path]:
-    parts = [folder for folder in subfolders(texture) if folder.name.lower() in SPLIT_NAMES]
-    return [folder for folder in parts if (folder / "Label" / "Labels.txt").is_file()]
+def _parts(root: Path, texture: Path) -> list[Path]:
+    parts = [folder for folder in subfolders(texture, root) if folder.name.lower() in SPLIT_NAMES]
+    return [folder for folder in parts if _has_table(root, folder, "Label", "Labels.txt")]
 
 
-def _ellipse_folder(texture: Path) -> Path | None:
-    folder = texture.with_name(f"{texture.name}_def")
-    return folder if (folder / "labels.txt").is_file() else None
+def _has_ellipses(root: Path, texture: Path) -> bool:
+    return _has_table(root, texture.parent, f"{texture.name}_def", "labels.txt")
+
+
+def _has_table(root: Path, home: Path, folder: str, name: str) -> bool:
+    return folder in scan(home, root).folders and name in scan(home / folder, root).files
 
 
 def _read_part(collector: Collector, folder: Path, label: str) -> None:
     root = collector.root
-    masks = collector.refuse(scan(folder / "Label", root))
-    images = collector.refuse(scan(folder, root)).images
-    rows = _table(collector, masks) if "Labels.txt" in masks.files else {}
+    masks = scan(folder / "Label", root)
+    images = scan(folder, root).images
+    rows = _table(collector, masks)
     split = SPLIT_NAMES[folder.name.lower()]
     for name in images:
         row = rows.pop(name.lower(), None)
@@ -138,9 +143,7 @@ def _mask_region(collector: Collector, masks: Folder, mask: str | None, label: s
 
 def _read_ellipses(collector: Collector, texture: Path, label: str) -> None:
     root, folder = collector.root, texture.with_name(f"{texture.name}_def")
-    collector.samples += [
-        Sample(texture / name, GOOD, regions=()) for name in collector.refuse(scan(texture, root)).images
-    ]
+    collector.samples += [Sample(texture / name, GOOD, regions=()) for name in scan(texture, root).images]
     ellipses: dict[str, list[Region]] = {}
     for line in _lines(collector, folder / "labels.txt"):
         try:
@@ -154,7 +157,7 @@ def _read_ellipses(collector: Collector, texture: Path, label: str) -> None:
             )
             continue
         ellipses.setdefault(number, []).append(Region(label, Ellipse(x + 0.5, y + 0.5, a, b, angle)))
-    for name in collector.refuse(scan(folder, root)).images:
+    for name in scan(folder, root).images:
         regions = ellipses.pop(stem(name), None)
         collector.samples.append(Sample(folder / name, label, regions=tuple(regions) if regions else None))
     for number in ellipses:

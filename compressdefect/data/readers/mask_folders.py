@@ -18,6 +18,7 @@ from compressdefect.errors import DataError
 NAME = "mask_folders"
 LAYOUT = "images/x.jpg beside masks/x.png"
 
+_DEPTH = 2  # folders below the root in which files lie
 _IMAGES = frozenset({"image", "images", "img", "imgs"})
 _MASKS = frozenset({"mask", "masks", "ground_truth", "groundtruth", "gt", "label", "labels"})
 
@@ -36,7 +37,7 @@ def read(root: Path) -> Listing:
     pairs = _pairs(root)
     if not pairs:
         raise DataError("the mask_folders layout has folders images and masks", got=str(root), fix="check --format")
-    collector = Collector(root, NAME)
+    collector = Collector(root, NAME, depth=_DEPTH)
     for split, images, masks in pairs:
         files = {without_suffix(stem(name)): name for name in collector.refuse(scan(masks, root)).images}
         for name in collector.refuse(scan(images, root)).images:
@@ -50,15 +51,17 @@ def read(root: Path) -> Listing:
 
 def _pairs(root: Path) -> list[tuple[str | None, Path, Path]]:
     """(Part, folder of images, folder of masks) in ``root``, else in the parts of a split."""
-    parts = [(SPLIT_NAMES[path.name.lower()], path) for path in subfolders(root) if path.name.lower() in SPLIT_NAMES]
+    parts = [
+        (SPLIT_NAMES[path.name.lower()], path) for path in subfolders(root, root) if path.name.lower() in SPLIT_NAMES
+    ]
     homes: list[tuple[str | None, Path]] = [(None, root), *parts]
     found = []
     for split, home in homes:
-        images, masks = (_child(home, names) for names in (_IMAGES, _MASKS))
+        images, masks = (_child(root, home, names) for names in (_IMAGES, _MASKS))
         if images is not None and masks is not None:
             found.append((split, images, masks))
     return found
 
 
-def _child(home: Path, names: frozenset[str]) -> Path | None:
-    return next((path for path in subfolders(home) if path.name.lower() in names and has_images(path)), None)
+def _child(root: Path, home: Path, names: frozenset[str]) -> Path | None:
+    return next((path for path in subfolders(home, root) if path.name.lower() in names and has_images(path)), None)

@@ -17,6 +17,9 @@ from compressdefect.errors import DataError
 NAME = "mvtec"
 LAYOUT = "train/good/000.png, test/DEFECT/000.png, ground_truth/DEFECT/000_mask.png"
 
+_DEPTH = 3  # folders below the root in which files lie
+_PARTS = frozenset({"train", "test", "ground_truth"})
+
 
 def detect(root: Path) -> bool:
     """Whether ``train``, ``test`` and ``ground_truth`` lie in ``root`` or in a folder in it."""
@@ -34,12 +37,13 @@ def read(root: Path) -> Listing:
         raise DataError(
             "the mvtec layout has folders train, test and ground_truth", got=str(root), fix="check --format"
         )
-    collector = Collector(root, NAME)
+    collector = Collector(root, NAME, depth=_DEPTH)
     for category in categories:
-        masks = {folder.name: _masks(collector, folder) for folder in subfolders(category / "ground_truth")}
+        home = scan(category / "ground_truth", root)
+        masks = {name: _masks(collector, home.path / name) for name in home.folders}
         for split in ("train", "test"):
-            for label in collector.refuse(scan(category / split, root)).folders:
-                folder = collector.refuse(scan(category / split / label, root))
+            for label in scan(category / split, root).folders:
+                folder = scan(category / split / label, root)
                 _add(collector, folder, split, masks.get(label, {}) if split == "test" else {})
         for left in masks.values():
             for key, mask in left.items():
@@ -49,13 +53,12 @@ def read(root: Path) -> Listing:
 
 
 def _categories(root: Path) -> list[Path]:
-    candidates = [root, *subfolders(root)]
-    return [path for path in candidates if all((path / part).is_dir() for part in ("train", "test", "ground_truth"))]
+    return [path for path in (root, *subfolders(root, root)) if _PARTS.issubset(scan(path, root).folders)]
 
 
 def _masks(collector: Collector, path: Path) -> dict[str, Path]:
     """Mask files by the stem of the image that they belong to."""
-    names = collector.refuse(scan(path, collector.root)).images
+    names = scan(path, collector.root).images
     return {stem(name).removesuffix("_mask"): path / name for name in names}
 
 

@@ -77,4 +77,4 @@ def _annotations(collector: Collector) -> dict[str, voc.Annotation]:
 
 def _child(root: Path, name: str) -> Path | None:
     """A folder of exactly this name, on systems that do not tell case apart too."""
-    return next((folder for folder in subfolders(root) if folder.name == name), None)
+    return next((folder for folder in subfolders(root, root) if folder.name == name), None)

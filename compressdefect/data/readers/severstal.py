@@ -22,10 +22,10 @@ TABLE, IMAGES, TEST = "train.csv", "train_images", "test_images"
 
 def detect(root: Path) -> bool:
     """Whether ``train.csv`` has a column EncodedPixels."""
-    path = root / TABLE
-    if not path.is_file() or not (root / IMAGES).is_dir():
+    found = scan(root, root)
+    if TABLE not in found.files or IMAGES not in found.folders:
         return False
-    with path.open("rb") as file:
+    with (root / TABLE).open("rb") as file:
         return b"EncodedPixels" in file.readline(4096)
 
 
@@ -47,7 +47,7 @@ def read(root: Path) -> Listing:
             _add(images, row)
         except ValueError as error:
             collector.unreadable(TABLE, f"a row is broken: {error}")
-    if (root / TEST).is_dir():
+    if TEST in scan(root, root).folders:
         _leave_out_test(collector)
     return images.listing()
 
