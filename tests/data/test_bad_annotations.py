@@ -17,7 +17,7 @@ from compressdefect.data.sample import Listing, Sample
 from compressdefect.data.shapes import MatMask
 from compressdefect.errors import DataError
 from tests.data import layouts
-from tests.data.layouts import SPOT, picture, voc_xml
+from tests.data.layouts import SPOT, mask_picture, picture, voc_xml
 
 REFUSED = ("../secret.jpg", "/etc/passwd.jpg", "C:\\secret.jpg", "a/../../secret.jpg", "\\\\host\\share\\x.jpg")
 
@@ -68,7 +68,8 @@ class TestVoc:
         layouts.voc(tmp_path)
         (tmp_path / "JPEGImages" / "1.jpg").unlink()
         listing = read_all(tmp_path)
-        assert [(finding.kind, finding.files) for finding in listing.findings] == [("missing-image", ("1.jpg",))]
+        assert kinds(listing) == {"missing-image"}
+        assert [finding.files for finding in listing.findings] == [("1.jpg",), ("1",)]  # an XML file and a list name it
 
     @pytest.mark.parametrize(
         ("corners", "kind"),
@@ -316,6 +317,104 @@ def test_mvtec_mask_without_image(tmp_path: Path) -> None:
     assert [(finding.kind, finding.files) for finding in read_all(tmp_path).findings] == [
         ("missing-image", ("test/broken_large/000.png",))
     ]
+
+
+class TestVocLists:
+    def lists(self, root: Path, **lines: str) -> Listing:
+        layouts.voc(root)
+        for split, text in lines.items():
+            (root / "ImageSets" / "Main" / f"{split}.txt").write_text(text)
+        return read_all(root)
+
+    def test_an_image_in_two_lists_is_a_leak_and_tests(self, tmp_path: Path) -> None:
+        listing = self.lists(tmp_path, train="1\n3\n")
+        assert [(finding.kind, finding.files) for finding in listing.findings] == [
+            ("split-leak", ("JPEGImages/3.jpg",))
+        ]
+        assert named(listing, "JPEGImages/3.jpg").split == "test"
+
+    def test_names_may_have_their_suffix_and_folder(self, tmp_path: Path) -> None:
+        listing = self.lists(tmp_path, train="1.jpg\n", val="JPEGImages/2\n", test="./JPEGImages/3.jpg 1\n")
+        assert not listing.findings
+        assert [sample.split for sample in listing.samples] == ["train", "val", "test"]
+
+    def test_names_that_fit_no_image_are_reported(self, tmp_path: Path) -> None:
+        listing = self.lists(tmp_path, test="3\n4\n../3\n")
+        assert {finding.kind: finding.files for finding in listing.findings} == {
+            "missing-image": ("4",),
+            "refused-path": ("ImageSets/Main/test.txt",),
+        }
+
+    def test_equal_names_in_several_folders_are_not_taken_for_each_other(self, tmp_path: Path) -> None:
+        """Each list speaks of the images beside it; where several of those have the name, it must say which."""
+        for year, split in (("2007", "train"), ("2012", "test")):
+            layouts.voc(tmp_path / year)
+            for path in (tmp_path / year / "ImageSets" / "Main").iterdir():
+                path.unlink()
+            (tmp_path / year / "ImageSets" / "Main" / f"{split}.txt").write_text("1\n2\n3\n")
+            picture(tmp_path / year / "SegmentationClass" / "1.png")
+        listing = read_all(tmp_path)
+        assert not listing.findings
+        assert {named(listing, f"2012/JPEGImages/{i}.jpg").split for i in (1, 2, 3)} == {"test"}
+        assert named(listing, "2007/JPEGImages/1.jpg").split == "train"
+        for folder in ("a", "b"):
+            picture(tmp_path / "2007" / folder / "7.jpg")
+        (tmp_path / "2007" / "ImageSets" / "Main" / "test.txt").write_text("7\nb/7\n")
+        listing = read_all(tmp_path)
+        assert "names an image as several are named" in messages(listing)
+        assert [named(listing, f"2007/{folder}/7.jpg").split for folder in ("a", "b")] == ["train", "test"]
+
+
+def test_an_xml_file_of_another_kind_does_not_hide_the_annotations(tmp_path: Path) -> None:
+    layouts.voc(tmp_path)
+    (tmp_path / "Annotations" / "0.xml").write_text("<project/>")
+    assert read_all(tmp_path).format == "voc"
+
+
+def test_an_unknown_part_in_a_table_is_not_taken_for_training(tmp_path: Path) -> None:
+    layouts.csv_table(tmp_path)
+    table = tmp_path / "labels.csv"
+    table.write_text(table.read_text().replace("crack,test", "crack,testset"))
+    with pytest.raises(DataError, match=r"labels\.csv names an unknown part in its column split: got testset; did you"):
+        read_all(tmp_path)
+    table.write_text(table.read_text().replace("crack,testset", "crack,"))
+    assert {sample.split for sample in read_all(tmp_path).samples} == {None}
+
+
+def test_a_second_mask_is_no_image(tmp_path: Path) -> None:
+    layouts.masks_of_some_good(tmp_path)
+    home = tmp_path / "scratch"
+    for name in ("0_gt.png", "0_mask.bmp", "0.png"):
+        mask_picture(home / name, layouts.EMPTY)
+    listing = read_all(tmp_path)
+    assert [(finding.kind, finding.files) for finding in listing.findings] == [
+        ("unexpected-mask", ("scratch/0_mask.bmp", "scratch/0_mask.png", "scratch/0.png"))
+    ]
+    assert len(listing.samples) == 5
+    (region,) = named(listing, "scratch/0.bmp").regions or ()
+    assert getattr(region.shape, "path", None) == home / "0_gt.png"
+
+
+def test_masks_in_a_folder_are_paired_by_their_own_name_first(tmp_path: Path) -> None:
+    for name in ("a", "part_seg"):
+        picture(tmp_path / "images" / f"{name}.png")
+    for name in ("a", "a_mask", "part_seg"):
+        mask_picture(tmp_path / "masks" / f"{name}.png", layouts.EMPTY)
+    listing = read_all(tmp_path)
+    assert [(finding.kind, finding.files) for finding in listing.findings] == [
+        ("unexpected-mask", ("masks/a_mask.png",))
+    ]
+    for name in ("a", "part_seg"):
+        (region,) = named(listing, f"images/{name}.png").regions or ()
+        assert getattr(region.shape, "path", None) == tmp_path / "masks" / f"{name}.png"
+
+
+def test_images_below_a_class_folder_with_images_are_named(tmp_path: Path) -> None:
+    layouts.class_folders(tmp_path)
+    picture(tmp_path / "crack" / "batch" / "2" / "9.png")
+    listing = read_all(tmp_path)
+    assert listing.skipped == (("crack/batch/2/9.png", "lies deeper than its class folder"),)
+    assert len(listing.samples) == 6
 
 
 class TestMatlabFiles:

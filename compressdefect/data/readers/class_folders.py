@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from compressdefect.data.collect import SPLIT_NAMES, Collector
-from compressdefect.data.files import has_images, relative_name, scan, subfolders, walk
+from compressdefect.data.files import Folder, has_images, relative_name, scan, subfolders, walk
 from compressdefect.data.sample import Listing, Sample
 from compressdefect.errors import DataError
 
@@ -32,6 +34,9 @@ def read(root: Path) -> Listing:
             class_folder = collector.refuse(scan(folder / label, root))
             if not class_folder.images and not class_folder.refused:
                 _refuse_deeper_images(class_folder.path, root)
+            for deeper in map(collector.refuse, _below(class_folder, root)):
+                for name in deeper.images:
+                    collector.skip(relative_name(deeper.path / name, root), "lies deeper than its class folder")
             collector.samples += [Sample(class_folder.path / name, label, part) for name in class_folder.images]
     return collector.listing()
 
@@ -46,6 +51,10 @@ def split_folders(root: Path) -> list[tuple[str | None, Path]]:
     names = {part for part, _ in parts}
     nested = all(not has_images(folder) and any(map(has_images, subfolders(folder, root))) for _, folder in parts)
     return parts if "train" in names and len(names) > 1 and nested else []
+
+
+def _below(folder: Folder, root: Path) -> Iterator[Folder]:
+    return islice(walk(root, folder.path), 1, None)
 
 
 def _refuse_deeper_images(class_folder: Path, root: Path) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from compressdefect.data.collect import Annotated, Collector, split_named
+from compressdefect.data.collect import SPLIT_NAMES, Annotated, Collector, split_named
 from compressdefect.data.files import is_image, scan
 from compressdefect.data.sample import Listing
 from compressdefect.data.table import first_rows, read_table
-from compressdefect.errors import DataError
+from compressdefect.errors import DataError, known_names
 
 NAME = "csv_table"
 LAYOUT = "a .csv with columns path and label, and the images"
@@ -31,7 +31,8 @@ def read(root: Path) -> Listing:
     """List the images with their labels.
 
     Raises:
-        DataError: There is no table of this kind.
+        DataError: There is no table of this kind, or a row names a part of a split that nobody knows: taking it for
+            training would train on what may be a test part.
     """
     tables = _tables(root)
     if not tables:
@@ -71,6 +72,12 @@ def _add(images: Annotated, row: dict[str, str], table: str) -> None:
         return
     images.labels.setdefault(name, set()).add(label)
     column = _column(header, _SPLIT)
-    split = split_named(row[column]) if column else split_named(table)
+    split = split_named(row[column] if column else table)
+    if column and row[column] and split is None:
+        raise DataError(
+            f"{table} names an unknown part in its column {column}",
+            got=row[column],
+            fix=f"{known_names(row[column], SPLIT_NAMES)}; or rename the column",
+        )
     if split is not None:
         images.place(name, split)

@@ -1,6 +1,6 @@
 """Masks in a folder beside that of the images: ``images/x.jpg`` with ``masks/x.png``, perhaps inside ``train/ test/``.
 
-The mask has the image's name, with ``_mask`` or the like added or not. An image without a mask is not annotated.
+The mask has the image's name, or else that with ``_mask`` or the like added. An image without a mask is not annotated.
 """
 
 from __future__ import annotations
@@ -39,14 +39,37 @@ def read(root: Path) -> Listing:
         raise DataError("the mask_folders layout has folders images and masks", got=str(root), fix="check --format")
     collector = Collector(root, NAME, depth=_DEPTH)
     for split, images, masks in pairs:
-        files = {without_suffix(stem(name)): name for name in collector.refuse(scan(masks, root)).images}
-        for name in collector.refuse(scan(images, root)).images:
-            mask = files.pop(stem(name), None)
-            regions = None if mask is None else (Region(DEFECT, MaskFile(masks / mask)),)
+        names, files = (scan(folder, root).images for folder in (images, masks))
+        of = pair(names, files)
+        for name in names:
+            regions = (Region(DEFECT, MaskFile(masks / of[name])),) if name in of else None
             collector.samples.append(Sample(images / name, None, split, regions))
-        for key, mask in files.items():
-            collector.missing(relative_name(images / key, root), relative_name(masks / mask, root))
+        _report_left(collector, images, masks, {*files} - {*of.values()}, {*map(stem, names)})
     return collector.listing()
+
+
+def pair(images: list[str], masks: list[str]) -> dict[str, str]:
+    """The mask of each image that has one: the first of its own name, else the first that its name is the start of.
+
+    >>> pair(["a.jpg", "a_seg.jpg", "b.jpg"], ["a_mask.png", "a_seg.png", "b.png", "b_gt.png"])
+    {'a.jpg': 'a_mask.png', 'a_seg.jpg': 'a_seg.png', 'b.jpg': 'b.png'}
+    """
+    exact = {stem(mask): mask for mask in reversed(masks)}
+    own = {stem(image) for image in images}
+    suffixed = {without_suffix(stem(mask)): mask for mask in reversed(masks) if stem(mask) not in own}
+    found = {image: exact.get(stem(image), suffixed.get(stem(image))) for image in images}
+    return {image: mask for image, mask in found.items() if mask is not None}
+
+
+def _report_left(collector: Collector, images: Path, masks: Path, left: set[str], known: set[str]) -> None:
+    """Name the masks that are not used: their image has another, or is not there."""
+    for mask in sorted(left):
+        name, key = relative_name(masks / mask, collector.root), without_suffix(stem(mask))
+        if known & {stem(mask), key}:
+            advice = "keep one mask of each image"
+            collector.findings.add("unexpected-mask", name, "another mask of its image is used", advice)
+        else:
+            collector.missing(relative_name(images / key, collector.root), name)
 
 
 def _pairs(root: Path) -> list[tuple[str | None, Path, Path]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from compressdefect.data.collect import SPLIT_NAMES, Collector
 from compressdefect.data.files import Folder, relative_name, stem, walk
@@ -31,7 +32,7 @@ def detect(root: Path) -> bool:
     """Whether images with masks beside them lie in a folder: some by suffix, or half of them by equal names."""
     for folder in walk(root, depth=_DETECT_DEPTH):
         names = folder.images
-        masks = pair(names)[0]
+        masks = pair(names).masks
         by_suffix = any(stem(mask) != stem(image) for image, mask in masks.items())
         if by_suffix or (masks and 2 * len(masks) >= len(names) - len(masks)):
             return True
@@ -49,29 +50,41 @@ def read(root: Path) -> Listing:
     return collector.listing()
 
 
-def pair(names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Masks by image, among the names in one folder; and masks whose image is not there.
+class Pairs(NamedTuple):
+    """Masks by image, masks whose image is not there, and those of an image that has one already."""
 
-    >>> pair(["a.jpg", "a.png", "b.bmp", "b_label.bmp", "c_mask.png", "d.png"])
-    ({'b.bmp': 'b_label.bmp', 'a.jpg': 'a.png'}, ['c_mask.png'])
+    masks: dict[str, str]
+    orphans: list[str]
+    surplus: list[str]
+
+
+def pair(names: Iterable[str]) -> Pairs:
+    """Tell images and masks apart among the names in one folder; of several masks of an image the first is taken.
+
+    >>> pair(["a.jpg", "a.png", "b.bmp", "b_gt.bmp", "b_mask.png", "c_mask.png", "d.png"])
+    Pairs(masks={'b.bmp': 'b_gt.bmp', 'a.jpg': 'a.png'}, orphans=['c_mask.png'], surplus=['b_mask.png'])
     """
     by_stem: dict[str, list[str]] = {}
     for name in names:
         by_stem.setdefault(stem(name), []).append(name)
-    masks: dict[str, str] = {}
-    orphans: list[str] = []
+    found = Pairs({}, [], [])
     for key in [key for key in by_stem if _SUFFIX.fullmatch(key)]:
         match = _SUFFIX.fullmatch(key)
         images = by_stem.get(match[1], []) if match else []
         if images:
-            masks[images[0]] = by_stem.pop(key)[0]
+            _give(found, _image_and_mask(images)[0], by_stem.pop(key))
         else:
-            orphans += by_stem[key]
+            found.orphans.extend(by_stem[key])
     for twins in by_stem.values():
         image, mask = _image_and_mask(twins)
-        if image not in masks and mask is not None:
-            masks[image] = mask
-    return masks, orphans
+        if mask is not None:
+            _give(found, image, [mask])
+    return found
+
+
+def _give(found: Pairs, image: str, masks: list[str]) -> None:
+    mask, *others = masks
+    found.surplus.extend(others if found.masks.setdefault(image, mask) == mask else masks)
 
 
 def without_suffix(name: str) -> str:
@@ -112,11 +125,16 @@ def _classes(root: Path, folders: list[Folder]) -> set[str]:
 
 
 def _add(collector: Collector, folder: Folder, split: str | None, label: str | None) -> None:
-    masks, orphans = pair(folder.images)
+    masks, orphans, surplus = pair(folder.images)
     for orphan in orphans:
         name = relative_name(folder.path / orphan, collector.root)
         collector.findings.add("missing-image", name, "a mask, but its image is not there", "add the image")
-    not_images = {*masks.values(), *orphans}
+    for mask in surplus:
+        name = relative_name(folder.path / mask, collector.root)
+        collector.findings.add(
+            "unexpected-mask", name, "another mask of its image is used", "keep one mask of each image"
+        )
+    not_images = {*masks.values(), *orphans, *surplus}
     for name in folder.images:
         if name in not_images:
             continue

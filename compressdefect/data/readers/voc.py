@@ -8,7 +8,10 @@ XML with a document type or entities is refused.
 from __future__ import annotations
 
 import io
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
 NAME = "voc"
 LAYOUT = "Annotations/image.xml beside JPEGImages/image.jpg, or image.xml beside image.jpg"
 
-_DETECT_DEPTH = 3
+_DETECT_DEPTH, _DETECT_FILES = 3, 100
+_IMAGE_FOLDERS = ("JPEGImages", "IMAGES", "Images", "images")
 _MAX_BYTES = 16 * 2**20
 
 
@@ -39,13 +43,14 @@ class Annotation:
 
 
 def detect(root: Path) -> bool:
-    """Whether there is an XML file that begins like an annotation."""
-    for folder in walk(root, depth=_DETECT_DEPTH):
-        for name in folder.files:
-            if name.lower().endswith(".xml"):
-                with (folder.path / name).open("rb") as file:
-                    return b"<annotation" in file.read(4096)
-    return False
+    """Whether one of the first XML files begins like an annotation."""
+    paths = (folder.path / name for folder in walk(root, depth=_DETECT_DEPTH) for name in folder.files)
+    return any(map(_looks_right, islice((path for path in paths if path.suffix.lower() == ".xml"), _DETECT_FILES)))
+
+
+def _looks_right(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"<annotation" in file.read(4096)
 
 
 def read(root: Path) -> Listing:
@@ -105,7 +110,7 @@ def _annotate(images: Annotated, path: Path) -> None:
 def _image_of(images: Annotated, source: str, filename: str) -> str | None:
     """The image with the XML file's own name, else the one that it names: programs often leave old names in it."""
     folder = PurePosixPath(source).parent
-    homes = [str(folder), *(str(folder.parent / name) for name in ("JPEGImages", "IMAGES", "Images", "images"))]
+    homes = [str(folder), *(str(folder.parent / name) for name in _IMAGE_FOLDERS)]
     own = stem(PurePosixPath(source).name)
     suffixes = [PurePosixPath(filename).suffix, ".jpg", ".png", ".bmp", ".jpeg", ".JPG", ".PNG", ".tif"]
     for home in homes:
@@ -117,20 +122,48 @@ def _image_of(images: Annotated, source: str, filename: str) -> str | None:
 
 
 def _place(images: Annotated, folders: list[Folder]) -> None:
-    """Read the lists of ``ImageSets/Main``; without any, folders named like parts are the split."""
-    parts = {
-        stem_: split
-        for folder in folders
-        if folder.path.parts[-2:] == ("ImageSets", "Main")
-        for file in folder.files
-        if (split := SPLIT_NAMES.get(stem(file).lower())) and stem(file).lower() != "trainval"
-        for stem_ in _lines(images, folder.path / file)
-    }
+    """Read the lists of ``ImageSets/Main``; where they place no image, folders named like parts are the split."""
+    by_name: dict[str, list[str]] = defaultdict(list)  # with and without suffix
     for name in images.names:
-        path = PurePosixPath(name)
-        split = parts.get(path.stem) if parts else split_of(path)
-        if split is not None:
-            images.place(name, split)
+        file = PurePosixPath(name).name
+        for key in {file, stem(file)}:
+            by_name[key].append(name)
+    for folder in folders:
+        if folder.path.parts[-2:] != ("ImageSets", "Main"):
+            continue
+        for file in folder.files:
+            split = SPLIT_NAMES.get(stem(file).lower())
+            if split is not None and stem(file).lower() != "trainval":
+                _read_list(images, folder.path / file, split, by_name)
+    if not images.splits:
+        for name in images.names:
+            split = split_of(PurePosixPath(name))
+            if split is not None:
+                images.place(name, split)
+
+
+def _read_list(images: Annotated, path: Path, split: str, by_name: dict[str, list[str]]) -> None:
+    """Place the images that a list names, with or without their suffix and folder."""
+    source = relative_name(path, images.collector.root)
+    for text in _lines(images, path):
+        inner = inner_name(text)
+        if inner is None:
+            images.collector.refused(source, text)
+            continue
+        fits = _nearest(by_name.get(PurePosixPath(inner).name, ()), inner, PurePosixPath(source).parents[2])
+        if len(fits) == 1:
+            images.place(fits[0], split)
+        elif fits:
+            images.collector.unreadable(source, "it names an image as several are named", "write its folder and suffix")
+        else:
+            images.collector.missing(inner, source)
+
+
+def _nearest(names: Iterable[str], inner: str, home: PurePosixPath) -> list[str]:
+    """The images that ``inner`` can mean: in a usual folder beside the lists, else near them, else anywhere."""
+    fits = [name for name in names if f"/{name}".endswith(f"/{inner}") or f"/{stem(name)}".endswith(f"/{inner}")]
+    usual = [name for name in fits if PurePosixPath(name).parent in [home / folder for folder in _IMAGE_FOLDERS]]
+    return usual or [name for name in fits if PurePosixPath(name).is_relative_to(home)] or fits
 
 
 def _lines(images: Annotated, path: Path) -> list[str]:
