@@ -47,8 +47,9 @@ class Split:
         Raises:
             DataError: It is not a split, or names other images than these.
         """
-        if not isinstance(obj, dict) or not all(isinstance(obj.get(part), list) for part in _PARTS):
-            raise DataError("not a split", got=type(obj).__name__, fix="give a split.json that a run wrote")
+        broken = _what_is_broken(obj)
+        if broken is not None:
+            raise DataError("not a split", got=broken, fix="give a split.json that a run wrote")
         waiting: dict[str, list[int]] = defaultdict(list)
         for i in reversed(range(len(images))):
             waiting[images.hashes[i]].append(i)
@@ -69,10 +70,22 @@ class Split:
                 fix="use the data it was made from, or make a new split",
             )
         arrays = {part: np.array(sorted(parts[part]), dtype=np.int64) for part in _PARTS}
-        return cls(**arrays, seed=int(obj.get("seed", 0)), group=str(obj.get("group", "auto")))
+        return cls(**arrays, seed=obj.get("seed", 0), group=obj.get("group", "auto"))
 
 
 _PARTS = ("train", "val", "test", "left_out")
+
+
+def _what_is_broken(obj: Any) -> str | None:
+    """What of a file's content keeps it from being a split."""
+    if not isinstance(obj, dict):
+        return type(obj).__name__
+    for part in _PARTS:
+        if not isinstance(obj.get(part), list) or not all(isinstance(digest, str) for digest in obj[part]):
+            return f"{part} is no list of hashes"
+    if not isinstance(obj.get("seed", 0), int) or not isinstance(obj.get("group", "auto"), str):
+        return "a seed that is no number, or a group that is no text"
+    return None
 
 
 def make_split(

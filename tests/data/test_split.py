@@ -121,8 +121,16 @@ def test_json_for_other_images_is_refused() -> None:
     stored = make_split(images).to_json(images)
     with pytest.raises(DataError, match="0 of its images are not in the data, 2 of the data are not in it"):
         Split.from_json(stored, blank_images([0, 1] * 21))
-    with pytest.raises(DataError, match="not a split"):
-        Split.from_json([], images)
+    damaged = (
+        [],
+        {**stored, "train": [["x"]]},
+        {**stored, "test": "x"},
+        {**stored, "seed": "x"},
+        {**stored, "group": 3},
+    )
+    for obj in damaged:
+        with pytest.raises(DataError, match=r"not a split: .*give a split\.json"):
+            Split.from_json(obj, images)
 
 
 def test_impossible_splits() -> None:
