@@ -159,12 +159,11 @@ class Rules:
         first: dict[bytes | None, int] = {}
         original = np.array([first.setdefault(self.facts.pixels[row], row) for row in read], dtype=np.int64)
         unique, index, copies = np.unique(original, return_inverse=True, return_counts=True)
-        twins = find_twins(self.facts.hashes[unique], self.facts.thumbnails[unique])
+        twins = find_twins(self.facts.hashes[unique], self.facts.thumbnails[unique], copies)
         groups: dict[int, list[int]] = defaultdict(list)
         for row, group in zip(read.tolist(), twins.group[index].tolist(), strict=True):
             groups[group].append(row)
-        partners = twins.partners[index] + copies[index] - 1
-        return Likes([group for group in groups.values() if len(group) > 1], partners)
+        return Likes([group for group in groups.values() if len(group) > 1], twins.partners[index])
 
     def duplicates(self, copies: Iterable[list[int]]) -> Iterator[Finding]:
         """Files that show exactly the same, and those among them that are labelled differently."""

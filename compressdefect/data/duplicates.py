@@ -69,14 +69,6 @@ def groups_by_name(pattern: str, names: Sequence[str], hashes: Sequence[str]) ->
     return _number(np.array([_root(parent, i) for i in range(len(names))]))
 
 
-def near_duplicates(pixels: np.ndarray) -> list[tuple[int, int, float]]:
-    """Confirmed pairs (i, j, correlation), i < j, among ``pixels`` uint8 (N, C, H, W)."""
-    hashes, thumbnails = _describe_all(pixels)
-    pairs = _confirmed_pairs(hashes, thumbnails, limit=len(pixels) ** 2)
-    assert pairs is not None
-    return pairs
-
-
 class Look(NamedTuple):
     """What is compared of an image: its perceptual hash (64 bits) and its grey thumbnail uint8 (T, T)."""
 
@@ -93,33 +85,32 @@ def look_of(picture: Image.Image) -> Look:
 
 
 class Twins(NamedTuple):
-    """Which images look alike: a representative of the group (N,) of each, and how many images it is a twin of (N,)."""
+    """Which images look alike: a representative of the group (N,) of each, and of how many others it is a twin (N,)."""
 
     group: np.ndarray
     partners: np.ndarray
 
 
-def find_twins(hashes: np.ndarray, thumbnails: np.ndarray) -> Twins:
+def find_twins(hashes: np.ndarray, thumbnails: np.ndarray, copies: np.ndarray | None = None) -> Twins:
     """Group images by their looks: ``hashes`` uint64 (N,), ``thumbnails`` uint8 (N, THUMBNAIL, THUMBNAIL).
+
+    Where an image stands for several files, ``copies`` (N,) says for how many; they are twins of each other too.
 
     Memory grows with N and not with the number of pairs: beyond ``MAX_PAIRS`` close hashes, as a camera that always
     sees the same part makes them, an image joins the group of the first image that it resembles.
     """
+    weights = np.ones(len(hashes), dtype=np.int64) if copies is None else copies
     pairs = _confirmed_pairs(hashes, thumbnails, limit=MAX_PAIRS)
     if pairs is None:
         group = _group_by_leaders(hashes, thumbnails)
-        return Twins(group, np.bincount(group, minlength=len(group))[group] - 1)
-    ends = np.array([pair[:2] for pair in pairs], dtype=np.int64).ravel()
-    return Twins(_merge(len(hashes), pairs), np.bincount(ends, minlength=len(hashes)))
-
-
-def _describe_all(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes (N,) and thumbnails (N, THUMBNAIL, THUMBNAIL) of ``pixels`` uint8 (N, C, H, W)."""
-    hashes = np.empty(len(pixels), dtype=np.uint64)
-    thumbnails = np.empty((len(pixels), THUMBNAIL, THUMBNAIL), dtype=np.uint8)
-    for i, image in enumerate(pixels):
-        hashes[i], thumbnails[i] = look_of(Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
-    return hashes, thumbnails
+        members = np.zeros_like(weights)
+        np.add.at(members, group, weights)
+        return Twins(group, members[group] - 1)
+    first, second = np.array([pair[:2] for pair in pairs], dtype=np.int64).reshape(-1, 2).T
+    partners = weights - 1
+    np.add.at(partners, first, weights[second])
+    np.add.at(partners, second, weights[first])
+    return Twins(_merge(len(hashes), pairs), partners)
 
 
 def _confirmed_pairs(hashes: np.ndarray, thumbnails: np.ndarray, *, limit: int) -> list[tuple[int, int, float]] | None:

@@ -120,7 +120,12 @@ def _lighter(source: Path, target: Path, gain: float = 0.8) -> None:
 
 def test_another_exposure_is_a_near_duplicate(twelve_each: Path) -> None:
     _lighter(twelve_each / "good/03.png", twelve_each / "good/03_lighter.png")
-    assert found_in(audit(read_all(twelve_each))) == {"near-duplicate": [("good/03.png", "good/03_lighter.png")]}
+    result = audit(read_all(twelve_each))
+    assert found_in(result) == {"near-duplicate": [("good/03.png", "good/03_lighter.png")]}
+    assert result.leak == pytest.approx(2 / 25 / 2)
+    for copy in ("a", "b"):
+        shutil.copy(twelve_each / "good/03.png", twelve_each / f"good/copy_{copy}.png")
+    assert audit(read_all(twelve_each)).leak == pytest.approx(4 / 27 * (1 - 0.5**3))  # each is a twin of three others
 
 
 def test_a_picture_in_two_official_parts_leaks(tmp_path: Path, write_image: WriteImage) -> None:

@@ -17,7 +17,6 @@ from compressdefect.data.duplicates import (
     find_twins,
     groups_by_name,
     look_of,
-    near_duplicates,
 )
 from compressdefect.errors import DataError
 
@@ -33,13 +32,18 @@ def _looks(pixels: np.ndarray) -> list[Look]:
     return [look_of(Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))) for image in pixels]
 
 
+def _described(looks: list[Look]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([look.hash for look in looks], dtype=np.uint64), np.stack([look.thumbnail for look in looks])
+
+
 def test_a_lighter_noisier_copy_is_a_near_duplicate() -> None:
     pixels = _pictures(20)
     noise = np.random.default_rng(1).normal(0, 4, pixels[3].shape)
     twin = np.clip(pixels[3] * 0.8 + 30 + noise, 0, 255).astype(np.uint8)
-    found = near_duplicates(np.concatenate([pixels, twin[None]]))
-    assert [(i, j) for i, j, _ in found] == [(3, 20)]
-    assert found[0][2] > 0.95
+    twins = find_twins(*_described(_looks(np.concatenate([pixels, twin[None]]))))
+    assert twins.group[3] == twins.group[20]
+    assert len(set(twins.group.tolist())) == 20
+    assert np.flatnonzero(twins.partners).tolist() == [3, 20]
 
 
 def test_colour_images_are_compared_by_their_grey() -> None:
@@ -103,11 +107,12 @@ def test_too_many_pairs_are_grouped_by_the_first_that_looks_alike(monkeypatch: p
         for gain in (1.0, 0.9, 0.8, 0.7)
         for image in pixels
     ]
-    hashes = np.array([look.hash for look in looks], dtype=np.uint64)
-    thumbnails = np.stack([look.thumbnail for look in looks])
-    exact = find_twins(hashes, thumbnails)
+    described = _described(looks)
+    copies = np.array([3] * 6 + [1] * 18)
+    exact, counted = find_twins(*described), find_twins(*described, copies)
     monkeypatch.setattr(duplicates, "MAX_PAIRS", 5)
-    capped = find_twins(hashes, thumbnails)
+    capped = find_twins(*described)
+    assert find_twins(*described, copies).partners.tolist() == counted.partners.tolist() == [5] * 24
     assert capped.group.tolist() == list(range(6)) * 4
     assert exact.group.tolist() == list(range(6)) * 4
     assert exact.partners.tolist() == capped.partners.tolist() == [3] * 24
