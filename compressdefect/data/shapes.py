@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ Mask: TypeAlias = NDArray[np.bool_]  # (H, W)
 Point: TypeAlias = tuple[float, float]
 
 ANTIALIASED = 128  # in a mask that reaches this level, what is darker is background
+CRACK = 2  # the segment of the crack in CrackForest's files
 
 
 class NoAreaError(ValueError):
@@ -36,10 +37,9 @@ class SizeMismatchError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class MaskFile:
-    """A picture of the defect: its pixels of ``values``, or from level 128 on, or all but 0 where none reaches 128."""
+    """A picture of the defect: its pixels from level 128 on, or all but 0 where none reaches 128."""
 
     path: Path
-    values: tuple[int, ...] | None = None
 
     def rasterize(self, height: int, width: int) -> Mask:
         """The defect's pixels, bool (H, W).
@@ -50,8 +50,6 @@ class MaskFile:
         """
         levels = decode_mask(self.path)
         _check_size(self.path, levels, height, width)
-        if self.values is not None:
-            return np.isin(levels, self.values)
         return levels >= (ANTIALIASED if levels.max(initial=0) >= ANTIALIASED else 1)
 
 
@@ -60,7 +58,6 @@ class MatMask:
     """CrackForest's MATLAB file of numbered segments: 1 is the road, 2 the crack, higher ones are road it encloses."""
 
     path: Path
-    value: int = 2
 
     def rasterize(self, height: int, width: int) -> Mask:
         """The defect's pixels, bool (H, W).
@@ -74,22 +71,21 @@ class MatMask:
         except OSError as error:
             raise _unreadable(self.path, error) from error
         _check_size(self.path, segments, height, width)
-        return segments == self.value
+        return np.asarray(segments == CRACK)
 
 
 @dataclass(frozen=True, slots=True)
 class Rle:
     """Run lengths, background and defect in turn, beginning with background; what they do not reach is background.
 
-    ``counts`` are 32-bit little-endian numbers, since a dataset holds millions of them; ``of`` packs them. ``order``
-    says whether pixels are counted down the columns, as COCO and Severstal do, or along the rows.
+    Pixels are counted down the columns, as COCO and Severstal do. ``counts`` are 32-bit little-endian numbers, since a
+    dataset holds millions of them; ``of`` packs them.
     """
 
     counts: bytes
-    order: Literal["column", "row"] = "column"
 
     @classmethod
-    def of(cls, counts: Iterable[int], order: Literal["column", "row"] = "column") -> Rle:
+    def of(cls, counts: Iterable[int]) -> Rle:
         """Pack run lengths.
 
         >>> Rle.of([1, 2, 3]).rasterize(2, 3).astype(int).tolist()
@@ -101,7 +97,7 @@ class Rle:
         numbers = list(counts)
         if not all(isinstance(n, int) and 0 <= n < 2**32 for n in numbers):
             raise ValueError("run lengths must be whole numbers of at least 0")
-        return cls(np.array(numbers, dtype="<u4").tobytes(), order)
+        return cls(np.array(numbers, dtype="<u4").tobytes())
 
     @classmethod
     def of_pairs(cls, pairs: Iterable[int]) -> Rle:
@@ -138,7 +134,7 @@ class Rle:
             )
         flat = np.zeros(height * width, dtype=np.bool_)
         flat[: counts.sum()] = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-        return flat.reshape(width, height).T if self.order == "column" else flat.reshape(height, width)
+        return flat.reshape(width, height).T
 
 
 @dataclass(frozen=True, slots=True)

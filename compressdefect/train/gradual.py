@@ -57,22 +57,6 @@ class Gradual:
             )
 
     @classmethod
-    def from_steps(
-        cls,
-        total: int,
-        *,
-        ratio: float = PAPER_RATIO,
-        zoom_until: float = PAPER_ZOOM_UNTIL,
-        normal_from: float = PAPER_NORMAL_FROM,
-    ) -> Self:
-        """The schedule of a training of ``total`` steps with its turning points in steps, the paper's by default.
-
-        Raises:
-            CompressDefectError: The training is too short for them.
-        """
-        return cls(ratio, zoom_until / total, normal_from / total)
-
-    @classmethod
     def parse(cls, text: str, total: int) -> Self:
         """Read ``on`` (the paper's shares) or ``UNTIL,FROM`` in steps or per cent: ``20k,80k``, ``22%,89%``.
 

@@ -41,8 +41,7 @@ def _runs(flat: np.ndarray) -> list[int]:
 
 @given(masks)
 def test_run_lengths_come_back(mask: np.ndarray) -> None:
-    for order, flat in (("column", mask.T.ravel()), ("row", mask.ravel())):
-        np.testing.assert_array_equal(Rle.of(_runs(flat), order).rasterize(*mask.shape), mask)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(Rle.of(_runs(mask.T.ravel())).rasterize(*mask.shape), mask)
 
 
 @given(masks)
@@ -135,7 +134,6 @@ def test_mask_files_by_their_levels(tmp_path: Path) -> None:
     assert antialiased.rasterize(2, 3).tolist() == [[False, False, True], [True, True, False]]
     faint = _save(tmp_path / "b.png", np.array([[0, 1, 2]]))
     assert faint.rasterize(1, 3).tolist() == [[False, True, True]]
-    assert MaskFile(tmp_path / "b.png", values=(2,)).rasterize(1, 3).tolist() == [[False, False, True]]
 
 
 def test_bad_mask_files(tmp_path: Path) -> None:
