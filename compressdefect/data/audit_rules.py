@@ -12,11 +12,10 @@ import numpy as np
 
 from compressdefect.data.audit_scan import Scan
 from compressdefect.data.duplicates import find_twins
-from compressdefect.data.labels import default_good
+from compressdefect.data.labels import GOOD, default_good
 from compressdefect.data.sample import Finding, Listing
 from compressdefect.errors import DataError
 
-GOOD = "good"  # what an image without defects is called where images have no class of their own
 SMALL_CLASS = 10  # images; below, a test part holds two or three of them
 MANY_ALIKE = 50  # images; so large a group is rather one fixed view than one part
 

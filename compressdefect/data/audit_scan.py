@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from compressdefect.data.convert import region_boxes
 from compressdefect.data.duplicates import Look, look_of
 from compressdefect.data.files import relative_name
+from compressdefect.data.findings import reason
 from compressdefect.data.pixels import decode
 from compressdefect.data.sample import Finding, Region, Sample, Stated
 from compressdefect.data.shapes import Box, Polygon, SizeMismatchError
@@ -50,7 +51,7 @@ def scan(sample: Sample, root: Path) -> Outcome:
         channels = _channels(content)
         pixels = decode(content)
     except (DataError, OSError) as error:
-        return None, (Finding("unreadable", (name,), f"cannot be read: {_reason(error)}"),)
+        return None, (Finding("unreadable", (name,), f"cannot be read: {reason(error)}"),)
     size = pixels.shape[0], pixels.shape[1]
     defects, found = _defects(sample.regions, size, name)
     found += [*_out_of_bounds(sample.regions or (), size, name), *_misstated(sample.stated, size, channels, name)]
@@ -88,10 +89,6 @@ def _why(error: Exception, content: bytes) -> str:
     return "not an image, or damaged" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
-def _reason(error: Exception) -> str:
-    return str(error.got) if isinstance(error, DataError) else (getattr(error, "strerror", None) or str(error))
-
-
 def _defects(
     regions: tuple[Region, ...] | None, size: tuple[int, int], name: str
 ) -> tuple[frozenset[str] | None, list[Finding]]:
@@ -104,10 +101,10 @@ def _defects(
             present = not _is_empty(region, size)
         except SizeMismatchError as error:
             broken = True
-            found.append(Finding("size-mismatch", (name,), f"{error.what}: {error.got}"))
+            found.append(Finding("size-mismatch", (name,), reason(error)))
         except (DataError, OSError, ValueError, MemoryError) as error:
             broken = True
-            found.append(Finding("unreadable", (name,), f"its mask cannot be used: {_reason(error)}"))
+            found.append(Finding("unreadable", (name,), f"its mask cannot be used: {reason(error)}"))
         else:
             classes |= {region.label} if present else set()
     return None if broken and not classes else frozenset(classes), found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from compressdefect.data.sample import Finding
+from compressdefect.data.shapes import SizeMismatchError
+from compressdefect.errors import DataError
 
 
 class Findings:
@@ -20,3 +22,10 @@ class Findings:
         return tuple(
             Finding(kind, tuple(files), message, advice) for (kind, message, advice), files in self._files.items()
         )
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with one file, without its name; a mask of another size is named in what was wrong."""
+    if isinstance(error, SizeMismatchError):
+        return f"{error.what}: {error.got}"
+    return str(error.got) if isinstance(error, DataError) else (getattr(error, "strerror", None) or str(error))

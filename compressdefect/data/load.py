@@ -12,13 +12,14 @@ from PIL import Image
 from compressdefect.data.convert import mask_of
 from compressdefect.data.duplicates import Look, duplicate_groups, groups_by_name, look_of
 from compressdefect.data.files import relative_name
+from compressdefect.data.findings import reason
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.labels import DEFECT, GOOD, choose_labels, too_few_classes
 from compressdefect.data.pile import Pile
 from compressdefect.data.pixels import decode, is_grey, resize, resize_mask
 from compressdefect.data.read import UNLABELLED, read
 from compressdefect.data.sample import Listing, Progress, Sample
-from compressdefect.data.shapes import MaskFile, MatMask, SizeMismatchError
+from compressdefect.data.shapes import MaskFile, MatMask
 from compressdefect.data.synthetic import plates
 from compressdefect.data.tiles import Tiling
 from compressdefect.errors import DataError
@@ -92,7 +93,7 @@ class _Loader:
             decoded = decode(content)
             mask = self._mask(sample, *decoded.shape[:2])
         except (DataError, OSError) as error:
-            self.unreadable.append((name, _reason(error)))
+            self.unreadable.append((name, reason(error)))
             return
         self._add_picture(decoded[..., :1] if is_grey(decoded) else decoded, mask)
         if mask is not None and mask.any():
@@ -204,13 +205,6 @@ def _unmarked_classes(listing: Listing) -> set[str]:
 def _may_be_unmarked(sample: Sample) -> bool:
     regions = sample.regions
     return regions is not None and all(isinstance(region.shape, MaskFile | MatMask) for region in regions)
-
-
-def _reason(error: DataError | OSError) -> str:
-    """What is wrong with one file, without its name; a mask of another size is named in what was wrong."""
-    if isinstance(error, SizeMismatchError):
-        return f"{error.what}: {error.got}"
-    return str(error.got) if isinstance(error, DataError) else str(error.strerror or error)
 
 
 def _look(pixels: np.ndarray) -> Look:

@@ -15,6 +15,7 @@ from compressdefect.data.contact_sheet import TILE, Block, Picture, Row, draw_sh
 from compressdefect.data.convert import mask_of
 from compressdefect.data.draw import COLOURS, annotated, framed, tinted
 from compressdefect.data.files import relative_name
+from compressdefect.data.labels import GOOD
 from compressdefect.data.pixels import decode, resize, resize_mask, to_channels
 from compressdefect.data.sample import Listing, Sample
 from compressdefect.data.shapes import Box
@@ -24,7 +25,7 @@ from compressdefect.flow.voice import Voice
 from compressdefect.runs import atomic_write
 
 MAX_CLASSES = 30
-GOOD, UNLABELLED = "good", "unlabelled"
+UNLABELLED = "unlabelled"
 _SIDE = TILE  # pixels of the squares that augmentation is shown on
 
 

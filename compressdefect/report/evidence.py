@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from compressdefect.data.labels import GOOD
 from compressdefect.deploy.manifest import BundleManifest, parse_manifest
 from compressdefect.errors import RunError
 from compressdefect.runs import RunFolder
@@ -18,7 +19,6 @@ from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.genotype import Genotype
 from compressdefect.train.operating_point import OVERKILL
 
-GOOD = "good"
 _TITLES = {"dice": "Dice", "iou": "IoU", "macc": "mAcc"}
 
 

@@ -68,3 +68,12 @@ def interval(
     shares = (weights @ np.bincount(member, weights=hits)) / (weights @ size)
     tail = (1 - CONFIDENCE) / 2
     return min(low, float(np.quantile(shares, tail))), max(high, float(np.quantile(shares, 1 - tail)))
+
+
+def rate(
+    hits: NDArray[np.bool_], among: NDArray[np.bool_], groups: NDArray[np.integer] | None = None
+) -> tuple[float | None, tuple[float, float] | None]:
+    """The share of hits (n,) among the images that ``among`` (n,) names, and its ``interval``; None without any."""
+    if not among.any():
+        return None, None
+    return float(hits[among].mean()), interval(hits[among], None if groups is None else groups[among])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressdefect.errors import DataError
-from compressdefect.train.metrics import interval
+from compressdefect.train.metrics import rate
 
 OVERKILL = 0.01
 
@@ -78,8 +78,7 @@ def operating_point(
 ) -> OperatingPoint:
     """Error rates of a threshold on images (n,), with 95 % intervals (over groups where images come in groups)."""
     reject = rejected(scores, threshold)
-    overkill = _rate(reject[is_good], None if groups is None else groups[is_good])
-    escape = _rate(~reject[~is_good], None if groups is None else groups[~is_good])
+    overkill, escape = rate(reject, is_good, groups), rate(~reject, ~is_good, groups)
     return OperatingPoint(threshold, overkill[0], escape[0], overkill[1], escape[1])
 
 
@@ -118,9 +117,3 @@ def figures(point: OperatingPoint | None) -> dict[str, Any]:
         "escape_interval": list(point.escape_interval) if point and point.escape_interval else None,
         "overkill_interval": list(point.overkill_interval) if point and point.overkill_interval else None,
     }
-
-
-def _rate(
-    wrong: NDArray[np.bool_], groups: NDArray[np.integer] | None
-) -> tuple[float | None, tuple[float, float] | None]:
-    return (float(wrong.mean()), interval(wrong, groups)) if len(wrong) else (None, None)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from compressdefect.train.metrics import CONFIDENCE, interval
+from compressdefect.train.metrics import CONFIDENCE, rate
 
 
 class Counts(NamedTuple):
@@ -107,7 +107,7 @@ def detection(
     called: NDArray[np.bool_], defective: NDArray[np.bool_], groups: NDArray[np.integer] | None = None
 ) -> Detection:
     """TPR and TNR of images (n,), with 95 % intervals (over groups where images come in groups)."""
-    tpr, tnr = _rate(called, defective, groups), _rate(~called, ~defective, groups)
+    tpr, tnr = rate(called, defective, groups), rate(~called, ~defective, groups)
     return Detection(tpr[0], tnr[0], tpr[1], tnr[1])
 
 
@@ -123,14 +123,6 @@ def detection_accuracy(called: NDArray[np.bool_], defective: NDArray[np.bool_]) 
     both = int((called & defective).sum())
     wrong = (int(defective.sum()) - both) + (int(called.sum()) - both)
     return 1 - wrong / len(called) if len(called) else float("nan")
-
-
-def _rate(
-    right: NDArray[np.bool_], among: NDArray[np.bool_], groups: NDArray[np.integer] | None
-) -> tuple[float | None, tuple[float, float] | None]:
-    if not among.any():
-        return None, None
-    return float(right[among].mean()), interval(right[among], None if groups is None else groups[among])
 
 
 def _mean(values: NDArray[np.float64]) -> float:
