@@ -36,6 +36,7 @@ def load_images(
     good: str | None = None,
     group: str = "auto",
     masks: bool = False,
+    only_marked: bool = True,
     tile: int | None = None,
     progress: Progress | None = None,
     max_unreadable_share: float = MAX_UNREADABLE_SHARE,
@@ -44,21 +45,22 @@ def load_images(
 
     ``group`` is ``auto`` (duplicates and near duplicates stay together), ``none``, or a regular expression whose
     first match in the file name (its first parenthesis, if any) names the group. With ``masks`` those of the defects
-    are loaded too, and images whose defects nobody marked are left out. Images without a class of their own are
-    ``good`` if nothing is marked in them, else ``defect``. With ``tile`` an image is resized so that a square of so
-    many of its pixels becomes ``input`` × ``input``, and is cut into such squares; that takes masks.
+    are loaded too, and images whose defects nobody marked are left out; without ``only_marked`` the same images are
+    loaded as without masks, and one whose mask is missing or broken has an empty one. Images without a class of their
+    own are ``good`` if nothing is marked in them, else ``defect``. With ``tile`` an image is resized so that a square
+    of so many of its pixels becomes ``input`` × ``input``, and is cut into such squares; that takes masks.
 
     Raises:
         DataError: The folder, its layout or the classes asked for are wrong, too many images cannot be read, or their
             tiles do not fit into memory.
     """
-    assert tile is None or masks, "the class of an image is not that of each of its tiles"
+    assert tile is None or (masks and only_marked), "the class of an image is not that of each of its tiles"
     if str(data) == SYNTHETIC:
         return _load_synthetic(input, labels, good, group, progress)
-    listing = read(data, format, labels, good, at_least=1 if masks else 2)
+    listing = read(data, format, labels, good, at_least=1 if masks and only_marked else 2)
     if masks and not listing.region_classes:
-        raise DataError("no image has its defects marked", got=listing.root, fix="add masks, or use --task classify")
-    loaded = _Loader(listing, input, masks, tile, group)
+        raise _nothing_marked(listing.root, only_marked)
+    loaded = _Loader(listing, input, masks, only_marked, tile, group)
     for done, sample in enumerate(listing.samples, start=1):
         loaded.add(sample)
         if progress is not None:
@@ -66,13 +68,23 @@ def load_images(
     return loaded.images(max_unreadable_share)
 
 
+def _nothing_marked(root: Path, only_marked: bool) -> DataError:
+    if only_marked:
+        return DataError("no image has its defects marked", got=root, fix="add masks, or use --task classify")
+    what = "gradual training zooms on defects, and no image has its defects marked"
+    return DataError(what, got=root, fix="add masks or boxes, or leave --gradual out")
+
+
 class _Loader:
     """Reads a listing image by image."""
 
-    def __init__(self, listing: Listing, side: int, masks: bool, tile: int | None, group: str) -> None:
+    def __init__(
+        self, listing: Listing, side: int, masks: bool, only_marked: bool, tile: int | None, group: str
+    ) -> None:
         self.listing, self.side, self.tile, self.group = listing, side, tile, group
         self.shown = Pile(side, images=len(listing.samples))
         self.masks = Pile(side, images=len(listing.samples)) if masks else None
+        self.only_marked = masks and only_marked
         self.sizes: list[tuple[int, int]] = []
         self.looks: list[Look] = []
         self.kept: list[Sample] = []
@@ -82,10 +94,11 @@ class _Loader:
         self.maybe_good = _unmarked_classes(listing)
         self.unreadable = [item for item in listing.skipped if item[1] != UNLABELLED]
         self.unlabelled = [item for item in listing.skipped if item[1] == UNLABELLED]
+        self.unmarked: list[tuple[str, str]] = []
 
     def add(self, sample: Sample) -> None:
         name = relative_name(sample.path, self.listing.root)
-        if self.masks is not None and sample.regions is None and sample.label != self.listing.good:
+        if self.only_marked and sample.regions is None and sample.label != self.listing.good:
             self.unlabelled.append((name, "nobody marked its defects"))
             return
         try:
@@ -103,10 +116,20 @@ class _Loader:
         self.hashes.append(hashlib.sha256(content).hexdigest())
 
     def _mask(self, sample: Sample, height: int, width: int) -> np.ndarray | None:
-        """The mask uint8 (H, W) where it is needed: asked for, or to tell good from defect, or the good class."""
-        if self.masks is None and sample.label is not None and sample.label not in self.maybe_good:
+        """The mask uint8 (H, W) where it is needed: asked for, or to tell good from defect, or the good class.
+
+        One that was only asked for does not decide which images there are: it is empty where it cannot be read.
+        """
+        decides = self.only_marked or sample.label is None or sample.label in self.maybe_good
+        if self.masks is None and not decides:
             return None
-        return mask_of(sample.regions or (), height, width, self.listing.region_classes)
+        try:
+            return mask_of(sample.regions or (), height, width, self.listing.region_classes)
+        except (DataError, OSError) as error:
+            if decides:
+                raise
+            self.unmarked.append((f"the mask of {relative_name(sample.path, self.listing.root)}", reason(error)))
+            return np.zeros((height, width), dtype=np.uint8)
 
     def _add_picture(self, decoded: np.ndarray, mask: np.ndarray | None) -> None:
         """Take up the pixels (H, W, C) and the mask (H, W) of an image, whole or in tiles."""
@@ -149,7 +172,7 @@ class _Loader:
             name=listing.name,
             group=self.group,
             test_share=listing.test_share,
-            skipped=(*self.unreadable, *self.unlabelled),
+            skipped=(*self.unreadable, *self.unlabelled, *self.unmarked),
             masks=None if self.masks is None else self.masks.rows[:, 0],
             mask_hashes=None if self.masks is None else tuple(self.mask_hashes),
             regions=() if self.masks is None else self.listing.region_classes,
@@ -184,13 +207,13 @@ class _Loader:
 
     def _check_classes(self, classes: tuple[str, ...]) -> None:
         missing = set(classes) - set(self.labels)
-        if missing and self.masks is None:
+        if missing and not self.only_marked:
             raise DataError(
                 "a class has no readable image",
                 got=", ".join(sorted(missing)),
                 fix="repair its images or leave it out with --labels",
             )
-        if len(classes) < 2 and self.masks is None:
+        if len(classes) < 2 and not self.only_marked:
             raise too_few_classes(classes)
 
 

@@ -79,8 +79,8 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
     Raises:
         DataError: the folder, its images, the classes or the split are wrong, or the task lacks masks.
     """
-    masks = task == Segment.name or options.gradual is not None  # gradual training zooms on defects
-    images = load(options, input=input, masks=masks, voice=voice)
+    segments = task == Segment.name
+    images = load(options, input=input, masks=segments or _zooms(options), only_marked=segments, voice=voice)
     found = _task(options, task, images)
     split = _split(options, images)
     voice.say(
@@ -91,10 +91,17 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
     return Prepared(images, split, found)
 
 
+def _zooms(options: DataOptions) -> bool:
+    """Whether the training magnifies defects, and so must know where they are."""
+    return options.gradual is not None and Gradual.parse(options.gradual, total=_MANY_STEPS).zoom(0) > 1
+
+
 def _task(options: DataOptions, name: str, images: Images) -> Task:
     segments = name == Segment.name
     if segments and (images.masks is None or not images.regions):
         raise DataError("the data has no masks to segment by", got=images.name, fix="use --task classify")
+    if _zooms(options) and images.masks is None:
+        raise DataError("gradual training zooms on defects", got=images.name, fix="leave --gradual out")
     return make_task(
         name,
         (BACKGROUND, *images.regions) if segments else images.classes,
@@ -114,8 +121,11 @@ def _described(images: Images, task: Task) -> str:
     return f"{len(images)} images{tiles}, {defective} with a defect ({', '.join(images.regions)}), at {size}"
 
 
-def load(options: DataOptions, *, input: int, masks: bool, voice: Voice) -> Images:
-    """Load the images, with their masks if asked, with a progress bar, and name the files that were skipped."""
+def load(options: DataOptions, *, input: int, masks: bool, only_marked: bool = True, voice: Voice) -> Images:
+    """Load the images, with their masks if asked, with a progress bar, and name the files that were skipped.
+
+    Without ``only_marked`` masks change nothing else: an image whose defects nobody marked has an empty one.
+    """
     if input < MIN_SIDE:
         raise DataError(f"the input must be at least {MIN_SIDE} pixels", got=input, fix="use a size such as 224")
     with voice.bar() as bar:
@@ -128,6 +138,7 @@ def load(options: DataOptions, *, input: int, masks: bool, voice: Voice) -> Imag
             good=options.good,
             group=options.group,
             masks=masks,
+            only_marked=only_marked,
             tile=options.tile,
             progress=lambda done, total: bar.update(work, completed=done, total=total),
         )

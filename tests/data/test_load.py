@@ -147,9 +147,20 @@ def test_unmarked_defects_are_left_out_with_masks_only(tmp_path: Path) -> None:
     assert (len(images), images.regions) == (4, ("scratch",))
 
 
+def test_masks_need_not_decide_which_images_there_are(tmp_path: Path) -> None:
+    layouts.masks_of_some_good(tmp_path)
+    (tmp_path / "scratch" / "0_mask.png").write_bytes(b"")
+    plain, images = (load_images(tmp_path, input=16, masks=masks, only_marked=False) for masks in (False, True))
+    assert (images.names, images.classes, images.good) == (plain.names, plain.classes, plain.good)
+    assert images.marked.tolist() == [name == "scratch/1.bmp" for name in images.names]
+    assert images.skipped == (("the mask of scratch/0.bmp", "not an image, or damaged"),)
+
+
 def test_data_without_masks_cannot_be_segmented(good_and_defective: Path) -> None:
     with pytest.raises(DataError, match="no image has its defects marked"):
         load_images(good_and_defective, input=16, masks=True)
+    with pytest.raises(DataError, match="gradual training zooms on defects, and no image has its defects marked"):
+        load_images(good_and_defective, input=16, masks=True, only_marked=False)
 
 
 def test_the_class_without_marks_is_the_good_one(tmp_path: Path) -> None:

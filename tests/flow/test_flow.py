@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from PIL import Image
 
 from compressdefect import api
 from compressdefect.data.load import load_images
@@ -157,3 +158,44 @@ def test_where_nothing_is_decided_there_is_no_threshold(parts: Path, tmp_path: P
     assert 0 <= done["test"]["accuracy"] <= 1
     assert done["test"]["escape"] is None
     assert Bundle.open(tmp_path / "run" / "best").manifest.threshold is None
+
+
+@pytest.fixture(scope="module")
+def partly_marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 images of 32 × 32 pixels, half with a scratch: 8 of these have a mask, 2 none and 2 a broken one."""
+    root, rng = tmp_path_factory.mktemp("data") / "partly", np.random.default_rng(0)
+    for label in ("good", "scratch"):
+        (root / label).mkdir(parents=True)
+        for number in range(12):
+            pixels, mask = rng.integers(60, 120, (32, 32)).astype(np.uint8), np.zeros((32, 32), dtype=np.uint8)
+            if label == "scratch":
+                mask[rng.integers(4, 28), 4:28] = 255
+                pixels[mask > 0] = 250
+                if number < 8:
+                    Image.fromarray(mask).save(root / label / f"{number:02}_mask.png")
+                elif number < 10:
+                    (root / label / f"{number:02}_mask.png").write_bytes(b"")
+            Image.fromarray(pixels).save(root / label / f"{number:02}.png")
+    return root
+
+
+def test_gradual_training_classifies_the_same_images(partly_marked: Path, tmp_path: Path) -> None:
+    """Masks that only tell where to zoom decide nothing: evaluated without them, the split is of the same images."""
+    done = api.train(
+        "lightdefectnet", data=str(partly_marked), task="classify", gradual="on", run_dir=tmp_path / "run", **TINY
+    )
+    images = load_images(partly_marked, input=32)
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert len(images) == 24
+    assert sorted(images.hashes) == sorted(split["train"] + split["val"] + split["test"])
+    skipped = json.loads((tmp_path / "run" / "manifest.json").read_text())["skipped"]
+    assert [name for name, _ in skipped] == ["the mask of scratch/08.png", "the mask of scratch/09.png"]
+    again = api.evaluate(done["run"], data=str(partly_marked))["test"]
+    assert (again["n"], again["accuracy"]) == (8, pytest.approx(done["test"]["accuracy"]))
+
+
+def test_gradual_training_needs_to_know_where_defects_are(parts: Path, tmp_path: Path) -> None:
+    for data in (str(parts), "synthetic"):
+        with pytest.raises(DataError, match=r"gradual training zooms on defects.*leave --gradual out"):
+            api.train("lightdefectnet", data=data, gradual="on", run_dir=tmp_path / "r", **TINY)
+    assert not (tmp_path / "r").exists()
