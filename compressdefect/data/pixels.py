@@ -68,11 +68,12 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def resize_mask(mask: Pixels, height: int, width: int) -> Pixels:
-    """Resize class indices (H, W), 0 = background, without losing any defect.
+    """Resize class indices (H, W), 0 = background, so that small and thin defects are not lost.
 
     A connected region (8 neighbours, one class) gets the pixels that it covers by half. One so small or thin that it
     covers less than half of what it touches gets those that it covers half as much as the average of them: so there
-    is always one, and a scratch stays one scratch. Where regions want the same pixel, the one with fewer has it.
+    is always one, and a scratch stays one scratch. Where regions want the same pixel, the one with fewer has it: of
+    two that want one and no other, or that touch once they are small, one is all that is left.
     """
     mask = mask[_nearest(mask.shape[0], height)][:, _nearest(mask.shape[1], width)]  # growing loses nothing
     if mask.shape == (height, width):

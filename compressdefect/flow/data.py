@@ -80,16 +80,16 @@ def run_split(options: DataOptions, out: str, folds: int | None = None) -> dict[
 
 
 def _load(options: DataOptions) -> Images:
-    """The images that a training on these options would see, in the size that near duplicates are told by."""
-    from compressdefect.flow.prepare import load
+    """The images that a training on these options would see, in the size that near duplicates are told by.
+
+    Its task is the one asked for, else the one that the annotations are made for, whatever the model.
+    """
+    from compressdefect.flow.prepare import choose_task, load
+    from compressdefect.train.segment import Segment
     from compressdefect.train.tasks import METRICS
 
-    if options.task is not None and options.task not in METRICS:
-        raise DataError("no such task", got=options.task, fix=known_names(options.task, METRICS))
-    masks = options.task == "segment"
-    if options.task is None and options.data != SYNTHETIC:
-        masks = not listing_of(options.data, options.format).classes
-    return load(options, input=_SPLIT_SIDE, masks=masks, voice=Voice())
+    segments = choose_task(options, list(METRICS), "a split") == Segment.name
+    return load(options, input=_SPLIT_SIDE, masks=segments, voice=Voice())
 
 
 def _by_class(images: Images, rows: np.ndarray) -> dict[str, int]:

@@ -50,7 +50,7 @@ class Prepared:
 def choose_task(options: DataOptions, offered: Sequence[str], model: str) -> str:
     """The task that was asked for, the only one that a model offers, or the one that the annotations are made for.
 
-    That is classification where every image has one class of its own, else segmentation.
+    That is segmentation where an image without a class of its own has something marked in it, else classification.
 
     Args:
         options: ``task`` is what was asked for.
@@ -69,7 +69,7 @@ def choose_task(options: DataOptions, offered: Sequence[str], model: str) -> str
     if options.data == SYNTHETIC:
         return Classify.name
     samples = read_all(options.data, options.format).samples
-    only_marked = [sample for sample in samples if sample.label is None and sample.regions is not None]
+    only_marked = any(sample.label is None and sample.regions for sample in samples)
     return Segment.name if only_marked else Classify.name
 
 

@@ -13,8 +13,11 @@ from PIL import Image
 
 from compressdefect import api
 from compressdefect.data.load import load_images
+from compressdefect.data.sample import Listing, Region, Sample
+from compressdefect.data.shapes import Box
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import DataError
+from compressdefect.flow import prepare
 from compressdefect.flow.prepare import choose_task
 from compressdefect.flow.search import Request
 from compressdefect.options import DataOptions, SearchOptions
@@ -118,6 +121,15 @@ def test_the_annotations_decide_what_the_model_leaves_open(
     assert choose_task(DataOptions(data=folder), BOTH, "a model") == expected
     assert choose_task(DataOptions(data=folder, task="segment"), BOTH, "a model") == "segment"
     assert choose_task(DataOptions(data=folder), ("classify",), "a model") == "classify"
+
+
+@pytest.mark.parametrize(("marked", "expected"), [((), "classify"), ((Region("dent", Box(0, 0, 2, 2)),), "segment")])
+def test_an_image_without_a_class_decides_only_by_what_is_marked_in_it(
+    monkeypatch: pytest.MonkeyPatch, marked: tuple[Region, ...], expected: str
+) -> None:
+    samples = Sample(Path("a.png"), "good"), Sample(Path("b.png"), None, regions=marked)
+    monkeypatch.setattr(prepare, "read_all", lambda *_: Listing("x", Path(), samples, ("good",)))
+    assert choose_task(DataOptions(data="x"), BOTH, "a model") == expected
 
 
 def test_the_space_follows_the_task(parts: Path, plates: Path) -> None:
