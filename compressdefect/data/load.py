@@ -16,7 +16,7 @@ from compressdefect.data.findings import reason
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.labels import DEFECT, GOOD, choose_labels, too_few_classes
 from compressdefect.data.pile import Pile
-from compressdefect.data.pixels import decode, is_grey, resize, resize_mask
+from compressdefect.data.pixels import decode, is_grey, resize, resize_mask, stored_size
 from compressdefect.data.read import UNLABELLED, read
 from compressdefect.data.sample import Listing, Progress, Sample
 from compressdefect.data.shapes import MaskFile, MatMask
@@ -82,8 +82,6 @@ class _Loader:
         self, listing: Listing, side: int, masks: bool, only_marked: bool, tile: int | None, group: str
     ) -> None:
         self.listing, self.side, self.tile, self.group = listing, side, tile, group
-        self.shown = Pile(side, images=len(listing.samples))
-        self.masks = Pile(side, images=len(listing.samples)) if masks else None
         self.only_marked = masks and only_marked
         self.sizes: list[tuple[int, int]] = []
         self.looks: list[Look] = []
@@ -95,10 +93,13 @@ class _Loader:
         self.unreadable = [item for item in listing.skipped if item[1] != UNLABELLED]
         self.unlabelled = [item for item in listing.skipped if item[1] == UNLABELLED]
         self.unmarked: list[tuple[str, str]] = []
+        pictures = sum(self._pictures(sample) for sample in listing.samples)
+        self.shown = Pile(side, pictures=pictures)
+        self.masks = Pile(side, pictures=pictures) if masks else None
 
     def add(self, sample: Sample) -> None:
         name = relative_name(sample.path, self.listing.root)
-        if self.only_marked and sample.regions is None and sample.label != self.listing.good:
+        if self._lacks_marks(sample):
             self.unlabelled.append((name, "nobody marked its defects"))
             return
         try:
@@ -114,6 +115,20 @@ class _Loader:
         self.kept.append(sample)
         self.labels.append(sample.label or (DEFECT if mask is not None and mask.any() else GOOD))
         self.hashes.append(hashlib.sha256(content).hexdigest())
+
+    def _lacks_marks(self, sample: Sample) -> bool:
+        return self.only_marked and sample.regions is None and sample.label != self.listing.good
+
+    def _pictures(self, sample: Sample) -> int:
+        """How many pictures an image will be, as far as its file says before it is decoded."""
+        if self._lacks_marks(sample):
+            return 0
+        if self.tile is None:
+            return 1
+        try:
+            return len(Tiling.of(*self._size(*stored_size(sample.path)), self.side))
+        except DataError:
+            return 0
 
     def _mask(self, sample: Sample, height: int, width: int) -> np.ndarray | None:
         """The mask uint8 (H, W) where it is needed: asked for, or to tell good from defect, or the good class.

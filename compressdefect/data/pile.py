@@ -1,4 +1,4 @@
-"""One array of pictures that grows as they come."""
+"""One array of pictures that is filled as they come."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from compressdefect.errors import DataError
 class Pile:
     """Pictures uint8 (R, C, side, side), one on the other; C grows from 1 to that of the first with more channels.
 
-    Memory is only taken up as it is filled, so room is made for as many as there would be if the images still to come
-    had as many pictures each as those before.
+    Memory is only taken up as it is filled, so a few pictures too many cost nothing; a few too few, one copy.
     """
 
-    def __init__(self, side: int, *, images: int) -> None:
-        """Make room for one picture of each image."""
-        self._array = np.empty((images, 1, side, side), dtype=np.uint8)
-        self._images, self._added, self._used = images, 0, 0
+    def __init__(self, side: int, *, pictures: int) -> None:
+        """Make room for as many pictures as are to come.
+
+        Raises:
+            DataError: They do not fit into the machine's memory.
+        """
+        self._array = _room(pictures, 1, side)
+        self._used = 0
 
     @property
     def rows(self) -> np.ndarray:
@@ -32,30 +35,32 @@ class Pile:
         Raises:
             DataError: They do not fit into the machine's memory.
         """
-        self._added += 1
         end = self._used + len(pictures)
         channels = max(self._array.shape[1], pictures.shape[1])
         if end > len(self._array):
-            expected = -(-end * self._images // self._added)
-            _check_memory(expected * pictures[0].size)
-            self._grow(max(expected, 3 * len(self._array) // 2), channels)
+            self._grow(max(end, 3 * len(self._array) // 2), channels)
         elif channels > self._array.shape[1]:
             self._grow(len(self._array), channels)
         self._array[self._used : end] = pictures
         self._used = end
 
     def _grow(self, length: int, channels: int) -> None:
-        grown = np.empty((length, channels, *self._array.shape[2:]), dtype=np.uint8)
+        grown = _room(length, channels, self._array.shape[2])
         grown[: self._used] = self.rows
         self._array = grown
 
 
-def _check_memory(expected: int) -> None:
-    """Refuse more bytes than the machine has, where it says how many: it would only end the process later."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else expected
-    if expected > there:
+def _room(length: int, channels: int, side: int) -> np.ndarray:
+    """An empty array, unless it is larger than the machine's memory: filling it would only end the process later."""
+    size = length * channels * side * side
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else size
+    try:
+        if size > there:
+            raise MemoryError
+        return np.empty((length, channels, side, side), dtype=np.uint8)
+    except MemoryError as error:
         raise DataError(
             "the images do not fit into memory",
-            got=f"about {expected / 2**30:.0f} GiB of pixels for {there / 2**30:.0f} GiB",
+            got=f"about {size / 2**30:.0f} GiB of pixels for {there / 2**30:.0f} GiB",
             fix="give a larger --tile, a smaller --input or fewer images",
-        )
+        ) from error

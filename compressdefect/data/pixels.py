@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -20,6 +21,7 @@ from PIL import Image, ImageOps
 from compressdefect.errors import DataError
 
 Pixels = np.ndarray
+Found = TypeVar("Found")
 
 _BROKEN_FILE = (  # what Pillow's plugins raise on damaged, hostile or unsupported files
     OSError,
@@ -57,6 +59,15 @@ def decode_mask(source: Path | bytes) -> Pixels:
         DataError: The file is damaged, too large for Pillow's pixel limit, or of a kind that is no mask.
     """
     return _read(source, _to_mask)
+
+
+def stored_size(source: Path | bytes) -> tuple[int, int]:
+    """Height and width that an image file says it has, before it is turned upright; no pixel is decoded.
+
+    Raises:
+        DataError: It is no image file, or too large for Pillow's pixel limit.
+    """
+    return _read(source, lambda image: (image.height, image.width), upright=False)
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -109,13 +120,13 @@ def is_grey(pixels: Pixels) -> bool:
     return pixels.shape[2] == 1 or bool((pixels == pixels[..., :1]).all())
 
 
-def _read(source: Path | bytes, convert: Callable[[Image.Image], Pixels]) -> Pixels:
+def _read(source: Path | bytes, convert: Callable[[Image.Image], Found], upright: bool = True) -> Found:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return convert(ImageOps.exif_transpose(image))
+                return convert(ImageOps.exif_transpose(image) if upright else image)
         except _BROKEN_FILE as error:
             name = "image" if isinstance(source, bytes) else str(source)
             raise DataError(f"{name} cannot be read", got=_reason(error), fix="replace or remove the file") from error

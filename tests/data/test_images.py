@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from compressdefect.data import pile
 from compressdefect.data.images import Images
 from compressdefect.data.load import load_images
 from compressdefect.data.pixels import resize, resize_mask
 from compressdefect.data.split import Split, make_split
 from compressdefect.data.tiles import Tiling
+from compressdefect.errors import DataError
 
 SIZES = ((40, 100), (33, 70), (9, 30), (64, 64), (40, 100), (50, 20), (31, 32), (90, 33))
 
@@ -134,3 +136,17 @@ def test_a_scratch_of_three_pixels_on_a_web_of_4096_survives_tiles_and_never_van
     shrunk = load_images(tmp_path, input=64, masks=True)
     assert 1 <= np.count_nonzero(shrunk.mask(0)) < 100
     assert shrunk.marked.tolist() == tiled.marked.tolist() == [True, False]
+
+
+def test_large_images_first_are_no_reason_to_refuse_small_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room is that for the tiles there are, not for as many as the first images would let expect."""
+    for number in range(40):
+        side = 96 if number == 0 else 32
+        Image.fromarray(np.full((side, side), number, dtype=np.uint8)).save(tmp_path / f"{number:02}.png")
+        Image.fromarray(np.eye(side, dtype=np.uint8)).save(tmp_path / f"{number:02}_mask.png")
+    tiles = len(Tiling.of(96, 96, 32)) + 39
+    monkeypatch.setattr(pile.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 32 * 32}.get(name, tiles))
+    assert len(load_images(tmp_path, input=32, masks=True, tile=32, group="none").pixels) == tiles
+    monkeypatch.setattr(pile.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 32 * 32}.get(name, tiles - 1))
+    with pytest.raises(DataError, match="do not fit into memory"):
+        load_images(tmp_path, input=32, masks=True, tile=32, group="none")
