@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from compressdefect.data.convert import region_boxes
 from compressdefect.data.duplicates import Look, look_of
 from compressdefect.data.files import relative_name
 from compressdefect.data.findings import reason
-from compressdefect.data.pixels import decode
+from compressdefect.data.pixels import decode_stored
 from compressdefect.data.sample import Finding, Region, Sample, Stated
 from compressdefect.data.shapes import Box, Polygon, SizeMismatchError
 from compressdefect.errors import DataError
 
 TOLERANCE = 0.5  # pixels by which a box may leave its image, as rounding makes it
-_CHANNELS = {"P": 3, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,9 @@ def scan(sample: Sample, root: Path) -> Outcome:
     name = relative_name(sample.path, root)
     try:
         content = sample.path.read_bytes()
-        channels = _channels(content)
-        pixels = decode(content)
+        if not content:
+            raise DataError("the image cannot be read", got="the file is empty")
+        pixels, channels = decode_stored(content)
     except (DataError, OSError) as error:
         return None, (Finding("unreadable", (name,), f"cannot be read: {reason(error)}"),)
     size = pixels.shape[0], pixels.shape[1]
@@ -65,28 +64,6 @@ def scan(sample: Sample, root: Path) -> Outcome:
         defects=defects,
     )
     return facts, tuple(found)
-
-
-def _channels(content: bytes) -> int:
-    """Channels that an image file stores.
-
-    Raises:
-        DataError: It has more pixels than Pillow's limit allows; this does not rely on warnings, which threads share.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise DataError("the image is too large", got=f"{image.width} × {image.height} pixels")
-            return _CHANNELS.get(image.mode, len(image.getbands()))
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError("the image cannot be read", got=_why(error, content)) from error
-
-
-def _why(error: Exception, content: bytes) -> str:
-    if not content:
-        return "the file is empty"
-    return "not an image, or damaged" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def _defects(

@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -22,6 +22,8 @@ from compressdefect.errors import DataError
 
 Pixels = np.ndarray
 Found = TypeVar("Found")
+
+FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow would try 40 more, and run Ghostscript for one of them
 
 _BROKEN_FILE = (  # what Pillow's plugins raise on damaged, hostile or unsupported files
     OSError,
@@ -32,12 +34,26 @@ _BROKEN_FILE = (  # what Pillow's plugins raise on damaged, hostile or unsupport
     LookupError,
     EOFError,
     ArithmeticError,
+    AssertionError,
+    NotImplementedError,
+    RecursionError,
     MemoryError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
+    Warning,  # where the process turns warnings into errors
 )
+_CHANNELS = {"P": 3, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
+
+# Threads share the filters, so this is set once; what Pillow only warns of is refused in _check_size.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+class Decoded(NamedTuple):
+    """The pixels of an image, and how many channels its file stores."""
+
+    pixels: Pixels
+    channels: int
 
 
 def decode(source: Path | bytes) -> Pixels:
@@ -47,6 +63,15 @@ def decode(source: Path | bytes) -> Pixels:
         DataError: The file is damaged, too large for Pillow's pixel limit, or of a kind without a defined range.
     """
     return _read(source, _to_uint8)
+
+
+def decode_stored(source: Path | bytes) -> Decoded:
+    """Decode an image file as ``decode`` does, and count the channels that it stores.
+
+    Raises:
+        DataError: As ``decode``.
+    """
+    return _read(source, lambda image: Decoded(_to_uint8(image), _CHANNELS.get(image.mode, len(image.getbands()))))
 
 
 def decode_mask(source: Path | bytes) -> Pixels:
@@ -121,15 +146,21 @@ def is_grey(pixels: Pixels) -> bool:
 
 
 def _read(source: Path | bytes, convert: Callable[[Image.Image], Found], upright: bool = True) -> Found:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return convert(ImageOps.exif_transpose(image) if upright else image)
-        except _BROKEN_FILE as error:
-            name = "image" if isinstance(source, bytes) else str(source)
-            raise DataError(f"{name} cannot be read", got=_reason(error), fix="replace or remove the file") from error
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            _check_size(image)
+            return convert(ImageOps.exif_transpose(image) if upright else image)
+    except _BROKEN_FILE as error:
+        name = "image" if isinstance(source, bytes) else str(source)
+        raise DataError(f"{name} cannot be read", got=_reason(error), fix="replace or remove the file") from error
+
+
+def _check_size(image: Image.Image) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise Image.DecompressionBombError(
+            f"Image size ({image.width * image.height} pixels) exceeds limit of {limit} pixels"
+        )
 
 
 def _to_mask(image: Image.Image) -> Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,19 @@ def test_damaged_files_are_named_and_end_nothing(twelve_each: Path) -> None:
     assert [f.message for f in result.findings if "empty" in f.files[0]] == ["cannot be read: the file is empty"]
     assert result.to_json()["images"] == 28
     assert done[-1] == (28, 28)
+
+
+def test_large_and_odd_files_are_named_whatever_threads_do(twelve_each: Path) -> None:
+    """Decoding many files at once, some of which Pillow warns of, leaves warnings and the other files alone."""
+    for number in range(20):
+        (twelve_each / f"good/large{number:02}.png").write_bytes(_huge_png(12_000))
+    (twelve_each / "good/odd.ppm").write_bytes(b"P6\n5 x\n255\n")
+    (twelve_each / "good/cut.png").write_bytes(_huge_png()[:18])
+    filters = list(warnings.filters)
+    found = found_in(audit(read_all(twelve_each)))
+    assert warnings.filters == filters
+    names = [*(f"good/large{number:02}.png" for number in range(20)), "good/cut.png", "good/odd.ppm"]
+    assert found == {"unreadable": [(name,) for name in sorted(names)]}
 
 
 def _huge_png(side: int = 60_000) -> bytes:

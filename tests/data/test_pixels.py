@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy import ndimage
 
-from compressdefect.data.pixels import decode, decode_mask, is_grey, resize, resize_mask, to_channels
+from compressdefect.data.pixels import decode, decode_mask, decode_stored, is_grey, resize, resize_mask, to_channels
 from compressdefect.errors import DataError
 
 RED_GREEN = np.array([[[255, 0, 0], [0, 255, 0]]], dtype=np.uint8)
@@ -74,14 +74,29 @@ def _text_bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"zTXt", b"a\0\0" + comment) + pixel
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"not an image", b"\x89PNG\r\n\x1a\n", _bomb(), _text_bomb()],
-    ids=["empty", "text", "magic", "bomb", "text bomb"],
-)
+def _dds() -> bytes:
+    """A picture of a kind that Pillow reads, in an encoding that it does not."""
+    kind = struct.pack("<II4sIIIII", 32, 4, b"ZZZZ", 0, 0, 0, 0, 0)
+    return b"DDS " + struct.pack("<7I", 124, 0x1007, 16, 16, 0, 0, 0) + bytes(44) + kind + bytes(120)
+
+
+BROKEN = {
+    "empty": b"",
+    "text": b"not an image",
+    "magic": b"\x89PNG\r\n\x1a\n",
+    "header": b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", b"\0\0"),
+    "bomb": _bomb(),
+    "text bomb": _text_bomb(),
+    "ppm": b"P6\n5 x\n255\n",
+    "dds": _dds(),
+    "im": b"Image type: wonder\r\nFile size (no of images): x\r\n".ljust(511, b"\0") + b"\x1a",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_broken_files_are_a_data_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "broken.png").write_bytes(content)
-    for read in (decode, decode_mask):
+    for read in (decode, decode_mask, decode_stored):
         with pytest.raises(DataError, match=r"broken\.png cannot be read.*replace or remove the file"):
             read(tmp_path / "broken.png")
 
@@ -89,6 +104,25 @@ def test_broken_files_are_a_data_error(tmp_path: Path, content: bytes) -> None:
 def test_a_bomb_is_named_as_one() -> None:
     with pytest.raises(DataError, match=r"image cannot be read: got Image size \(3600000000 pixels\) exceeds limit"):
         decode_mask(_bomb())
+
+
+def test_a_document_named_like_an_image_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr("subprocess.Popen", lambda *arguments, **_: started.append(arguments))
+    (tmp_path / "page.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    with pytest.raises(DataError, match="not an image"):
+        decode(tmp_path / "page.png")
+    assert not started
+
+
+def test_stored_channels_are_counted(tmp_path: Path) -> None:
+    for mode, channels in (("L", 1), ("P", 3), ("RGBA", 4), ("CMYK", 4)):
+        Image.fromarray(RED_GREEN).convert(mode).save(tmp_path / "a.tif")
+        pixels, found = decode_stored(tmp_path / "a.tif")
+        assert found == channels
+        np.testing.assert_array_equal(pixels, decode(tmp_path / "a.tif"))
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tif"])
