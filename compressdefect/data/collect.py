@@ -123,6 +123,7 @@ class Annotated:
         self.collector = collector
         self.labels: dict[str, set[str]] = {}
         self.regions: dict[str, list[Region]] = {}
+        self.lost: set[str] = set()
         self.splits: dict[str, str] = {}
         self.stated: dict[str, Stated] = {}
         self.names: dict[str, None] = {}
@@ -161,6 +162,10 @@ class Annotated:
         """Add regions to an image; with none it is annotated as empty unless it has some."""
         self.regions.setdefault(name, []).extend(regions)
 
+    def lose(self, name: str) -> None:
+        """Note that an annotation of an image cannot be read: not all is known of it, so it is not annotated."""
+        self.lost.add(name)
+
     def place(self, name: str, split: str) -> None:
         """Put an image into a part of the official split; one in several parts is a finding."""
         before = self.splits.setdefault(name, split)
@@ -177,7 +182,7 @@ class Annotated:
             if len(labels) > 1:
                 self.collector.conflict(name, labels)
                 continue
-            regions = self.regions.get(name)
+            regions = None if name in self.lost else self.regions.get(name)
             self.collector.samples.append(
                 Sample(
                     self.collector.root / name,

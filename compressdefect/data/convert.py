@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressdefect.data.sample import Region
-from compressdefect.data.shapes import Box, Mask, Polygon
+from compressdefect.data.shapes import Box, Ellipse, Mask, Polygon
 from compressdefect.errors import DataError
 
 MAX_CLASSES = 255
@@ -49,7 +49,7 @@ def mask_of(regions: Sequence[Region], height: int, width: int, classes: Sequenc
     Regions of other classes are left out. Where some overlap, the smallest has the pixel.
 
     Raises:
-        DataError: A mask cannot be read or is one of another size.
+        DataError: A mask cannot be read or is one of another size, or a shape lies outside the image.
     """
     if len(classes) > MAX_CLASSES:
         raise DataError(f"a mask holds at most {MAX_CLASSES} classes", got=len(classes), fix="merge some with --labels")
@@ -58,5 +58,8 @@ def mask_of(regions: Sequence[Region], height: int, width: int, classes: Sequenc
         wanted.sort(key=lambda region: -np.count_nonzero(region.shape.rasterize(height, width)))
     mask = np.zeros((height, width), dtype=np.uint8)
     for region in wanted:
-        mask[region.shape.rasterize(height, width)] = 1 + classes.index(region.label)
+        drawn = region.shape.rasterize(height, width)
+        if isinstance(region.shape, Box | Polygon | Ellipse) and not drawn.any():
+            raise DataError("an annotation cannot be used", got=f"{region.label} is marked outside the image")
+        mask[drawn] = 1 + classes.index(region.label)
     return mask

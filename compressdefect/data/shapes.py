@@ -107,9 +107,12 @@ class Rle:
         [[0, 1, 0], [1, 0, 0]]
 
         Raises:
-            ValueError: A number is missing, runs overlap, or one is empty or begins before 1.
+            ValueError: A number is missing or too large, runs overlap, or one is empty or begins before 1.
         """
-        numbers = np.array(list(pairs), dtype=np.int64)
+        listed = list(pairs)
+        if any(abs(n) >= 2**32 for n in listed):
+            raise ValueError("runs are longer than any image")
+        numbers = np.array(listed, dtype=np.int64)
         if len(numbers) % 2:
             raise ValueError("a run has no length")
         starts, lengths = numbers[::2] - 1, numbers[1::2]
@@ -222,7 +225,7 @@ class Box:
         """The defect's pixels, bool (H, W): at least one, except for a box outside the image."""
         box = self.in_pixels(height, width)
         mask = np.zeros((height, width), dtype=np.bool_)
-        mask[_span(box.y0, box.y1), _span(box.x0, box.x1)] = True
+        mask[_span(box.y0, box.y1, height), _span(box.x0, box.x1, width)] = True
         return mask
 
 
@@ -285,8 +288,9 @@ class Ellipse:
 Shape: TypeAlias = MaskFile | MatMask | Rle | CocoRle | Polygon | Ellipse | Box
 
 
-def _span(start: float, stop: float) -> slice:
-    """The nearest whole pixels, or the one in the middle where that is none."""
+def _span(start: float, stop: float, length: int) -> slice:
+    """The nearest whole pixels of ``length``, or the one in the middle where that is none."""
+    start, stop = (min(max(end, -1.0), length + 1.0) for end in (start, stop))
     first, last = math.floor(start + 0.5), math.floor(stop + 0.5)
     if last <= first:
         first = math.floor((start + stop) / 2)

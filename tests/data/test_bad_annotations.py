@@ -131,14 +131,14 @@ class TestCoco:
             ({"segmentation": {"counts": "aaa"}}, "broken"),
         ],
     )
-    def test_one_bad_annotation_leaves_the_others(
+    def test_one_bad_annotation_is_lost_with_its_image_only(
         self, tmp_path: Path, annotation: dict[str, Any], message: str
     ) -> None:
         bad = {"image_id": "a", "category_id": 1, "bbox": [1, 2, 3, 4], **annotation}
         listing = self.change(tmp_path, lambda content: content["annotations"].append(bad))
         assert message in messages(listing)
         assert len(named(listing, "sub/b.png").regions or ()) == 1
-        assert named(listing, "a.png").regions == ()
+        assert named(listing, "a.png").regions == (() if bad["image_id"] == 77 else None)
 
     def test_image_in_two_parts_is_a_leak_and_tests(self, tmp_path: Path) -> None:
         layouts.coco_parts(tmp_path)
@@ -186,12 +186,22 @@ class TestYolo:
         listing = read_all(tmp_path)
         assert kinds(listing) == {"class-mismatch", "unreadable", "box-out-of-bounds"}
         assert {file for finding in listing.findings for file in finding.files} == {"labels/train/both.txt"}
-        assert len(named(listing, "images/train/both.jpg").regions or ()) == 1
+        assert named(listing, "images/train/both.jpg").regions is None
 
     def test_a_stray_image_does_not_pass_for_a_good_one(self, tmp_path: Path) -> None:
         layouts.yolo(tmp_path)
         picture(tmp_path / "plot.png")
         assert named(read_all(tmp_path), "plot.png").regions is None
+
+    def test_paths_that_are_no_text(self, tmp_path: Path) -> None:
+        layouts.yolo(tmp_path)
+        bomb = "a: &a [x, x]\n" + "".join(
+            f"b{n}: &b{n} [{', '.join(['*' + (f'b{n - 1}' if n else 'a')] * 9)}]\n" for n in range(9)
+        )
+        (tmp_path / "data.yaml").write_text(f"{bomb}names: [spot, bar]\npath: *b8\ntrain: *b8\nval: images/val\n")
+        listing = read_all(tmp_path)
+        assert "an entry of train is no path" in messages(listing)
+        assert {sample.split for sample in listing.samples} == {"train", "val"}
 
     def test_labels_without_image(self, tmp_path: Path) -> None:
         layouts.yolo(tmp_path)
@@ -207,6 +217,8 @@ class TestYolo:
         )
         (tmp_path / "data.yaml").write_text(f"{bomb}names: *i\ntrain: images/train\n")
         (tmp_path / "evil.yaml").write_text("names: !!python/object/apply:os.system ['true']\ntrain: x\n")
+        for number, value in enumerate(("!!timestamp foo", '!!int ""', "!!bool zzz", "!!float x")):
+            (tmp_path / f"bad{number}.yaml").write_text(f"names: [a]\ntrain: {value}\n")
         (tmp_path / "good.yaml").write_text("names: [spot, bar]\ntrain: images/train\nval: images/val\n")
         assert read_all(tmp_path).region_classes == ("bar", "spot")
 
@@ -229,6 +241,13 @@ class TestCsv:
         assert listing.skipped == (("c.png", "two labels: crack, ok"),)
         assert named(listing, "img/a.png").label == "ok"
 
+    def test_another_encoding_is_named(self, tmp_path: Path) -> None:
+        layouts.csv_table(tmp_path)
+        rows = "path,label\nc.png,Stöße\nimg/a.png,Stäße\n"
+        (tmp_path / "labels.csv").write_bytes(rows.encode("latin-1"))
+        with pytest.raises(DataError, match=r"labels\.csv is not UTF-8: got c\.png,St.*; save the table as UTF-8"):
+            read_all(tmp_path)
+
     def test_bad_rows(self, tmp_path: Path) -> None:
         listing = self.table(tmp_path, "c.png,ok", "gone.png,ok", "img/a.png", ",ok", '"open,ok', "img/b.png,\0ok")
         assert kinds(listing) == {"missing-image", "unreadable"}
@@ -245,7 +264,7 @@ class TestSeverstal:
             file.write(f"\n{row}")
         listing = read_all(tmp_path)
         assert kinds(listing) == {"unreadable"}
-        assert len(named(listing, "train_images/a.jpg").regions or ()) == 2
+        assert named(listing, "train_images/a.jpg").regions is None
 
     def test_paths_and_missing_images(self, tmp_path: Path) -> None:
         layouts.severstal(tmp_path)

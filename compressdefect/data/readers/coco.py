@@ -1,7 +1,7 @@
 """COCO JSON: boxes, polygons and run-length masks of many images in one file; several files are parts of a split.
 
 Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014. An image that a file names without annotating it
-has no defect; one that no file names is not annotated.
+has no defect; one that no file names, or with an annotation that cannot be read, is not annotated.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ NAME = "coco"
 LAYOUT = "annotations/instances_train.json (images, annotations, categories) and the images"
 
 _DEPTH = 2  # folders below the root in which the JSON file may lie
+_BROKEN = (ValueError, LookupError, TypeError, OverflowError, AttributeError)  # what reading a broken item raises
 
 
 def detect(root: Path) -> bool:
@@ -82,14 +83,19 @@ class _File:
             self.fault(otherwise)
         except ValueError as error:
             self.images.collector.fault(self.source, error)
-        except (LookupError, TypeError, OverflowError, AttributeError):
+        except _BROKEN:
             self.fault(otherwise)
 
     def _add_image(self, image: dict[str, Any]) -> None:
         folder = PurePosixPath(self.source).parent
         bases = [str(base) for base in (folder, folder / "images", PurePosixPath(), PurePosixPath("images"))]
         name = self.images.find(str(image["file_name"]), self.source, bases)
-        self.names[image["id"]] = name
+        other = self.names.setdefault(image["id"], name)
+        if other != name:
+            for lost in (name, other):
+                if lost is not None:
+                    self.images.lose(lost)
+            raise ValueError("two images have the same id")
         if name is None:
             return
         self.images.annotate(name)
@@ -105,10 +111,17 @@ class _File:
         name = self.names[image]
         if name is None:
             return
-        if item["category_id"] not in categories:
-            raise ValueError("an annotation has an unknown category")
-        region = Region(categories[item["category_id"]], _shape(item))
-        self.images.annotate(name, [region])
+        try:
+            self.images.annotate(name, [_region(item, categories)])
+        except _BROKEN:
+            self.images.lose(name)
+            raise
+
+
+def _region(item: dict[str, Any], categories: dict[Any, str]) -> Region:
+    if item["category_id"] not in categories:
+        raise ValueError("an annotation has an unknown category")
+    return Region(categories[item["category_id"]], _shape(item))
 
 
 def _shape(item: dict[str, Any]) -> Box | Polygon | CocoRle:

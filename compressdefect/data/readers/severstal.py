@@ -1,7 +1,8 @@
 """Severstal steel defects: ``train.csv`` of run lengths, four classes, ``train_images``.
 
 Rows are image, class, runs, or in the older form ``image_class``, runs. An image without a row, or with empty runs
-only, has no defect. ``test_images`` come without labels and are left out.
+only, has no defect; one with a row that cannot be read is not annotated. ``test_images`` come without labels and are
+left out.
 """
 
 from __future__ import annotations
@@ -41,12 +42,8 @@ def read(root: Path) -> Listing:
     images = Annotated(collector, [scan(root / IMAGES, root)])
     for name in images.names:
         images.annotate(name)
-    rows = read_table(root / TABLE, collector)
-    for row in rows:
-        try:
-            _add(images, row)
-        except ValueError as error:
-            collector.unreadable(TABLE, f"a row is broken: {error}")
+    for row in read_table(root / TABLE, collector, broken=lambda cell: _lose(images, cell)):
+        _add(images, row)
     if TEST in scan(root, root).folders:
         _leave_out_test(collector)
     return images.listing()
@@ -56,12 +53,28 @@ def _add(images: Annotated, row: dict[str, str]) -> None:
     image, label = row.get("imageid", ""), row.get("classid", "")
     if "imageid_classid" in row:
         image, _, label = row["imageid_classid"].rpartition("_")
+    name = images.find(image, TABLE, [IMAGES]) if image else None
+    try:
+        regions = _regions(image, label, row.get("encodedpixels", ""))
+    except ValueError as error:
+        images.collector.unreadable(TABLE, f"a row is broken: {error}")
+        _lose(images, name or row.get("imageid_classid", ""))
+        return
+    if name is not None:
+        images.annotate(name, regions)
+
+
+def _regions(image: str, label: str, runs: str) -> list[Region]:
     if not image or not label:
         raise ValueError("no image or class")
-    name = images.find(image, TABLE, [IMAGES])
-    runs = row.get("encodedpixels", "")
-    if name is not None and runs and runs != "-1":
-        images.annotate(name, [Region(label, Rle.of_pairs(map(int, runs.split())))])
+    return [Region(label, Rle.of_pairs(map(int, runs.split())))] if runs and runs != "-1" else []
+
+
+def _lose(images: Annotated, text: str) -> None:
+    """Forget the image of a broken row, whose first cell begins with its name."""
+    for name in (text, f"{IMAGES}/{text}", f"{IMAGES}/{text.rpartition('_')[0]}"):
+        if name in images.names:
+            images.lose(name)
 
 
 def _leave_out_test(collector: Collector) -> None:

@@ -1,7 +1,8 @@
 """YOLO: ``data.yaml`` names classes and parts; each image has lines of class and box, or class and outline.
 
 ``images/x.jpg`` belongs to ``labels/x.txt``, or to ``x.txt`` beside it. Coordinates are shares of width and height. An
-image of a part without a text file has no defect, as the format has it; outside the parts it is not annotated.
+image of a part without a text file has no defect, as the format has it; outside the parts, or with a line that cannot
+be read, it is not annotated.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ LAYOUT = "data.yaml (names, train, val), images/x.jpg, labels/x.txt"
 
 _MAX_YAML_BYTES = 2**20
 _PARTS = ("train", "val", "test")
+_NOT_OF_ITS_TAG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # !!int ""
 
 
 def detect(root: Path) -> bool:
@@ -76,7 +78,7 @@ def _load(path: Path) -> dict[str, Any]:
 
     try:
         content = yaml.safe_load(read_text(path, _MAX_YAML_BYTES))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, *_NOT_OF_ITS_TAG) as error:
         raise DataError("not YAML", got=path.name, fix="repair it") from error
     if not isinstance(content, dict) or not _class_names(content.get("names")) or not content.keys() & set(_PARTS):
         raise DataError("a data.yaml has names and train", got=path.name, fix="add them")
@@ -91,13 +93,16 @@ def _class_names(names: object) -> dict[int, str]:
 
 def _members(images: Annotated, source: str, config: dict[str, Any], split: str, texts: dict[str, Path]) -> list[str]:
     """The images of a part: those below its folders, or in its lists, else in folders with the usual names."""
-    entries = config.get(split) or []
+    entries, home = config.get(split) or [], config.get("path")
     found: list[str] = []
     for entry in entries if isinstance(entries, list) else [entries]:
-        for base in dict.fromkeys((str(config.get("path") or "."), ".")):
-            folder = _joined(base, str(entry))
+        if not isinstance(entry, str):
+            images.collector.unreadable(source, f"an entry of {split} is no path")
+            continue
+        for base in dict.fromkeys((home if isinstance(home, str) and home else ".", ".")):
+            folder = _joined(base, entry)
             if folder is None:
-                images.collector.refused(source, base if inner_name(base) is None else str(entry))
+                images.collector.refused(source, base if inner_name(base) is None else entry)
                 continue
             if folder in texts:
                 found += _listed(images, texts.pop(folder), folder)
@@ -143,8 +148,10 @@ def _annotate(images: Annotated, name: str, texts: dict[str, Path], classes: dic
         try:
             images.annotate(name, [_region(line.split(), classes)])
         except ValueError as error:
+            images.lose(name)
             images.collector.fault(label, error)
         except KeyError:
+            images.lose(name)
             images.collector.findings.add(
                 "class-mismatch", label, f"a class number is not among the {len(classes)} names", "correct either"
             )
