@@ -209,7 +209,7 @@ def _study_folder(name: str) -> Path:
 def _show_row(key: str, done: int, total: int) -> None:
     from rich.console import Console
 
-    Console(stderr=True).print(f"row {done + 1} of {total}: {key}", highlight=False)
+    Console(stderr=True).print(f"row {done + 1} of {total}: {key}", highlight=False, markup=False)
 
 
 def data_check(

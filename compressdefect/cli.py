@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import signal
@@ -366,6 +367,8 @@ def _run(function: str, as_json: bool, **options: Any) -> dict[str, Any]:
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2. SIGTERM stops as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: names may hold what cannot be printed
     try:
         code = app(standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - sorted into the user's mistakes and our defects

@@ -13,7 +13,7 @@ Result = Mapping[str, Any]
 
 def show(command: str, result: Result) -> None:
     """Print the result of one command of ``api``."""
-    out = Console(highlight=False)
+    out = Console(highlight=False, markup=False, emoji=False)  # names of files and classes are no markup
     if not out.is_terminal:
         out.width = _PIPED_WIDTH
     _SHOW[command](out, result)
@@ -158,9 +158,9 @@ def _data_check(out: Console, result: Result) -> None:
     for finding in result["findings"]:
         by_kind.setdefault(finding["kind"], []).append(finding)
     for kind, findings in by_kind.items():
-        out.print(f"\n{kind} ({len(findings)})", soft_wrap=True, markup=False)
+        out.print(f"\n{kind} ({len(findings)})", soft_wrap=True)
         for finding in findings[:_SHOWN]:
-            out.print(f"  {_finding(finding)}", soft_wrap=True, markup=False)
+            out.print(f"  {_finding(finding)}", soft_wrap=True)
         if len(findings) > _SHOWN:
             out.print(f"  … and {len(findings) - _SHOWN} more")
     leak = result["near_duplicates"]["random_half_leak"]
@@ -168,7 +168,7 @@ def _data_check(out: Console, result: Result) -> None:
         out.print(f"\nA random half split would leave {leak:.0%} of the test images with a near duplicate in training.")
     out.print(f"\n{len(result['findings'])} findings" if result["findings"] else "\nnothing is wrong")
     if result["report"]:
-        out.print(f"report: {result['report']}", soft_wrap=True, markup=False)
+        out.print(f"report: {result['report']}", soft_wrap=True)
 
 
 _SHOWN, _NAMED = 8, 3  # findings of a kind, and files of a finding, that are named; the page and the JSON name all
@@ -186,7 +186,7 @@ def _some(names: Sequence[str], count: int) -> str:
 
 
 def _data_preview(out: Console, result: Result) -> None:
-    out.print(result["preview"], soft_wrap=True, markup=False)
+    out.print(result["preview"], soft_wrap=True)
 
 
 def _data_split(out: Console, result: Result) -> None:
@@ -194,7 +194,7 @@ def _data_split(out: Console, result: Result) -> None:
     out.print(f"{result['images']} images, {kept}")
     names = list(result["splits"][0]["train"])
     for split in result["splits"]:
-        out.print(f"\n{split['file']}", soft_wrap=True, markup=False)
+        out.print(f"\n{split['file']}", soft_wrap=True)
         parts = [part for part in ("train", "val", "test", "left_out") if part == "train" or sum(split[part].values())]
         rows = [[part, str(sum(split[part].values())), *(str(split[part][name]) for name in names)] for part in parts]
         _table(out, ["", "images", *names], rows)

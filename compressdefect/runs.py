@@ -24,10 +24,12 @@ _PACKAGES = ("compressdefect", "torch", "torchvision", "timm", "lightning", "opt
 def atomic_write(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new and nothing between.
 
+    What is no Unicode in a text, as in a file name of another encoding, becomes a question mark.
+
     Raises:
         RunError: the disk is full, or the folder cannot be written.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="replace") if isinstance(content, str) else content
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
@@ -166,5 +168,5 @@ class RunFolder:
             return json.loads((self.path / name).read_text())
         except FileNotFoundError as error:
             raise RunError(f"the run folder has no {name}", got=self.path) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{name} is not JSON", got=f"{self.path / name}: {error}") from error

@@ -30,9 +30,15 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / "none")
     with pytest.raises(RunError, match=r"no manifest\.json"):
         RunFolder.open(tmp_path)
-    (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(RunError, match="not JSON"):
-        RunFolder.open(tmp_path)
+    for content in ("{", "[" * 100_000):
+        (tmp_path / "manifest.json").write_text(content)
+        with pytest.raises(RunError, match="not JSON"):
+            RunFolder.open(tmp_path)
+
+
+def test_names_that_are_no_unicode_can_be_written(tmp_path: Path) -> None:
+    atomic_write(tmp_path / "page.html", "scr\udce4tch")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "scr?tch"
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 class Voice:
     """Tells the user on stderr how far a command is."""
 
-    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, markup=False, emoji=False))
 
     def say(self, step: str) -> None:
         """Print one line."""
-        self.console.print(step, soft_wrap=True, markup=False)
+        self.console.print(step, soft_wrap=True)
 
     def bar(self) -> Progress:
         """A progress bar that leaves nothing behind."""

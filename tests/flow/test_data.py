@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -140,6 +141,22 @@ def test_a_preview_of_nothing_readable_says_so(tmp_path: Path) -> None:
         (tmp_path / label / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match="no image of the data can be read"):
         api.data_preview(str(tmp_path), out=str(tmp_path / "sheet.png"))
+
+
+def test_names_are_printed_as_they_are(call: Any, parts: Path, tmp_path: Path) -> None:
+    """Neither what looks like a style, nor an emoji, nor a name in another encoding is lost or ends a check."""
+    root, odd = tmp_path / "a [old]", "[bold]x :smile:["
+    for source, label in (("good", odd), ("scratch", os.fsdecode(b"scr\xe4tch"))):
+        shutil.copytree(parts / source, root / label)
+    (root / odd / "nope].png").write_bytes(b"")
+    code, out, err = call("data", "check", root)
+    assert code == 0, err
+    assert out.count(odd) == 2
+    assert f"{odd}/nope].png: cannot be read" in out
+    assert "scr\\udce4tch" in out
+    assert "report: runs/check-a [old].html" in out
+    assert "scr?tch" in (tmp_path / "runs/check-a [old].html").read_text(encoding="utf-8")
+    assert call("data", "preview", root)[:2] == (0, "runs/preview-a [old].png\n")
 
 
 def test_data_help_has_examples(call: Any) -> None:
