@@ -13,12 +13,14 @@ from compressdefect.data.convert import region_boxes
 from compressdefect.data.duplicates import Look, look_of
 from compressdefect.data.files import relative_name
 from compressdefect.data.findings import reason
+from compressdefect.data.mask_levels import coded_levels
 from compressdefect.data.pixels import decode_stored
 from compressdefect.data.sample import Finding, Region, Sample, Stated
-from compressdefect.data.shapes import Box, Polygon, SizeMismatchError
+from compressdefect.data.shapes import ANTIALIASED, Box, Mask, MaskFile, Polygon, SizeMismatchError, marked
 from compressdefect.errors import DataError
 
 TOLERANCE = 0.5  # pixels by which a box may leave its image, as rounding makes it
+NEARLY_ALL = 0.95  # of an image; a mask of more is rather inverted than drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _defects(
     classes, found, broken = set(), [], False
     for region in regions:
         try:
-            present = not _is_empty(region, size)
+            mask, remarks = _mask(region, size, name)
         except SizeMismatchError as error:
             broken = True
             found.append(Finding("size-mismatch", (name,), reason(error)))
@@ -83,15 +85,36 @@ def _defects(
             broken = True
             found.append(Finding("unreadable", (name,), f"its mask cannot be used: {reason(error)}"))
         else:
-            classes |= {region.label} if present else set()
+            classes |= {region.label} if mask is None or mask.any() else set()
+            found += remarks
     return None if broken and not classes else frozenset(classes), found
 
 
-def _is_empty(region: Region, size: tuple[int, int]) -> bool:
-    """Whether a region holds no pixel; an outline counts as it is written, wherever it lies."""
+def _mask(region: Region, size: tuple[int, int], name: str) -> tuple[Mask | None, list[Finding]]:
+    """The pixels of a region, and what is odd about them; None of an outline, which counts wherever it lies."""
     if isinstance(region.shape, Box | Polygon):
-        return False
-    return not region.shape.rasterize(*size).any()
+        return None, []
+    found = []
+    if isinstance(region.shape, MaskFile):
+        levels = region.shape.levels(*size)
+        mask, codes = marked(levels), coded_levels(levels)
+        if len(codes) > 1:
+            found.append(_several_levels(codes, region.label, name))
+    else:
+        mask = region.shape.rasterize(*size)
+    if mask.mean() > NEARLY_ALL:
+        text, advice = f"its mask marks {mask.mean():.0%} of the image", "invert it if its background is marked"
+        found.append(Finding("unexpected-mask", (name,), text, advice))
+    return mask, found
+
+
+def _several_levels(codes: list[int], label: str, name: str) -> Finding:
+    used = [code for code in codes if code >= ANTIALIASED] or codes
+    lost = [str(code) for code in codes if code not in used]
+    text = f"its mask has the levels {', '.join(map(str, codes))}; {', '.join(map(str, used))} count as {label}"
+    if lost:
+        text += f", {', '.join(lost)} as background"
+    return Finding("class-mismatch", (name,), text, "write one class only, as 0 and 255")
 
 
 def _out_of_bounds(regions: Iterable[Region], size: tuple[int, int], name: str) -> Iterator[Finding]:

@@ -48,9 +48,23 @@ class MaskFile:
             DataError: The file cannot be read.
             SizeMismatchError: It is a mask of another size.
         """
+        return marked(self.levels(height, width))
+
+    def levels(self, height: int, width: int) -> NDArray[np.uint8]:
+        """What the file stores, uint8 (H, W).
+
+        Raises:
+            DataError: The file cannot be read.
+            SizeMismatchError: It is a mask of another size.
+        """
         levels = decode_mask(self.path)
         _check_size(self.path, levels, height, width)
-        return levels >= (ANTIALIASED if levels.max(initial=0) >= ANTIALIASED else 1)
+        return levels
+
+
+def marked(levels: NDArray[np.uint8]) -> Mask:
+    """Which of a mask's levels (H, W) are defect: from 128 on, or all but 0 where none reaches 128."""
+    return levels >= (ANTIALIASED if levels.max(initial=0) >= ANTIALIASED else 1)
 
 
 @dataclass(frozen=True, slots=True)

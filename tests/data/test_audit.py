@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from compressdefect.data import duplicates
 from compressdefect.data.audit import Audit, audit
@@ -216,6 +216,56 @@ def test_masks_of_another_size_and_broken_ones(tmp_path: Path, write_image: Writ
     result = audit(listing_of(tmp_path, *samples))
     assert found_in(result) == {"unreadable": [("b.png",), ("c.png",)], "size-mismatch": [("a.png",)]}
     assert "30 × 24" in next(f.message for f in result.findings if f.kind == "size-mismatch")
+
+
+def _image_with(write_image: WriteImage, path: Path, levels: np.ndarray, **options: object) -> Sample:
+    Image.fromarray(levels).save(path, **options)
+    return Sample(write_image(f"{path.stem}.bmp", levels.shape), "dent", regions=(Region("dent", MaskFile(path)),))
+
+
+def test_masks_of_several_classes_are_named(tmp_path: Path, write_image: WriteImage) -> None:
+    mask = np.zeros((64, 64), dtype=np.uint8)
+    for number, corner in enumerate((4, 18, 32, 46)):
+        mask[corner : corner + 10, 5:25] = 50 * (number + 1)
+    low = mask // 50
+    void = np.where(mask > 150, 255, np.where(mask > 0, 1, 0)).astype(np.uint8)
+    samples = [
+        _image_with(write_image, tmp_path / name, levels)
+        for name, levels in (("a.png", mask), ("b.png", low), ("c.png", void), ("d.jpg", mask))
+    ]
+    found = {f.files[0]: f.message for f in audit(listing_of(tmp_path, *samples)).findings if "mask" in f.message}
+    assert found == {
+        "a.bmp": "its mask has the levels 50, 100, 150, 200; 150, 200 count as dent, 50, 100 as background",
+        "b.bmp": "its mask has the levels 1, 2, 3, 4; 1, 2, 3, 4 count as dent",
+        "c.bmp": "its mask has the levels 1, 255; 255 count as dent, 1 as background",
+        "d.bmp": "its mask has the levels 50, 100, 150, 200; 150, 200 count as dent, 50, 100 as background",
+    }
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_soft_edges_and_compression_are_no_classes(tmp_path: Path, write_image: WriteImage, kind: str) -> None:
+    rng, samples = np.random.default_rng(0), []
+    for number in range(12):
+        picture = Image.new("L", (256, 256))
+        pen = ImageDraw.Draw(picture)
+        pen.line([tuple(map(int, rng.integers(0, 256, 2))) for _ in range(4)], 255, width=int(rng.integers(1, 12)))
+        pen.ellipse((60, 60, 140 + number, 110), fill=255)
+        side = (256, 128, 90, 57)[number % 4]
+        levels = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
+        quality = {"quality": 40 + 5 * number} if kind == "jpg" else {}
+        samples.append(_image_with(write_image, tmp_path / f"{number}.{kind}", levels, **quality))
+    assert not [f for f in audit(listing_of(tmp_path, *samples)).findings if "mask" in f.message]
+
+
+def test_a_mask_of_nearly_everything_is_named(tmp_path: Path, write_image: WriteImage) -> None:
+    mask = np.full((40, 40), 255, dtype=np.uint8)
+    mask[10:14, 10:14] = 0
+    inverted, half = _image_with(write_image, tmp_path / "a.png", mask), mask.copy()
+    half[:20] = 0
+    result = audit(listing_of(tmp_path, inverted, _image_with(write_image, tmp_path / "b.png", half)))
+    assert [(f.kind, f.files, f.message) for f in result.findings if "mask" in f.message] == [
+        ("unexpected-mask", ("a.bmp",), "its mask marks 99% of the image")
+    ]
 
 
 def test_boxes_that_leave_their_image(tmp_path: Path, write_image: WriteImage) -> None:
