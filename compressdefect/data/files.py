@@ -113,6 +113,15 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
     Raises:
         DataError: It cannot be read, or is too large to be what it should be.
     """
+    return read_bytes(path, max_bytes).decode("utf-8-sig", errors="replace")
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
+    """What a small annotation file holds, in whatever encoding.
+
+    Raises:
+        DataError: It cannot be read, or is too large to be what it should be.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
@@ -120,7 +129,7 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
         raise DataError(f"{path.name} cannot be read", got=error.strerror, fix="check the file") from error
     if len(content) > max_bytes:
         raise DataError(f"{path.name} is too large", got=f"more than {max_bytes >> 20} MiB", fix="check the file")
-    return content.decode("utf-8-sig", errors="replace")
+    return content
 
 
 def _refusal(entry: os.DirEntry[str], root: Path) -> str | None:

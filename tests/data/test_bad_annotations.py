@@ -19,6 +19,7 @@ from compressdefect.errors import DataError
 from tests.data import layouts
 from tests.data.layouts import SPOT, mask_picture, picture, voc_xml
 
+VOC_FIRST = "JPEGImages/1.jpg"
 REFUSED = ("../secret.jpg", "/etc/passwd.jpg", "C:\\secret.jpg", "a/../../secret.jpg", "\\\\host\\share\\x.jpg")
 
 
@@ -75,7 +76,7 @@ class TestVoc:
         ("corners", "kind"),
         [((9, 9, 2, 12), "box-out-of-bounds"), ((1, 1, float("nan"), 4), "unreadable"), (("", 1, 2, 3), "unreadable")],
     )
-    def test_one_bad_box_leaves_the_others(self, tmp_path: Path, corners: tuple[Any, ...], kind: str) -> None:
+    def test_one_bad_box_is_lost_with_its_image_only(self, tmp_path: Path, corners: tuple[Any, ...], kind: str) -> None:
         listing = self.replace(tmp_path, voc_xml("1.jpg", [("spot", SPOT), ("bad", (0, 0, 1, 1))]))
         good = voc_xml("1.jpg", [("spot", SPOT)])
         names = ("xmin", "ymin", "xmax", "ymax")
@@ -84,7 +85,22 @@ class TestVoc:
         (tmp_path / "Annotations" / "1.xml").write_text(good.replace("</annotation>", f"{bad}</annotation>"))
         listing = read_all(tmp_path)
         assert kinds(listing) == {kind}
-        assert [region.label for region in named(listing, "JPEGImages/1.jpg").regions or ()] == ["spot"]
+        assert named(listing, "JPEGImages/1.jpg").regions is None
+
+    @pytest.mark.parametrize("encoding", ["ISO-8859-1", "UTF-8", "UTF-16", "windows-1252"])
+    def test_the_declared_encoding_counts(self, tmp_path: Path, encoding: str) -> None:
+        layouts.voc(tmp_path)
+        content = f'<?xml version="1.0" encoding="{encoding}"?>{voc_xml("1.jpg", [("schräg", SPOT)])}'
+        (tmp_path / "Annotations" / "1.xml").write_bytes(content.encode(encoding))
+        assert [region.label for region in named(read_all(tmp_path), VOC_FIRST).regions or ()] == ["schräg"]
+
+    def test_a_wrong_encoding_is_a_finding(self, tmp_path: Path) -> None:
+        layouts.voc(tmp_path)
+        content = voc_xml("1.jpg", [("schräg", SPOT)]).encode("latin-1")
+        (tmp_path / "Annotations" / "1.xml").write_bytes(content)
+        listing = read_all(tmp_path)
+        assert messages(listing) == "not well-formed XML"
+        assert named(listing, VOC_FIRST).regions is None
 
     def test_nested_without_end(self, tmp_path: Path) -> None:
         listing = self.replace(tmp_path, "<annotation>" * 100_000)

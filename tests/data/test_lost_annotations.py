@@ -62,6 +62,13 @@ def coco(root: Path) -> Truth:
     return {**truth, "more.png": truth["sub/b.png"]}
 
 
+def voc(root: Path) -> Truth:
+    truth = layouts.voc(root)
+    layouts.picture(root / "JPEGImages/4.jpg")
+    (root / "Annotations/4.xml").write_text(layouts.voc_xml("4.jpg", []))
+    return {**truth, "JPEGImages/4.jpg": layouts.Known(None, "train", [])}
+
+
 def severstal_older(root: Path) -> Truth:
     truth = layouts.severstal_older(root)
     layouts.picture(root / "train_images/more.jpg")
@@ -70,6 +77,7 @@ def severstal_older(root: Path) -> Truth:
     return {**truth, "train_images/more.jpg": truth["train_images/a.jpg"]}
 
 
+VOC, XML = "JPEGImages/1.jpg", "Annotations/1.xml"
 OUTLINE, SEVERSTAL = "images/train/outline.jpg", "train_images/b.jpg"
 RUNS = f"b.jpg,3,{layouts.pairs(layouts.BAR)}"
 CASES = {
@@ -89,6 +97,12 @@ CASES = {
     "severstal no class": Case(layouts.severstal, SEVERSTAL, text("train.csv", (RUNS, "b.jpg,,1 2"))),
     "severstal cut row": Case(layouts.severstal, SEVERSTAL, text("train.csv", (RUNS, "b.jpg,3"))),
     "severstal older": Case(severstal_older, "train_images/a.jpg", text("train.csv", ("a.jpg_2,", "a.jpg_2"))),
+    "voc swapped": Case(voc, VOC, text(XML, ("<xmin>5</xmin>", "<xmin>50</xmin>"))),
+    "voc nan": Case(voc, VOC, text(XML, ("<xmin>5</xmin>", "<xmin>nan</xmin>"))),
+    "voc inf": Case(voc, VOC, text(XML, ("<xmax>9</xmax>", "<xmax>inf</xmax>"))),
+    "voc no box": Case(voc, VOC, text(XML, ("bndbox", "box"))),
+    "voc no name": Case(voc, VOC, text(XML, ("<name>spot</name>", ""))),
+    "voc outside": Case(voc, VOC, text(XML, ("<xmin>5<", "<xmin>500<"), ("<xmax>9<", "<xmax>510<"))),
 }
 
 
@@ -130,6 +144,13 @@ def test_other_images_keep_theirs(case: tuple[Path, str, Truth]) -> None:
     for name, known in truth.items():
         if name not in (image, "unnamed.png"):
             assert len(kept[name].regions or ()) == len(known.regions or ())
+
+
+def test_a_class_of_its_own_is_kept(tmp_path: Path) -> None:
+    layouts.neu_det(tmp_path)
+    text("ANNOTATIONS/patches_1.xml", ("bndbox", "box"))(tmp_path)
+    (sample,) = (s for s in read(tmp_path).samples if s.path.stem == "patches_1")
+    assert (sample.label, sample.regions) == ("patches", None)
 
 
 def test_what_is_broken_beside_something_whole_counts_too(tmp_path: Path) -> None:

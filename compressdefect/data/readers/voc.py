@@ -2,7 +2,7 @@
 
 Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 88(2), 2010. Corners are counted from 1 and
 belong to the box. ``ImageSets/Main/train.txt`` and the like, or folders named after the parts, are the official split.
-XML with a document type or entities is refused.
+XML with a document type or entities is refused. An image with an object that is no box is not annotated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from compressdefect.data.collect import SPLIT_NAMES, Annotated, Collector, split_of
-from compressdefect.data.files import Folder, inner_name, read_text, relative_name, stem, walk
+from compressdefect.data.files import Folder, inner_name, read_bytes, read_text, relative_name, stem, walk
 from compressdefect.data.sample import Listing, Region, Stated
 from compressdefect.data.shapes import Box
 from compressdefect.errors import DataError
@@ -34,10 +34,13 @@ _MAX_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What one XML file says: the image it names, its boxes and what it states of the image's size."""
+    """What one XML file says: the image it names, its boxes and what it states of the image's size.
+
+    ``regions`` is None where ``faults`` says of an object why it is no box: then not all defects are known.
+    """
 
     filename: str
-    regions: tuple[Region, ...]
+    regions: tuple[Region, ...] | None
     stated: Stated
     faults: tuple[ValueError, ...]
 
@@ -66,16 +69,16 @@ def read(root: Path) -> Listing:
 
 
 def parse(path: Path) -> Annotation:
-    """Read one XML file; objects that are no boxes are left out and named in ``faults``.
+    """Read one XML file, in the encoding that it declares.
 
     Raises:
         DataError: It is no XML of this kind, too large, or holds entities.
     """
     from defusedxml import DefusedXmlException, ElementTree
 
-    text = read_text(path, _MAX_BYTES)
+    content = read_bytes(path, _MAX_BYTES)
     try:
-        tree = ElementTree.parse(io.BytesIO(text.encode()), forbid_dtd=True).getroot()
+        tree = ElementTree.parse(io.BytesIO(content), forbid_dtd=True).getroot()
     except DefusedXmlException as error:
         raise DataError("XML with a document type or entities is refused", got=path.name, fix="remove them") from error
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
@@ -86,7 +89,7 @@ def parse(path: Path) -> Annotation:
             regions.append(Region(_text(item, "name"), _box(item)))
         except ValueError as error:
             faults.append(error)
-    return Annotation(_text(tree, "filename", ""), tuple(regions), _stated(tree), tuple(faults))
+    return Annotation(_text(tree, "filename", ""), None if faults else tuple(regions), _stated(tree), tuple(faults))
 
 
 def _annotate(images: Annotated, path: Path) -> None:
@@ -102,9 +105,13 @@ def _annotate(images: Annotated, path: Path) -> None:
         images.collector.refused(source, annotation.filename)
         return
     name = _image_of(images, source, annotation.filename)
-    if name is not None:
+    if name is None:
+        return
+    images.stated[name] = annotation.stated
+    if annotation.regions is None:
+        images.lose(name)
+    else:
         images.annotate(name, annotation.regions)
-        images.stated[name] = annotation.stated
 
 
 def _image_of(images: Annotated, source: str, filename: str) -> str | None:
