@@ -82,6 +82,7 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
     segments = task == Segment.name
     images = load(options, input=input, masks=segments or _zooms(options), only_marked=segments, voice=voice)
     found = _task(options, task, images)
+    _check_tiles(images)
     split = _split(options, images)
     voice.say(
         f"{_described(images, found)}: {len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
@@ -89,6 +90,16 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
     if split.group == "none":
         voice.say("duplicates and near duplicates were not kept together: test figures may be too good")
     return Prepared(images, split, found)
+
+
+def _check_tiles(images: Images) -> None:
+    """Refuse tiles that are larger than every image: shrunk to a part of one, little would be left of them."""
+    if images.sizes is not None and images.sizes.max() < images.shape[-1]:
+        raise DataError(
+            "--tile is larger than every image",
+            got=f"{images.tile}, of which the largest image would fill {images.sizes.max()} / {images.shape[-1]}",
+            fix="give a smaller one, or leave --tile out",
+        )
 
 
 def _zooms(options: DataOptions) -> bool:

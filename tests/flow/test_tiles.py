@@ -117,6 +117,14 @@ def test_a_search_in_tiles(webs: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["options"]["tile"] == 48
 
 
+def test_tiles_larger_than_every_image_are_refused(webs: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"--tile is larger than every image: got 4096, of which .* fill 1 / 32; give a"
+    ):
+        api.train("lw-seg@0.35", data=str(webs), tile=4096, run_dir=tmp_path / "r", **TINY)
+    assert not (tmp_path / "r").exists()
+
+
 def test_classes_of_images_are_not_those_of_tiles(webs: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--tile needs a model that segments: .* got --task classify; use --task seg"):
         api.train("lightdefectnet", data=str(webs), tile=48, run_dir=tmp_path / "r", **TINY)
