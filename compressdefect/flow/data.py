@@ -39,7 +39,7 @@ def run_check(
         raise DataError(
             "--good names a class that the data does not have", got=good, fix=known_names(good, listing.classes)
         )
-    page = None if html == NO_PAGE else Path(html) if html else Path("runs") / f"check-{listing.name}.html"
+    page = None if html == NO_PAGE else output_path(html, f"check-{listing.name}.html", data, "--html")
     if page is not None:
         check_writable(page)
     with voice.bar() as bar:
@@ -95,6 +95,20 @@ def _load(options: DataOptions) -> Images:
 def _by_class(images: Images, rows: np.ndarray) -> dict[str, int]:
     counts = np.bincount(images.labels[rows], minlength=len(images.classes))
     return {name: int(count) for name, count in zip(images.classes, counts, strict=True)}
+
+
+def output_path(given: str | None, name: str, data: str, option: str) -> Path:
+    """Where a file about the data goes: where it was asked for, else into ``runs``.
+
+    Raises:
+        RunError: ``runs`` would lie among the data, where the next command would take it for a class.
+    """
+    if given:
+        return Path(given)
+    path = Path("runs") / name
+    if path.resolve().is_relative_to(Path(data).resolve()):
+        raise RunError("runs would lie in the data folder", got=path, fix=f"name another place with {option}")
+    return path
 
 
 def check_writable(path: Path) -> None:

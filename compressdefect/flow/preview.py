@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +15,11 @@ from compressdefect.data.convert import mask_of
 from compressdefect.data.draw import COLOURS, annotated, framed, tinted
 from compressdefect.data.files import relative_name
 from compressdefect.data.labels import GOOD
-from compressdefect.data.pixels import decode, resize, resize_mask, to_channels
-from compressdefect.data.sample import Listing, Sample
-from compressdefect.data.shapes import Box
+from compressdefect.data.pixels import decode, decode_mask, resize, resize_mask, to_channels
+from compressdefect.data.sample import Listing, Region, Sample
+from compressdefect.data.shapes import Box, MaskFile, marked
 from compressdefect.errors import DataError
-from compressdefect.flow.data import check_writable, listing_of
+from compressdefect.flow.data import check_writable, listing_of, output_path
 from compressdefect.flow.voice import Voice
 from compressdefect.runs import atomic_write
 
@@ -48,7 +47,7 @@ def run_preview(
     if per_class < 1:
         raise DataError("--per-class must be at least 1", got=per_class)
     listing = listing_of(data, format)
-    path = Path(out) if out else Path("runs") / f"preview-{listing.name}.png"
+    path = output_path(out, f"preview-{listing.name}.png", data, "--out")
     check_writable(path)
     by_class = _by_class(listing)
     if len(by_class) > MAX_CLASSES:
@@ -76,12 +75,22 @@ def run_preview(
 
 
 def class_of(sample: Sample) -> str:
-    """What a sample is listed under: its class, else those of what is marked in it."""
+    """What a sample is listed under: its class, else those of what is marked in it, which an empty mask does not."""
     if sample.label is not None:
         return sample.label
     if sample.regions is None:
         return UNLABELLED
-    return ", ".join(sorted({region.label for region in sample.regions})) or GOOD
+    return ", ".join(sorted({region.label for region in sample.regions if _marks(region)})) or GOOD
+
+
+def _marks(region: Region) -> bool:
+    """Whether a region marks anything, as far as its file can be read."""
+    if not isinstance(region.shape, MaskFile):
+        return True
+    try:
+        return bool(marked(decode_mask(region.shape.path)).any())
+    except (DataError, OSError):
+        return True
 
 
 def _by_class(listing: Listing) -> dict[str, list[Sample]]:

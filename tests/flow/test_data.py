@@ -66,6 +66,7 @@ def test_strict_exits_with_1_on_findings_only(call: Any, odd_parts: Path, parts:
     assert call("data", "check", odd_parts, "--html", "none")[0] == 0
     code, out, _ = call("data", "check", parts, "--strict", "--html", tmp_path / "pages" / "p.html")
     assert code == 0, out
+    assert "read as class_folders" in out
     assert "nothing is wrong" in out
     assert (tmp_path / "pages" / "p.html").is_file()
 
@@ -141,6 +142,33 @@ def test_a_preview_of_nothing_readable_says_so(tmp_path: Path) -> None:
         (tmp_path / label / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match="no image of the data can be read"):
         api.data_preview(str(tmp_path), out=str(tmp_path / "sheet.png"))
+
+
+def test_nothing_is_written_among_the_data_unless_asked_for(
+    call: Any, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "odd"
+    shutil.copytree(parts, root)
+    monkeypatch.chdir(root)
+    for command, option in (("check", "--html"), ("preview", "--out")):
+        code, out, err = call("data", command, ".")
+        assert (code, out) == (2, "")
+        assert f"runs would lie in the data folder: got runs/{command}-odd" in err
+        assert f"name another place with {option}" in err
+    assert sorted(path.name for path in root.iterdir()) == ["good", "scratch"]
+    assert call("data", "check", ".", "--html", "page.html")[0] == 0
+    assert (root / "page.html").is_file()
+
+
+def test_preview_looks_into_masks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        Image.fromarray(rng.integers(0, 256, (24, 24), dtype=np.uint8)).save(tmp_path / f"{number}.bmp")
+        mask = np.zeros((24, 24), dtype=np.uint8)
+        mask[3:6, 3:6] = 255 * (number < 2)
+        Image.fromarray(mask).save(tmp_path / f"{number}_mask.png")
+    result = api.data_preview(str(tmp_path), out=str(tmp_path / "sheet.png"))
+    assert result["classes"] == {"defect": 2, "good": 4}
 
 
 def test_names_are_printed_as_they_are(call: Any, parts: Path, tmp_path: Path) -> None:
