@@ -150,9 +150,12 @@ def _data_check(out: Console, result: Result) -> None:
     sizes = [f"{size['width']} × {size['height']}" for size in result["sizes"]]
     channels = " and ".join(result["channels"]) or "0"
     out.print(
-        f"{result['images']} images of {_some(sizes, result['distinct_sizes'])} pixels, channels: {channels}",
+        f"{result['images']} images of {_some(sizes, result['distinct_sizes'])} pixels, channels: {channels};"
+        f" read as {result['format']}",
         soft_wrap=True,
     )
+    if result["ignored_tables"]:
+        out.print(f"not read: {', '.join(result['ignored_tables'])}", soft_wrap=True)
     _table(out, ["class", "images", *parts], rows)
     by_kind: dict[str, list[Any]] = {}
     for finding in result["findings"]:

@@ -39,6 +39,7 @@ class Audit:
 
     name: str
     root: Path
+    format: str
     samples: tuple[Sample, ...]
     good: str | None
     classes: Mapping[str, int]
@@ -49,11 +50,14 @@ class Audit:
     groups: tuple[int, ...]
     leak: float
     findings: tuple[Finding, ...] = field(default=())
+    ignored_tables: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The audit as plain data; sizes from the most to the least frequent, at most 20 of them."""
         sizes = Counter(self.sizes).most_common(_SIZES)
         return {
+            "format": self.format,
+            "ignored_tables": list(self.ignored_tables),
             "images": len(self.samples),
             "classes": dict(self.classes),
             "splits": {part: dict(counts) for part, counts in self.splits.items()},
@@ -100,6 +104,7 @@ def audit(listing: Listing, *, good: str | None = None, progress: Progress | Non
     return Audit(
         name=listing.name,
         root=listing.root,
+        format=listing.format,
         samples=listing.samples,
         good=rules.good,
         classes=rules.counts(),
@@ -110,6 +115,7 @@ def audit(listing: Listing, *, good: str | None = None, progress: Progress | Non
         groups=tuple(sorted(map(len, likes.groups), reverse=True)),
         leak=float((1 - 0.5 ** likes.partners.astype(np.float64)).mean()) if len(likes.partners) else 0.0,
         findings=sort_findings(found),
+        ignored_tables=listing.ignored_tables,
     )
 
 

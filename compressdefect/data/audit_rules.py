@@ -192,6 +192,10 @@ class Rules:
     def small_classes(self) -> Iterator[Finding]:
         """Classes that are too small to train and test on."""
         counts = self.counts()
+        present = [name for name, count in counts.items() if count]
+        if len(present) == 1 and not any(self.facts.defects):
+            text = f"{present[0]} is the only class, and nothing is marked: there is nothing to tell apart"
+            yield Finding("small-class", (), text, "add images of another class, or annotate defects")
         for name, count in counts.items():
             if count < SMALL_CLASS:
                 rows = [row for row, classes in enumerate(self.classes) if name in classes]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from compressdefect.data.files import Folder, inner_name, is_image, relative_name, walk
+from compressdefect.data.files import Folder, inner_name, is_image, relative_name, scan, walk
 from compressdefect.data.findings import Findings
 from compressdefect.data.labels import sounds_good
 from compressdefect.data.sample import DEFAULT_TEST_SHARE, Listing, Region, Sample, Stated
@@ -52,6 +52,7 @@ class Collector:
         """Note what must not be opened in ``root`` and down to ``depth`` levels below."""
         self.root = root
         self.format = format
+        self.tables: set[str] = set()
         self.findings = Findings()
         self.samples: list[Sample] = []
         self._skipped: dict[tuple[str, str], None] = {}
@@ -113,7 +114,12 @@ class Collector:
             region_classes=tuple(sorted(label for label in regions if not sounds_good(label))),
             findings=self.findings.all(),
             format=self.format,
+            ignored_tables=tuple(sorted(_tables_in(self.root) - self.tables)),
         )
+
+
+def _tables_in(root: Path) -> set[str]:
+    return {name for name in scan(root, root).files if name.lower().endswith((".csv", ".tsv"))}
 
 
 class Annotated:

@@ -64,7 +64,7 @@ class Listing:
     ``classes`` are the images' own and empty where they have none; ``region_classes`` are those of the defects in
     them. ``skipped`` holds what lies in the folder but cannot be a sample, as (name relative to root, reason), and
     ``findings`` what a reader saw without opening an image. ``test_share`` is the layout's customary test part, used
-    where there is no official split.
+    where there is no official split. ``ignored_tables`` are the CSV files in the root that the layout does not read.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Listing:
     region_classes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     format: str = ""
+    ignored_tables: tuple[str, ...] = ()
 
 
 class Reader(Protocol):

@@ -37,6 +37,7 @@ def read_table(
         DataError: The table is not UTF-8, so that different names may look the same.
     """
     source = relative_name(path, collector.root)
+    collector.tables.add(source)
     try:
         text = read_text(path, MAX_BYTES)
     except DataError as error:

@@ -117,6 +117,8 @@ def _byline(audit: Audit) -> str:
     elif sizes:
         small, large = min(sizes, key=_area), max(sizes, key=_area)
         parts.append(f"{len(sizes)} sizes from {small[1]} × {small[0]} to {large[1]} × {large[0]} pixels")
+    parts += [f"read as {audit.format}"] if audit.format else []
+    parts += [f"not read: {', '.join(audit.ignored_tables)}"] if audit.ignored_tables else []
     return " · ".join(parts)
 
 

@@ -61,6 +61,8 @@ def test_clean_data_has_no_findings(twelve_each: Path) -> None:
     result = audit(read_all(twelve_each))
     assert result.findings == ()
     assert result.to_json() == {
+        "format": "class_folders",
+        "ignored_tables": [],
         "images": 24,
         "classes": {"good": 12, "scratch": 12},
         "splits": {},
@@ -328,6 +330,27 @@ def test_small_classes_and_those_without_images(tmp_path: Path, write_image: Wri
         ((), "the class ghost has no images"),
         (("pit.png",), "the class pit has 1 image"),
     ]
+
+
+def test_one_class_alone_is_nothing_to_tell_apart(tmp_path: Path, write_image: WriteImage) -> None:
+    for number in range(12):
+        write_image(f"good/{number:02}.png")
+    (finding,) = audit(read_all(tmp_path)).findings
+    assert (finding.kind, finding.files) == ("small-class", ())
+    assert finding.message == "good is the only class, and nothing is marked: there is nothing to tell apart"
+    marked = [
+        Sample(tmp_path / f"good/{n:02}.png", "dent", regions=(Region("dent", Box(1, 1, 5, 5)),)) for n in range(12)
+    ]
+    assert audit(listing_of(tmp_path, *marked)).findings == ()
+
+
+def test_tables_that_were_not_read_are_named(twelve_each: Path) -> None:
+    (twelve_each / "labels.csv").write_bytes("path,label\ngood/00.png,good\n".encode("utf-16"))
+    result = audit(read_all(twelve_each))
+    assert (result.format, result.ignored_tables) == ("class_folders", ("labels.csv",))
+    (twelve_each / "labels.csv").write_text("path,label\ngood/00.png,good\n")
+    result = audit(read_all(twelve_each))
+    assert (result.format, result.ignored_tables) == ("csv_table", ())
 
 
 def test_what_a_reader_found_is_kept_one_file_each(tmp_path: Path, write_image: WriteImage) -> None:

@@ -54,6 +54,7 @@ def test_the_page_is_one_file_and_escapes_names(folder: Path, tmp_path: Path) ->
     assert not any(name.startswith("on") for _, attributes in tags for name in attributes)
     assert not re.search(r"https?://", page)
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "read as class_folders" in page
     anchors = {attributes["href"] for tag, attributes in tags if tag == "a"}
     assert anchors == {"#images", "#unreadable", "#label-conflict", "#duplicate", "#small-class"}
     assert {f"#{attributes['id']}" for tag, attributes in tags if tag == "section"} == anchors
