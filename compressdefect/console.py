@@ -33,7 +33,7 @@ def _table(out: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -
 
 
 def _search(out: Console, result: Result) -> None:
-    asked = f"{result['asked']} designs asked, {result['infeasible']} infeasible, {result['trained']} trained"
+    asked = f"{_many(result['asked'], 'design')} asked, {result['infeasible']} infeasible, {result['trained']} trained"
     best = result["best"]
     if best is None:
         out.print(f"{asked}; stopped before a design was finished\nrun: {result['run']}", soft_wrap=True)
@@ -136,8 +136,10 @@ def _study(out: Console, result: Result) -> None:
 
 
 def _names(out: Console, result: Result) -> None:
-    rows = [[row["name"], row["size"], row["summary"]] for row in result["names"]]
-    _table(out, [result["what"], "size", ""], rows)
+    columns = {"name": result["what"], "size": "size", "summary": ""}
+    shown = [key for key in columns if any(row[key] for row in result["names"])]
+    rows = [[row[key] for key in shown] for row in result["names"]]
+    _table(out, [columns[key] for key in shown], rows)
 
 
 def _data_check(out: Console, result: Result) -> None:
@@ -150,7 +152,7 @@ def _data_check(out: Console, result: Result) -> None:
     sizes = [f"{size['width']} × {size['height']}" for size in result["sizes"]]
     channels = " and ".join(result["channels"]) or "0"
     out.print(
-        f"{result['images']} images of {_some(sizes, result['distinct_sizes'])} pixels, channels: {channels};"
+        f"{_many(result['images'], 'image')} of {_some(sizes, result['distinct_sizes'])} pixels, channels: {channels};"
         f" read as {result['format']}",
         soft_wrap=True,
     )
@@ -169,7 +171,7 @@ def _data_check(out: Console, result: Result) -> None:
     leak = result["near_duplicates"]["random_half_leak"]
     if leak >= _LEAK:
         out.print(f"\nA random half split would leave {leak:.0%} of the test images with a near duplicate in training.")
-    out.print(f"\n{len(result['findings'])} findings" if result["findings"] else "\nnothing is wrong")
+    out.print(f"\n{_many(len(result['findings']), 'finding')}" if result["findings"] else "\nnothing is wrong")
     if result["report"]:
         out.print(f"report: {result['report']}", soft_wrap=True)
 
@@ -193,14 +195,23 @@ def _data_preview(out: Console, result: Result) -> None:
 
 
 def _data_split(out: Console, result: Result) -> None:
-    kept = "not kept together" if result["group"] == "none" else f"{result['groups']} groups kept together"
-    out.print(f"{result['images']} images, {kept}")
+    kept = "not kept together" if result["group"] == "none" else f"{_many(result['groups'], 'group')} kept together"
+    out.print(f"{_many(result['images'], 'image')}, {kept}")
     names = list(result["splits"][0]["train"])
     for split in result["splits"]:
         out.print(f"\n{split['file']}", soft_wrap=True)
         parts = [part for part in ("train", "val", "test", "left_out") if part == "train" or sum(split[part].values())]
         rows = [[part, str(sum(split[part].values())), *(str(split[part][name]) for name in names)] for part in parts]
         _table(out, ["", "images", *names], rows)
+
+
+def _many(count: int, what: str) -> str:
+    """So many of a thing.
+
+    >>> _many(1, "image"), _many(0, "image")
+    ('1 image', '0 images')
+    """
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _count(value: float | None) -> str:

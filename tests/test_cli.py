@@ -132,6 +132,8 @@ def test_list_shows_sizes(call: Any) -> None:
         assert code == 0
         assert "lightdefectnet" in out or "tpe" in out
     assert "designs" in call("list", "spaces")[1]
+    assert "size" in call("list", "spaces")[1].splitlines()[0]
+    assert call("list", "designs")[1].split()[:2] == ["designs", "lightdefectnet"]
 
 
 def test_help_is_instant_because_nothing_heavy_is_imported() -> None:

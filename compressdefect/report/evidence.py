@@ -76,6 +76,11 @@ class Evidence:
     best: Best | None
 
     @property
+    def way_on(self) -> str:
+        """What to do with a run that was stopped: only searches and studies go on where they were."""
+        return "Train it again." if self.manifest.get("command") == "train" else "Continue the run with --resume."
+
+    @property
     def data(self) -> dict[str, Any]:
         """What the manifest says of the images."""
         return self.manifest.get("data") or {}

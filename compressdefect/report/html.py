@@ -21,7 +21,7 @@ POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; sc
 
 _STATUS = {
     "running": "This run had not ended when the page was written.",
-    "stopped": "This run was stopped before its end; --resume continues it.",
+    "stopped": "This run was stopped before its end. {way_on}",
 }
 _UNGROUPED = "Duplicates and groups were not kept together (--group none): the figures may flatter the model."
 
@@ -95,7 +95,8 @@ def _masthead(evidence: Evidence, name: str) -> Markup:
     manifest = evidence.manifest
     model = evidence.best.manifest.name if evidence.best else manifest.get("space")
     line = [str(part) for part in (model, _day(manifest.get("started")), f"seed {manifest.get('seed')}") if part]
-    banners = [_STATUS.get(str(manifest.get("status"))), _UNGROUPED if evidence.data.get("group") == "none" else None]
+    status = _STATUS.get(str(manifest.get("status")), "").format(way_on=evidence.way_on)
+    banners = [status, _UNGROUPED if evidence.data.get("group") == "none" else None]
     return element(
         "header",
         element("h1", name),

@@ -65,7 +65,7 @@ def search(evidence: Evidence) -> list[Section]:
 def quality(evidence: Evidence) -> Section:
     """What the delivered model does on the test images."""
     if evidence.best is None or evidence.best.predictions is None:
-        text = "The test images were not touched: no model was delivered. Continue the run with --resume."
+        text = f"The test images were not touched: no model was delivered. {evidence.way_on}"
         return section("test", "On the test images", empty(text))
     point = operating.compute(evidence)
     matrix = confusion.compute(evidence)

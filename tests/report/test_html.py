@@ -114,10 +114,17 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 def test_a_stopped_search_has_a_page(tmp_path: Path) -> None:
     make_run(tmp_path / "run", trials=6, delivered=False, per_class=2, side=8)
     page = write_report(tmp_path / "run").read_text()
-    assert "stopped before its end" in page
+    assert "stopped before its end. Continue the run with --resume." in page
     assert "No model was delivered yet" in page
     assert "figure-pareto" in page
     assert "Its mistakes" not in page
+
+
+def test_a_stopped_training_is_not_told_to_resume(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", trials=0, delivered=False, per_class=2, side=8)
+    page = write_report(tmp_path / "run").read_text()
+    assert "stopped before its end. Train it again." in page
+    assert "--resume" not in page
 
 
 def test_a_search_stopped_before_its_first_trial_has_a_page(tmp_path: Path) -> None:
