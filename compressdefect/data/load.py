@@ -15,7 +15,7 @@ from compressdefect.data.files import relative_name
 from compressdefect.data.findings import reason
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.labels import DEFECT, GOOD, choose_labels, too_few_classes
-from compressdefect.data.pile import Pile
+from compressdefect.data.pile import Pile, too_large
 from compressdefect.data.pixels import decode, is_grey, resize, resize_mask, stored_size
 from compressdefect.data.read import UNLABELLED, read
 from compressdefect.data.sample import Listing, Progress, Sample
@@ -109,7 +109,10 @@ class _Loader:
         except (DataError, OSError) as error:
             self.unreadable.append((name, reason(error)))
             return
-        self._add_picture(decoded[..., :1] if is_grey(decoded) else decoded, mask)
+        try:
+            self._add_picture(decoded[..., :1] if is_grey(decoded) else decoded, mask)
+        except MemoryError as error:
+            raise too_large(f"{name} at {' × '.join(map(str, self._size(*decoded.shape[:2])))} pixels") from error
         if mask is not None and mask.any():
             self.maybe_good.discard(str(sample.label))
         self.kept.append(sample)

@@ -59,8 +59,10 @@ def _room(length: int, channels: int, side: int) -> np.ndarray:
             raise MemoryError
         return np.empty((length, channels, side, side), dtype=np.uint8)
     except MemoryError as error:
-        raise DataError(
-            "the images do not fit into memory",
-            got=f"about {size / 2**30:.0f} GiB of pixels for {there / 2**30:.0f} GiB",
-            fix="give a larger --tile, a smaller --input or fewer images",
-        ) from error
+        raise too_large(f"about {size / 2**30:.0f} GiB of pixels for {there / 2**30:.0f} GiB") from error
+
+
+def too_large(got: str) -> DataError:
+    """The error of images that memory does not hold."""
+    fix = "give a larger --tile, a smaller --input or fewer images"
+    return DataError("the images do not fit into memory", got=got, fix=fix)

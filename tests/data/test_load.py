@@ -220,3 +220,16 @@ def test_neu_loads_in_fifteen_seconds() -> None:
     started = time.process_time()
     load_images(SHARED_DATA / "neu_det")
     assert time.process_time() - started < 15
+
+
+def test_an_image_that_memory_does_not_hold_at_its_size_is_said_so(
+    good_and_defective: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("compressdefect.data.load.resize", fail)
+    with pytest.raises(
+        DataError, match=r"do not fit into memory: got defective/0\.png at 16 × 16 pixels; give a larger"
+    ):
+        load_images(good_and_defective, input=16)
