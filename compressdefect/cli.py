@@ -56,7 +56,12 @@ Metric = Annotated[
         " escape@overkill for either."
     ),
 ]
-Loss = Annotated[str | None, typer.Option(help="To segment: ce, dice, bce or a sum of them; default: ce+dice.")]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        help="To segment: ce, dice, bce or a sum of them; dice needs another to tell classes apart; default: ce+dice."
+    ),
+]
 Balance = Annotated[
     float | None,
     typer.Option(

@@ -54,7 +54,8 @@ def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
 
     The sums run over the pixels of one image, so that a small defect counts as much as a large one; ŷ is the softmax.
     The mean is over these terms. Good images count by their false alarms of all classes together, Σŷ / (Σŷ + 1);
-    other classes in an image with a defect are left to the softmax, which gives to one what it takes from another.
+    other classes in an image with a defect are left to the softmax, which gives to one what it takes from another. By
+    itself that tells classes poorly apart: use it with a cross-entropy.
 
     Args:
         logits: float32 (N, K, H, W); class 0 is the background.
