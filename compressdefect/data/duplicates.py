@@ -196,8 +196,10 @@ def _merge(count: int, pairs: list[tuple[int, int, float]]) -> np.ndarray:
     graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
     label = connected_components(graph, directed=False)[1]
     _, first, sizes = np.unique(label, return_index=True, return_counts=True)
-    too_large = sizes[label] > LARGEST_SHARE * count
-    return np.where(too_large, _merge_by_majority(count, pairs) if too_large.any() else 0, first[label])
+    group, too_large = first[label], sizes[label] > LARGEST_SHARE * count
+    if too_large.any():
+        group[too_large] = _merge_by_majority(count, pairs)[too_large]
+    return group
 
 
 def _merge_by_majority(count: int, pairs: list[tuple[int, int, float]]) -> np.ndarray:

@@ -216,10 +216,10 @@ class _Loader:
     def _check_readable(self, max_unreadable_share: float) -> None:
         total = len(self.kept) + len(self.unreadable)
         if len(self.unreadable) > max_unreadable_share * total:
-            name, reason = self.unreadable[0]
+            name, why = self.unreadable[0]
             raise DataError(
                 f"{len(self.unreadable)} of {total} images in {self.listing.root} cannot be used",
-                got=f"{name} ({reason})" + (" and others" if len(self.unreadable) > 1 else ""),
+                got=f"{name} ({why})" + (" and others" if len(self.unreadable) > 1 else ""),
                 fix=f"repair or remove them; up to {max_unreadable_share:.0%} are skipped",
             )
 

@@ -98,18 +98,7 @@ def fit(
     if len(rows) < 2:
         raise DataError("training needs at least two images", got=len(rows))
     pace = Pace(config.epochs * steps_per_epoch(len(rows), config.batch_size), deadline)
-    batches = Batches(
-        pieces,
-        rows,
-        config.batch_size,
-        seed=config.seed,
-        augmentation=RECIPES.get(config.augment),
-        targets=task.targets,
-        classes=task.labels(pieces, rows),
-        balance=config.balance,
-        defects_first=_defects_first(pieces, rows, task, config),
-        position=lambda: pace.position,
-    )
+    batches = _batches(pieces, rows, task, config, pace)
     scored = val if val is not None and len(val) else None
     training = _Training(network, images, train, scored, task, config, pace, on_epoch)
     with _threads(config.threads), torch.random.fork_rng(devices=[]), _quiet():
@@ -126,6 +115,21 @@ def fit(
         training.seconds,
         training.images_seen / max(training.seconds, 1e-9),
         training.stopped,
+    )
+
+
+def _batches(images: Images, train: NDArray[np.integer], task: Task, config: FitConfig, pace: Pace) -> Batches:
+    return Batches(
+        images,
+        train,
+        config.batch_size,
+        seed=config.seed,
+        augmentation=RECIPES.get(config.augment),
+        targets=task.targets,
+        classes=task.labels(images, train),
+        balance=config.balance,
+        defects_first=_defects_first(images, train, task, config),
+        position=lambda: pace.position,
     )
 
 

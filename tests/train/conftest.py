@@ -87,18 +87,7 @@ def marked() -> Images:
         place = (i, slice(y, y + 2), slice(x, x + 5))
         kind = 1 + (i % 4 == 3)
         masks[place], pixels[i, 0][place[1:]] = kind, 250 if kind == 1 else 5
-    names = tuple(f"{i}.png" for i in range(48))
-    return Images(
-        pixels,
-        labels=np.arange(48) % 2,
-        names=names,
-        hashes=names,
-        classes=("good", "defect"),
-        groups=np.arange(48),
-        good=0,
-        masks=masks,
-        regions=("scratch", "spot"),
-    )
+    return _every_second_defective(pixels, masks)
 
 
 @pytest.fixture
@@ -108,18 +97,7 @@ def webs() -> tuple[Images, Images]:
     pixels, masks = rng.integers(90, 110, (12, 1, 24, 40), dtype=np.uint8), np.zeros((12, 24, 40), dtype=np.uint8)
     masks[1::4, 13:15, 6:36], masks[3::4, 3:6, 27:30] = 1, 2
     pixels[:, 0][masks == 1], pixels[:, 0][masks == 2] = 250, 5
-    names, sizes = tuple(f"{i}.png" for i in range(12)), np.array([[24, 40]] * 12)
-    whole = Images(
-        pixels,
-        labels=np.arange(12) % 2,
-        names=names,
-        hashes=names,
-        classes=("good", "defect"),
-        groups=np.arange(12),
-        good=0,
-        masks=masks,
-        regions=("scratch", "spot"),
-    )
+    whole, sizes = _every_second_defective(pixels, masks), np.array([[24, 40]] * 12)
     tiling = Tiling.of(24, 40, 16)
     tiles = [np.concatenate([tiling.cut(picture) for picture in pictures]) for pictures in (pixels, masks)]
     return replace(whole, pixels=tiles[0], masks=tiles[1], sizes=sizes, tile=16), whole
@@ -128,3 +106,20 @@ def webs() -> tuple[Images, Images]:
 @pytest.fixture
 def tiny_decoder() -> type[TinyDecoder]:
     return TinyDecoder
+
+
+def _every_second_defective(pixels: np.ndarray, masks: np.ndarray) -> Images:
+    """Images that are alone in their groups; those with an odd number have a scratch (1) or a spot (2) in the mask."""
+    numbers = np.arange(len(pixels))
+    names = tuple(f"{number}.png" for number in numbers)
+    return Images(
+        pixels,
+        labels=numbers % 2,
+        names=names,
+        hashes=names,
+        classes=("good", "defect"),
+        groups=numbers,
+        good=0,
+        masks=masks,
+        regions=("scratch", "spot"),
+    )
