@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from PIL import Image
 
 from compressdefect import api
 from compressdefect.data.load import load_images
@@ -21,6 +20,7 @@ from compressdefect.flow import prepare
 from compressdefect.flow.prepare import choose_task
 from compressdefect.flow.search import Request
 from compressdefect.options import DataOptions, SearchOptions
+from tests.scratched import Place, write_scratched
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
 BOTH = ("classify", "segment")
@@ -29,17 +29,12 @@ BOTH = ("classify", "segment")
 @pytest.fixture(scope="module")
 def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 grey images of 32 × 32 pixels with masks beside them; every second has a bright scratch."""
-    root, rng = tmp_path_factory.mktemp("data") / "plates", np.random.default_rng(0)
-    root.mkdir()
-    for number in range(40):
-        pixels, mask = rng.integers(60, 120, (32, 32)).astype(np.uint8), np.zeros((32, 32), dtype=np.uint8)
-        if number % 2:
-            row = rng.integers(4, 28)
-            mask[row : row + 2, 4:28] = 255
-            pixels[mask > 0] = 250
-        Image.fromarray(pixels).save(root / f"{number:02}.png")
-        Image.fromarray(mask).save(root / f"{number:02}_mask.png")
-    return root
+
+    def scratch(rng: np.random.Generator) -> Place:
+        row = rng.integers(4, 28)
+        return slice(row, row + 2), slice(4, 28)
+
+    return write_scratched(tmp_path_factory.mktemp("data") / "plates", 40, (32, 32), scratch)
 
 
 @pytest.fixture(scope="module")

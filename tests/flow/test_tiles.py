@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from PIL import Image
 
 from compressdefect import api
 from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import DataError
 from compressdefect.flow.finish import _outlines
+from tests.scratched import Place, write_scratched
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
 FIGURES = ("n", "dice", "iou", "macc", "accuracy", "threshold", "escape", "overkill")
@@ -24,17 +24,12 @@ FIGURES = ("n", "dice", "iou", "macc", "accuracy", "threshold", "escape", "overk
 @pytest.fixture(scope="module")
 def webs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 grey webs of 40 × 120 pixels with masks beside them; every second has a bright scratch."""
-    root, rng = tmp_path_factory.mktemp("data") / "webs", np.random.default_rng(0)
-    root.mkdir()
-    for number in range(24):
-        pixels, mask = rng.integers(60, 120, (40, 120)).astype(np.uint8), np.zeros((40, 120), dtype=np.uint8)
-        if number % 2:
-            row, column = rng.integers(4, 35), rng.integers(0, 90)
-            mask[row : row + 3, column : column + 30] = 255
-            pixels[mask > 0] = 250
-        Image.fromarray(pixels).save(root / f"{number:02}.png")
-        Image.fromarray(mask).save(root / f"{number:02}_mask.png")
-    return root
+
+    def scratch(rng: np.random.Generator) -> Place:
+        row, column = rng.integers(4, 35), rng.integers(0, 90)
+        return slice(row, row + 3), slice(column, column + 30)
+
+    return write_scratched(tmp_path_factory.mktemp("data") / "webs", 24, (40, 120), scratch)
 
 
 @pytest.fixture(scope="module")
