@@ -21,7 +21,7 @@ from compressdefect.errors import DataError
 from compressdefect.study import Context, Results, Row, Table
 
 CLASSIFY: Mapping[str, Any] = {"epochs": 100, "batch_size": 16, "augment": "paper"}
-SEGMENT: Mapping[str, Any] = {"epochs": 16, "batch_size": 8, "balance": 1.0, "loss": "ce+dice"}
+SEGMENT: Mapping[str, Any] = {"epochs": 32, "batch_size": 8, "balance": 1.0, "loss": "ce+dice"}
 GRADUAL = "20%,50%"
 SEEDS = (0, 1, 2)
 
