@@ -90,15 +90,22 @@ def evaluate(model: str, **options: Any) -> dict[str, Any]:
 
 
 def cost(
-    models: Sequence[str], *, input: int | None = None, channels: int | None = None, classes: int | None = None
+    models: Sequence[str],
+    *,
+    input: int | None = None,
+    channels: int | None = None,
+    classes: int | None = None,
+    task: str | None = None,
 ) -> dict[str, Any]:
-    """Count what models cost; untrained ones at 3 channels and 2 classes unless told otherwise."""
+    """Count what models cost; untrained ones at 3 channels and 2 classes unless told otherwise.
+
+    A timm model that is not trained classifies, unless ``task`` asks for it as an encoder under our decoder.
+    """
     from compressdefect.cost import counting
-    from compressdefect.deploy.model_ref import resolve_model
 
     _positive(input=input, channels=channels, classes=classes)
     rows = []
-    for ref in map(resolve_model, models):
+    for ref in _resolved(models, task):
         own = ref.trained_input or (3, ref.design.input, ref.design.input)
         shape = (channels or own[0], input or own[1], input or own[2])
         outputs = classes or ref.classes()
@@ -118,6 +125,13 @@ def cost(
             }
         )
     return {"models": rows}
+
+
+def _resolved(models: Sequence[str], task: str | None) -> list[ModelRef]:
+    from compressdefect.deploy.model_ref import resolve_model
+
+    refs = [resolve_model(name) for name in models]
+    return refs if task is None else [ref.for_task(task) for ref in refs]
 
 
 def _priced(ref: ModelRef, shape: tuple[int, int, int], classes: int) -> Cost:
@@ -141,12 +155,10 @@ def benchmark(
     A timm model that is not trained classifies, unless ``task`` asks for it as an encoder under our decoder.
     """
     from compressdefect.deploy.benchmark import benchmark as measure
-    from compressdefect.deploy.model_ref import resolve_model
 
     _positive(input=input)
-    refs = [resolve_model(name) for name in models]
     return measure(
-        refs if task is None else [ref.for_task(task) for ref in refs],
+        _resolved(models, task),
         input=input,
         batches=_counts(batch, "--batch"),
         threads=_counts(threads, "--threads"),

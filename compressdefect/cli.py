@@ -49,6 +49,9 @@ TileSide = Annotated[
 Task = Annotated[
     str | None, typer.Option(help="classify or segment; default: the model's own, else as the images are annotated.")
 ]
+TimmTask = Annotated[
+    str | None, typer.Option("--task", help="classify or segment, for timm models that can be either.")
+]
 Metric = Annotated[
     str | None,
     typer.Option(
@@ -204,6 +207,7 @@ def cost(
     input: Annotated[int | None, typer.Option(help="Side of the square input, in pixels.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of the input.")] = None,
     classes: Annotated[int | None, typer.Option(help="Outputs of the model.")] = None,
+    task: TimmTask = None,
     as_json: AsJson = False,
 ) -> None:
     """Count parameters, multiply-accumulates and peak activation memory.
@@ -221,7 +225,7 @@ def benchmark(
     batch: Annotated[str, typer.Option(help="Batch sizes, such as 1,10.")] = "1",
     threads: Annotated[str, typer.Option(help="Thread counts, such as 1,2.")] = "1",
     precision: Annotated[str, typer.Option(help="Precisions, such as fp32.")] = "fp32",
-    task: Annotated[str | None, typer.Option(help="classify or segment, for timm models that can be either.")] = None,
+    task: TimmTask = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure latency on onnxruntime, interleaved so that drift hits all models alike.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from compressdefect import cli
+from compressdefect.deploy.model_ref import resolve_model
 from compressdefect.errors import RunError
 
 TINY = ["--input", "32", "--epochs", "1", "--peers", "none"]
@@ -124,6 +125,17 @@ def test_cost_as_json(call: Any) -> None:
     assert model["params"] <= 770_000
     assert 88e6 <= model["flops"] == 2 * model["macs"] <= 93e6
     assert model["conventions"]["ptflops"] > model["macs"]
+
+
+def test_a_timm_model_costs_what_its_task_asks_for(call: Any) -> None:
+    costs = {
+        task: json.loads(call("cost", "timm:mobilenetv3_small_100", "--input", 64, "--task", task, "--json")[1])
+        for task in ("classify", "segment")
+    }
+    (classifies,), (segments,) = (found["models"] for found in costs.values())
+    network = resolve_model("timm:mobilenetv3_small_100").for_task("segment").network(channels=3, classes=2)
+    assert segments["params"] == sum(weight.numel() for weight in network.parameters()) != classifies["params"]
+    assert call("cost", "lw@0.35", "--task", "segment")[0] == 2
 
 
 def test_list_shows_sizes(call: Any) -> None:

@@ -49,7 +49,7 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     fit_config(options, FEW_IMAGES, task)  # a recipe that cannot be is refused before any image is loaded
     check_free(run_dir)
     design, peers = ref.design.for_task(task), parse_peers(options.peers, task)
-    options = replace(options, split=options.split or _own_split(ref))
+    options = replace(options, split=options.split or _own_split(ref), tile=options.tile or _own_tile(ref))
     voice = Voice()
     data = prepare(options, input=options.input or design.input, task=task, voice=voice)
     config = fit_config(options, data.shown, task)
@@ -85,7 +85,7 @@ def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     manifest = ref.bundle.manifest
     stored = ref.run.manifest.get("options", {}) if ref.run else {}
     known = {name: stored[name] for name in ("data", "format", "labels", "good", "group") if name in stored}
-    options = DataOptions(**{**known, **given, "split": split_file, "tile": manifest.preprocessing.tile})
+    options = DataOptions(**{**known, **given, "split": split_file, "tile": _own_tile(ref)})
     found = prepare(options, input=manifest.input[1], task=manifest.task, voice=Voice())
     if found.task.classes != manifest.classes or found.images.shape != manifest.input:
         raise DataError(
@@ -123,6 +123,11 @@ def _own_split(ref: ModelRef) -> str | None:
     if ref.bundle is None or "split.json" not in ref.bundle.manifest.files:
         return None
     return str(ref.bundle.file("split.json"))
+
+
+def _own_tile(ref: ModelRef) -> int | None:
+    """The side of the tiles that a trained model sees, if it sees tiles."""
+    return ref.bundle.manifest.preprocessing.tile if ref.bundle else None
 
 
 def _title(ref: ModelRef) -> str:

@@ -112,6 +112,14 @@ def test_a_search_in_tiles(webs: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["options"]["tile"] == 48
 
 
+def test_a_trained_model_is_trained_again_on_the_tiles_it_knows(
+    trained: dict[str, Any], webs: Path, tmp_path: Path
+) -> None:
+    again = api.train(trained["run"], data=str(webs), run_dir=tmp_path / "run", **TINY)
+    assert Bundle.open(Path(again["run"]) / "best").manifest.preprocessing.tile == 48
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["options"]["tile"] == 48
+
+
 def test_tiles_larger_than_every_image_are_refused(webs: Path, tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"--tile is larger than every image: got 4096, of which .* fill 1 / 32; give a"
