@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from compressdefect import compat
@@ -30,6 +31,7 @@ from compressdefect.train.tasks import METRICS, check_loss, make_task
 
 _MANY_STEPS = 10**9  # of which any moment is a part, so that only the reading is checked
 MIN_SIDE = 8
+LARGE_SHARE = 0.6  # of one class among the images
 _SHOWN = 3  # skipped files that are named on stderr; the manifest has them all
 
 
@@ -89,7 +91,19 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
     )
     if split.group == "none":
         voice.say("duplicates and near duplicates were not kept together: test figures may be too good")
+    if found.metric == "accuracy" and options.metric is None:
+        _warn_of_one_large_class(images, voice)
     return Prepared(images, split, found)
+
+
+def _warn_of_one_large_class(images: Images, voice: Voice) -> None:
+    counts = np.bincount(images.labels, minlength=len(images.classes))
+    share = counts.max() / len(images)
+    if len(counts) > 1 and share > LARGE_SHARE:
+        voice.say(
+            f"{share:.0%} of the images are {images.classes[counts.argmax()]}: accuracy favours a model that answers"
+            " nothing else, --metric balanced_accuracy counts all classes alike"
+        )
 
 
 def _check_tiles(images: Images) -> None:

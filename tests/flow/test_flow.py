@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from compressdefect import api
 from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, DataError, RunError
+from compressdefect.flow.prepare import prepare
+from compressdefect.flow.voice import Voice
+from compressdefect.options import DataOptions
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
 
@@ -149,6 +153,21 @@ def test_an_unknown_metric_is_refused(parts: Path, tmp_path: Path) -> None:
     with pytest.raises(CompressDefectError, match="unknown metric: got beauty"):
         api.search(data=str(parts), metric="beauty", run_dir=tmp_path / "r", **TINY)
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("scratched", "metric", "warned"), [(4, None, True), (4, "accuracy", False), (16, None, False)]
+)
+def test_one_large_class_is_pointed_out(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], scratched: int, metric: str | None, warned: bool
+) -> None:
+    for label, count in (("good", 16), ("scratch", scratched)):
+        (tmp_path / label).mkdir()
+        for source in sorted((parts / label).iterdir())[:count]:
+            shutil.copy(source, tmp_path / label)
+    prepare(DataOptions(data=str(tmp_path), metric=metric), input=32, task="classify", voice=Voice())
+    told = "80% of the images are good: accuracy favours a model that answers nothing else" in capsys.readouterr().err
+    assert told == warned
 
 
 def test_where_nothing_is_decided_there_is_no_threshold(parts: Path, tmp_path: Path) -> None:
