@@ -52,7 +52,8 @@ def read(
 
     Where images have classes, those are chosen among; defects keep their own classes, except that ``binary`` merges
     them. Where they have none (``classes`` is empty then), the classes of the defects are, and images that show
-    another one are left out: without it they would pass for good ones. ``skipped`` names images without any label.
+    another one are left out: without it they would pass for good ones. What is marked as good is no defect, so an image
+    that shows nothing else is a good one. ``skipped`` names images without any label.
 
     Raises:
         DataError: The path is no folder, the layout is unknown, or the classes do not fit the request, being fewer
@@ -80,10 +81,11 @@ def _by_region(listing: Listing, labels: str, good: str | None) -> Listing:
     if good not in (None, GOOD):
         raise DataError("--good names a class that the data does not have", got=good, fix=f"known: {GOOD}")
     regions = choose_regions(listing.region_classes, labels)
+    left_out = set(listing.region_classes) - set(regions)
     samples = [
         replace(sample, regions=_renamed(sample.regions, regions))
         for sample in listing.samples
-        if sample.regions is not None and all(region.label in regions for region in sample.regions)
+        if sample.regions is not None and not any(region.label in left_out for region in sample.regions)
     ]
     return _with(listing, samples, regions)
 

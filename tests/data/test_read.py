@@ -177,6 +177,16 @@ def test_images_without_classes_are_chosen_by_their_regions(tmp_path: Path) -> N
         read(tmp_path, good="spot")
 
 
+def test_what_is_marked_as_good_is_no_defect(tmp_path: Path) -> None:
+    layouts.yolo(tmp_path)
+    names = tmp_path / "data.yaml"
+    names.write_text(names.read_text().replace("[spot, bar]", "[ok, bar]"))
+    listing = read(tmp_path)
+    marked = {sample.path.stem: {region.label for region in sample.regions or ()} for sample in listing.samples}
+    assert marked == {"both": {"bar"}, "clean": set(), "outline": set()}
+    assert listing.region_classes == ("bar",)
+
+
 def test_unlabelled_images_are_named_and_left_out(tmp_path: Path) -> None:
     layouts.crackforest(tmp_path)
     assert [sample.label for sample in read_all(tmp_path).samples] == [None, None]
