@@ -36,6 +36,18 @@ def test_folders_named_like_parts_are_the_official_split(tmp_path: Path, write_i
     assert Counter(sample.split for sample in listing.samples) == {"train": 2, "val": 2, "test": 2}
 
 
+@pytest.mark.parametrize(
+    "names", [("train/0.png", "test/0.png"), ("train/ok/0.png", "train/scratch/0.png", "val/0.png")]
+)
+def test_parts_of_a_split_do_not_pass_for_classes(
+    tmp_path: Path, write_image: WriteImage, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        write_image(name)
+    with pytest.raises(DataError, match="each with folders of classes: got"):
+        read(tmp_path)
+
+
 def test_neu_layout_takes_classes_from_names(tmp_path: Path, write_image: WriteImage) -> None:
     for name in ("rolled-in_scale_1.jpg", "rolled-in_scale_2.jpg", "patches_1.jpg", "unnamed.jpg"):
         write_image(f"IMAGES/{name}")

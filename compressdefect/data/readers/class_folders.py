@@ -24,12 +24,16 @@ def read(root: Path) -> Listing:
     """List the images of each class folder; parts named by folders are the official split.
 
     Raises:
-        DataError: A class folder keeps its images deeper down, where they cannot be told from masks.
+        DataError: A class folder keeps its images deeper down, where they cannot be told from masks; or there are only
+            parts of a split, and not all of them have classes.
     """
+    parts = split_folders(root) or [(None, root)]
+    if parts == [(None, root)]:
+        _refuse_parts_as_classes(root)
     collector = Collector(root, NAME)
     for name in scan(root, root).images:
         collector.skip(name, "lies outside the class folders")
-    for part, folder in split_folders(root) or [(None, root)]:
+    for part, folder in parts:
         for label in collector.refuse(scan(folder, root)).folders:
             class_folder = collector.refuse(scan(folder / label, root))
             if not class_folder.images and not class_folder.refused:
@@ -51,6 +55,17 @@ def split_folders(root: Path) -> list[tuple[str | None, Path]]:
     names = {part for part, _ in parts}
     nested = all(not has_images(folder) and any(map(has_images, subfolders(folder, root))) for _, folder in parts)
     return parts if "train" in names and len(names) > 1 and nested else []
+
+
+def _refuse_parts_as_classes(root: Path) -> None:
+    """Parts of a split that are no official split would pass for classes named train and test."""
+    folders = [path for path in subfolders(root, root) if any(folder.images for folder in walk(root, path))]
+    if folders and all(path.name.lower() in SPLIT_NAMES for path in folders):
+        raise DataError(
+            "a split has train and another part, each with folders of classes",
+            got=", ".join(path.name for path in folders),
+            fix="sort the images of each part into CLASS/, or give a folder of classes alone",
+        )
 
 
 def _below(folder: Folder, root: Path) -> Iterator[Folder]:
