@@ -36,6 +36,17 @@ def test_folders_named_like_parts_are_the_official_split(tmp_path: Path, write_i
     assert Counter(sample.split for sample in listing.samples) == {"train": 2, "val": 2, "test": 2}
 
 
+def test_folders_beside_the_parts_are_named(tmp_path: Path, write_image: WriteImage) -> None:
+    for part in ("train", "test", "later"):
+        for label in ("ok", "scratch"):
+            write_image(f"{part}/{label}/0.png")
+    listing = read(tmp_path)
+    assert len(listing.samples) == 4
+    assert [(f.kind, f.files, f.message) for f in listing.findings] == [
+        ("unlabelled", ("later",), "2 images are left out: it is no part of the split")
+    ]
+
+
 @pytest.mark.parametrize(
     "names", [("train/0.png", "test/0.png"), ("train/ok/0.png", "train/scratch/0.png", "val/0.png")]
 )

@@ -31,6 +31,8 @@ def read(root: Path) -> Listing:
     if parts == [(None, root)]:
         _refuse_parts_as_classes(root)
     collector = Collector(root, NAME)
+    if parts != [(None, root)]:
+        _name_left_out(collector, {path for _, path in parts})
     for name in scan(root, root).images:
         collector.skip(name, "lies outside the class folders")
     for part, folder in parts:
@@ -66,6 +68,15 @@ def _refuse_parts_as_classes(root: Path) -> None:
             got=", ".join(path.name for path in folders),
             fix="sort the images of each part into CLASS/, or give a folder of classes alone",
         )
+
+
+def _name_left_out(collector: Collector, parts: set[Path]) -> None:
+    """Say which folders beside the parts of a split hold images, since none of those is used."""
+    for path in subfolders(collector.root, collector.root):
+        count = 0 if path in parts else sum(len(folder.images) for folder in walk(collector.root, path))
+        if count:
+            text = f"{count} image{'s are' if count > 1 else ' is'} left out: it is no part of the split"
+            collector.findings.add("unlabelled", path.name, text, "move them into the classes of a part, or remove it")
 
 
 def _below(folder: Folder, root: Path) -> Iterator[Folder]:
