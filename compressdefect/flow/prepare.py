@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from compressdefect import compat
 
@@ -89,6 +90,8 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
     voice.say(
         f"{_described(images, found)}: {len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
     )
+    for remark in remarks(split, images, found):
+        voice.say(remark)
     if split.group == "none":
         voice.say("duplicates and near duplicates were not kept together: test figures may be too good")
     if found.metric == "accuracy" and options.metric is None:
@@ -104,6 +107,28 @@ def _warn_of_one_large_class(images: Images, voice: Voice) -> None:
             f"{share:.0%} of the images are {images.classes[counts.argmax()]}: accuracy favours a model that answers"
             " nothing else, --metric balanced_accuracy counts all classes alike"
         )
+
+
+def remarks(split: Split, images: Images, task: Task) -> list[str]:
+    """What a split does without a word: training images it gives up, and classes that a part of it does not show."""
+    found = []
+    if len(split.left_out):
+        found.append(f"left out of the training because they resemble test images: {len(split.left_out)}")
+    for part, indices in (("training", split.train), ("validation", split.val), ("test", split.test)):
+        lacking = _lacking(images, indices, task) if len(indices) else []
+        if lacking:
+            found.append(f"no {part} image shows {', '.join(lacking)}")
+    return found
+
+
+def _lacking(images: Images, indices: NDArray[np.int64], task: Task) -> list[str]:
+    """The classes that none of these images shows, of pixels where pixels are told apart."""
+    if task.name != Segment.name or images.masks is None:
+        return [name for number, name in enumerate(images.classes) if number not in images.labels[indices]]
+    shown = np.zeros(256, dtype=np.bool_)
+    for row in images.rows(indices):
+        shown |= np.bincount(images.masks[row].ravel(), minlength=256) > 0
+    return [name for number, name in enumerate(images.regions, start=1) if not shown[number]]
 
 
 def _check_tiles(images: Images) -> None:

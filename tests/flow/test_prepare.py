@@ -1,0 +1,40 @@
+"""What is said of a split before a training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compressdefect.data.split import make_split
+from compressdefect.flow.prepare import remarks
+from compressdefect.train.tasks import make_task
+from tests.data.conftest import blank_images
+
+
+def test_training_images_that_are_given_up_are_counted() -> None:
+    splits = ("train",) * 12 + ("test",) * 4
+    groups = [12, *range(1, 16)]
+    images = blank_images([0, 1] * 8, groups, splits=splits)
+    task = make_task("classify", images.classes)
+    split = make_split(images)
+    assert len(split.left_out) == 1
+    assert remarks(split, images, task) == ["left out of the training because they resemble test images: 1"]
+
+
+def test_classes_that_a_part_does_not_show_are_named() -> None:
+    splits = ("train",) * 6 + ("test",) * 4
+    images = blank_images([0, 1, 2] * 2 + [0, 0, 1, 1], splits=splits)
+    task = make_task("classify", images.classes)
+    assert remarks(make_split(images), images, task) == ["no test image shows class2"]
+
+
+def test_of_a_segmentation_these_are_the_classes_of_pixels() -> None:
+    """The classes of whole images, good and defect, are in every part, and a kind of defect is not."""
+    masks = np.zeros((10, 4, 4), dtype=np.uint8)
+    masks[[1, 3], 0, 0], masks[[5, 7, 9], 1, 1] = 1, 2
+    splits = ("train",) * 4 + ("test",) * 6
+    images = blank_images([0, 1] * 5, classes=("good", "defect"), splits=splits, masks=masks, regions=("dent", "spot"))
+    task = make_task("segment", ("background", "dent", "spot"))
+    assert remarks(make_split(images), images, task) == [
+        "no training image shows spot",
+        "no test image shows dent",
+    ]
