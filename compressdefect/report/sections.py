@@ -70,7 +70,8 @@ def quality(evidence: Evidence) -> Section:
     point = operating.compute(evidence)
     matrix = confusion.compute(evidence)
     assert matrix is not None
-    decided = "Decided at the chosen threshold" if point else "Decided by the most probable class"
+    by_threshold = evidence.good is not None and evidence.best.predictions.threshold is not None
+    decided = "Decided at the chosen threshold" if by_threshold else "Decided by the most probable class"
     grid = plot("confusion", confusion.draw(matrix), "Confusion matrix", f"{decided}. Counts of images.")
     recall, pixels = tables.per_class(evidence), tables.overlap(evidence)
     title = element("h3", "By class")

@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from compressdefect.models.template import Layer
-from compressdefect.report import tables
+from compressdefect.report import sections, tables
 from compressdefect.report.evidence import Evidence, Latency
 from compressdefect.report.html import layers_of
 from compressdefect.train.metrics import wilson_interval
@@ -70,6 +71,21 @@ def test_per_class_recall_has_wilson_intervals(evidence_of: Callable[..., Eviden
     hits = int(_column(table, "right")[0])
     low, high = wilson_interval(hits, 12)
     assert _column(table, "95 % interval")[0] == f"{100 * low:.1f}–{100 * high:.1f} %"
+
+
+@pytest.mark.parametrize(("threshold", "decided"), [(0.5, "the chosen threshold"), (None, "the most probable class")])
+def test_what_decided_is_said_where_no_part_is_good(search: Evidence, threshold: float | None, decided: str) -> None:
+    """Without good parts there is no operating point to draw, and the threshold decides all the same."""
+    found = search.best.predictions
+    bad = found.labels == 1
+    shown = found._replace(
+        names=tuple(np.array(found.names)[bad]),
+        labels=found.labels[bad],
+        probabilities=found.probabilities[bad],
+        threshold=threshold,
+    )
+    page = sections.quality(replace(search, best=search.best._replace(predictions=shown))).content
+    assert f"Decided {'at' if threshold else 'by'} {decided}" in page
 
 
 def test_wrong_answers_name_the_images(search: Evidence) -> None:
