@@ -103,7 +103,17 @@ def settle(
 
 
 def caught(scores: NDArray[np.floating], is_good: NDArray[np.bool_], *, overkill: float) -> float:
-    """1 − escape at the allowed overkill, both on these images."""
+    """1 − escape at the allowed overkill, both on these images.
+
+    Raises:
+        DataError: all of them are good, or none is.
+    """
+    if is_good.all():
+        raise DataError(
+            "no defective image to count escapes of",
+            got=f"{len(scores)} good",
+            fix="raise --val-share, or choose another --metric",
+        )
     threshold = choose_threshold(scores, is_good, overkill=overkill)
     return float(rejected(scores[~is_good], threshold).mean())
 

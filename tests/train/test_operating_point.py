@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from compressdefect.errors import DataError
 from compressdefect.train.metrics import wilson_interval
-from compressdefect.train.operating_point import choose_threshold, defect_scores, operating_point, rejected
+from compressdefect.train.operating_point import caught, choose_threshold, defect_scores, operating_point, rejected
 
 BAD = np.array([0.55, 0.97])
 
@@ -66,6 +66,12 @@ def test_certain_scores_stay_at_zero_overkill() -> None:
 def test_no_good_part_is_an_error() -> None:
     with pytest.raises(DataError, match="no good image"):
         choose_threshold(BAD, np.array([False, False]))
+
+
+@pytest.mark.parametrize(("good", "message"), [(True, "no defective image"), (False, "no good image")])
+def test_no_escape_at_an_overkill_without_both_kinds(good: bool, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        caught(BAD, np.array([good, good]), overkill=0.01)
 
 
 def test_intervals_are_wilsons() -> None:
