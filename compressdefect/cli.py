@@ -34,7 +34,9 @@ Format = Annotated[str | None, typer.Option(help="Layout of the folder; detected
 Labels = Annotated[str, typer.Option(help="'all' classes, 'binary' (good or defective), or a,b,c.")]
 Good = Annotated[str | None, typer.Option(help="Name of the class of good parts; found by name when not given.")]
 Group = Annotated[str, typer.Option(help="Keep near duplicates in one split: auto, none, or a REGEX over file names.")]
-SplitFile = Annotated[Path | None, typer.Option("--split", help="A split.json of an earlier run, used again.")]
+SplitFile = Annotated[
+    Path | None, typer.Option("--split", help="A split.json of an earlier run or of data split, used as it is.")
+]
 TestShare = Annotated[float | None, typer.Option(help="Share of the images kept for the test.")]
 ValShare = Annotated[float, typer.Option(help="Share of the training part that decisions are made on.")]
 Input = Annotated[int | None, typer.Option(help="Side of the square input, in pixels; default: the design's own.")]

@@ -241,6 +241,20 @@ def check_options(options: DataOptions, task: str) -> None:
         )
 
 
+def check_split(options: DataOptions) -> None:
+    """Refuse to share out images that a split file has shared out.
+
+    Raises:
+        DataError: there are a split, also a trained model's own, and a share for the test.
+    """
+    if options.split is not None and options.test_share is not None:
+        raise DataError(
+            "a split says which images are tested",
+            got=f"--test-share {options.test_share:g} beside {options.split}",
+            fix="leave --test-share out",
+        )
+
+
 def _check_tile(side: int, task: str) -> None:
     if task != Segment.name:
         raise DataError(

@@ -16,7 +16,16 @@ from compressdefect.deploy.deliver import Assignment, Delivered, deliver, descri
 from compressdefect.deploy.model_ref import ModelRef
 from compressdefect.errors import SpaceError, TrainingError, known_names
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import Prepared, anchored, budgets_of, check_free, check_options, choose_task, prepare
+from compressdefect.flow.prepare import (
+    Prepared,
+    anchored,
+    budgets_of,
+    check_free,
+    check_options,
+    check_split,
+    choose_task,
+    prepare,
+)
 from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
 from compressdefect.flow.voice import Voice
 from compressdefect.models.design import Design
@@ -74,6 +83,7 @@ class Request:
                 f"{space.name} has no known template", got=space.template, fix=known_names(space.template, TEMPLATES)
             )
         check_options(options, task)
+        check_split(options)
         fit_config(options, FEW_IMAGES, task)
         check_genes(space, TEMPLATES[space.template])
         active_rules(space.rules)

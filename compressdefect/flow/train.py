@@ -12,7 +12,7 @@ from compressdefect.deploy.deliver import Assignment, deliver, describe_data, me
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import DataError, ModelError
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import anchored, check_free, check_options, choose_task, prepare
+from compressdefect.flow.prepare import anchored, check_free, check_options, check_split, choose_task, prepare
 from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions, TrainOptions
 from compressdefect.runs import RunFolder
@@ -50,6 +50,7 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     check_free(run_dir)
     design, peers = ref.design.for_task(task), parse_peers(options.peers, task)
     options = replace(options, split=options.split or _own_split(ref), tile=options.tile or _own_tile(ref))
+    check_split(options)
     voice = Voice()
     data = prepare(options, input=options.input or design.input, task=task, voice=voice)
     config = fit_config(options, data.shown, task)

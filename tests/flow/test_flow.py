@@ -74,6 +74,18 @@ def test_a_trained_model_reuses_its_split(searched: dict[str, Any], parts: Path,
     assert set(before["test"]) == set(after["test"])
 
 
+def test_a_share_for_the_test_does_not_go_with_a_split(searched: dict[str, Any], parts: Path, tmp_path: Path) -> None:
+    """Neither with one that is given, nor with that of a model which is trained again."""
+    split = str(Path(searched["run"]) / "split.json")
+    with pytest.raises(DataError, match=r"which images are tested: got --test-share 0.5 beside .*split.json"):
+        api.train("lightdefectnet", data=str(parts), split=split, test_share=0.5, run_dir=tmp_path / "r", **TINY)
+    with pytest.raises(DataError, match="which images are tested"):
+        api.search(data=str(parts), split=split, test_share=0.5, run_dir=tmp_path / "r", trials=1, **TINY)
+    with pytest.raises(DataError, match="which images are tested"):
+        api.train(searched["run"], data=str(parts), test_share=0.5, run_dir=tmp_path / "r", **TINY)
+    assert not (tmp_path / "r").exists()
+
+
 def test_the_winner_is_not_worse_than_trial_0(searched: dict[str, Any]) -> None:
     with (Path(searched["run"]) / "trials.csv").open() as file:
         rows = {row["fingerprint"]: row for row in csv.DictReader(file)}
