@@ -251,6 +251,7 @@ def _predictions(job: Assignment, records: Records, threshold: float | None) -> 
             "split": "test",
             "names": [job.images.names[i] for i in test],
             "labels": job.task.labels(job.images, test).tolist(),
+            "groups": job.images.groups[test].tolist(),
             "probabilities": job.task.image_probabilities(records).astype(float).tolist(),
             "threshold": threshold,
         }

@@ -25,13 +25,15 @@ _TITLES = {"dice": "Dice", "iou": "IoU", "macc": "mAcc"}
 class Predictions(NamedTuple):
     """The delivered model's answers on whole test images: ``probabilities`` is (n, classes).
 
-    Of a segmentation they are the largest of any pixel for a defect, and the smallest for the background.
+    Of a segmentation they are the largest of any pixel for a defect, and the smallest for the background. ``groups``
+    are equal (n,) for images that resemble each other; older runs do not tell.
     """
 
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     threshold: float | None
+    groups: NDArray[np.int64] | None = None
 
 
 class Best(NamedTuple):
@@ -209,8 +211,11 @@ def _predictions(data: Mapping[str, Any], classes: int) -> Predictions:
             np.asarray(data["labels"], dtype=np.int64),
             np.asarray(data["probabilities"], dtype=np.float64),
             data["threshold"],
+            None if data.get("groups") is None else np.asarray(data["groups"], dtype=np.int64),
         )
         n = len(found.names)
+        if found.groups is not None and found.groups.shape != (n,):
+            raise ValueError(f"{n} names, {found.groups.shape} groups")
         if found.labels.shape != (n,) or found.probabilities.shape != (n, classes):
             raise ValueError(f"{n} names, {found.labels.shape} labels, {found.probabilities.shape} probabilities")
     except (KeyError, ValueError, TypeError) as error:

@@ -12,9 +12,9 @@ from compressdefect.report import units
 from compressdefect.report.evidence import Evidence, Latency
 from compressdefect.report.figures import pareto
 from compressdefect.report.markup import Markup, element
-from compressdefect.report.verdicts import confusion_counts, mistakes
+from compressdefect.report.verdicts import answers, confusion_counts, mistakes
 from compressdefect.search.trials import TrialRecord
-from compressdefect.train.metrics import wilson_interval
+from compressdefect.train.metrics import rate
 
 TRIALS_SHOWN = 500
 
@@ -180,19 +180,24 @@ def latency(rows: Sequence[Latency], delivered: str, shown: str = "image") -> Ta
 
 
 def per_class(evidence: Evidence) -> Table | None:
-    """Recall with its interval and precision of every class on the test images, as decided at the threshold."""
+    """Recall and precision of every class on the test images, as decided at the threshold.
+
+    The interval of the recall is over groups where images come in groups, as every other figure's.
+    """
     if evidence.best is None or evidence.best.predictions is None:
         return None
-    counts = confusion_counts(evidence.best.predictions, evidence.good)
+    predictions = evidence.best.predictions
+    counts = confusion_counts(predictions, evidence.good)
+    correct = answers(predictions, evidence.good) == predictions.labels
     right, asked, given = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     rows = []
     for i, name in enumerate(evidence.classes):
         n, hits = int(asked[i]), int(right[i])
         recall = Bar(units.percent(hits / n), hits / n) if n else units.NONE
-        bounds = units.interval(wilson_interval(hits, n)) if n else units.NONE
+        bounds = rate(correct, predictions.labels == i, predictions.groups)[1]
         precision = units.percent(hits / int(given[i])) if given[i] else units.NONE
         title = f"{name} (good)" if i == evidence.good and "good" not in name.lower() else name
-        rows.append(Row((title, str(n), str(hits), recall, bounds, precision)))
+        rows.append(Row((title, str(n), str(hits), recall, units.interval(bounds), precision)))
     titles = ("class", "images", "right", "recall", "95 % interval", "precision")
     return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), rows)
 

@@ -57,6 +57,8 @@ def test_a_training_leaves_a_segmenting_bundle(trained: dict[str, Any]) -> None:
     card = (run / "best" / "card.md").read_text()
     assert "float32 (N, K, H, W)" in card
     assert "| mAcc |" in card
+    answers = json.loads((run / "best" / "predictions.json").read_text())
+    assert len(answers["groups"]) == len(answers["names"]) == trained["test"]["n"]
     page = (run / "report.html").read_text()
     assert "Dice" in page
 

@@ -73,6 +73,17 @@ def test_per_class_recall_has_wilson_intervals(evidence_of: Callable[..., Eviden
     assert _column(table, "95 % interval")[0] == f"{100 * low:.1f}–{100 * high:.1f} %"
 
 
+def test_per_class_intervals_are_over_groups(evidence_of: Callable[..., Evidence]) -> None:
+    """Twelve exposures of one part say of a class what one image says."""
+    evidence = evidence_of(classes=SIX, good=None)
+    found = evidence.best.predictions
+    right = np.eye(len(SIX))[found.labels]
+    grouped = found._replace(probabilities=right, groups=found.labels)
+    table = tables.per_class(replace(evidence, best=evidence.best._replace(predictions=grouped)))
+    low, high = wilson_interval(1, 1)
+    assert _column(table, "95 % interval") == [f"{100 * low:.1f}–{100 * high:.1f} %"] * len(SIX)
+
+
 @pytest.mark.parametrize(("threshold", "decided"), [(0.5, "the chosen threshold"), (None, "the most probable class")])
 def test_what_decided_is_said_where_no_part_is_good(search: Evidence, threshold: float | None, decided: str) -> None:
     """Without good parts there is no operating point to draw, and the threshold decides all the same."""
