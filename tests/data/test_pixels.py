@@ -280,3 +280,11 @@ def test_a_large_defect_keeps_its_area_and_a_small_one_inside_it_its_class() -> 
     small = resize_mask(mask, 64, 64)
     assert (small > 0).mean() == pytest.approx((mask > 0).mean(), rel=0.05)
     assert (small == 2).sum() == 1
+
+
+def test_a_resized_mask_is_not_shifted() -> None:
+    """Mirrored before or after, it is the same; of odd sides no pixel's centre falls between two others."""
+    mask = np.zeros((23, 9), dtype=np.uint8)
+    mask[3:14, 1:5] = 1
+    small = resize_mask(mask, 15, 27)
+    assert (resize_mask(mask[::-1, ::-1], 15, 27) == small[::-1, ::-1]).all()
