@@ -56,6 +56,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (["train", "lightdefectnet", "--tile", "64"], "--tile needs a model that segments"),
         (["train", "lw-seg@0.35", "--tile", "4"], "--tile must be at least 8 pixels: got 4"),
         (["train", "lightdefectnet", "--gradual", "soon"], "gradual training cannot be read: got soon"),
+        (["search", "--gradual", "20k,80%"], "the trainings of a search differ in length: got --gradual 20k,80%"),
         (["search", "--accelerator", "tpu"], "no such accelerator here: got tpu"),
         (["search", "--latency-exponent", "nan"], "latency exponent"),
         (["search", "--seed", "-1"], "--seed must be at least 0: got -1"),

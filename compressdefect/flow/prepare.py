@@ -233,7 +233,7 @@ def check_options(options: DataOptions, task: str) -> None:
     if options.tile is not None:
         _check_tile(options.tile, task)
     if options.gradual is not None:
-        Gradual.parse(options.gradual, total=_MANY_STEPS)
+        _check_gradual(options.gradual, searched=isinstance(options, SearchOptions))
     accelerators = ("auto", "cpu", *(["gpu"] if torch.cuda.is_available() else []))
     if options.accelerator not in accelerators:
         raise DataError(
@@ -252,6 +252,14 @@ def check_split(options: DataOptions) -> None:
             "a split says which images are tested",
             got=f"--test-share {options.test_share:g} beside {options.split}",
             fix="leave --test-share out",
+        )
+
+
+def _check_gradual(moments: str, *, searched: bool) -> None:
+    depends = Gradual.parse(moments, total=_MANY_STEPS) != Gradual.parse(moments, total=2 * _MANY_STEPS)
+    if searched and depends:
+        raise DataError(
+            "the trainings of a search differ in length", got=f"--gradual {moments}", fix="give shares such as 22%,89%"
         )
 
 
