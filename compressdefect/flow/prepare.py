@@ -94,7 +94,7 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
         voice.say(remark)
     if split.group == "none":
         voice.say("duplicates and near duplicates were not kept together: test figures may be too good")
-    if found.metric == "accuracy" and options.metric is None:
+    if isinstance(options, SearchOptions) and options.metric is None and found.metric == "accuracy":
         _warn_of_one_large_class(images, voice)
     return Prepared(images, split, found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, DataError, RunError
 from compressdefect.flow.prepare import prepare
 from compressdefect.flow.voice import Voice
-from compressdefect.options import DataOptions
+from compressdefect.options import DataOptions, SearchOptions, TrainOptions
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
 
@@ -168,16 +169,23 @@ def test_an_unknown_metric_is_refused(parts: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scratched", "metric", "warned"), [(4, None, True), (4, "accuracy", False), (16, None, False)]
+    ("scratched", "asked", "warned"),
+    [
+        (4, SearchOptions(), True),
+        (4, SearchOptions(metric="accuracy"), False),
+        (16, SearchOptions(), False),
+        (4, TrainOptions(), False),
+        (4, DataOptions(), False),
+    ],
 )
-def test_one_large_class_is_pointed_out(
-    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], scratched: int, metric: str | None, warned: bool
+def test_one_large_class_is_pointed_out_where_a_metric_can_be_chosen(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], scratched: int, asked: DataOptions, warned: bool
 ) -> None:
     for label, count in (("good", 16), ("scratch", scratched)):
         (tmp_path / label).mkdir()
         for source in sorted((parts / label).iterdir())[:count]:
             shutil.copy(source, tmp_path / label)
-    prepare(DataOptions(data=str(tmp_path), metric=metric), input=32, task="classify", voice=Voice())
+    prepare(replace(asked, data=str(tmp_path)), input=32, task="classify", voice=Voice())
     told = "80% of the images are good: accuracy favours a model that answers nothing else" in capsys.readouterr().err
     assert told == warned
 
