@@ -48,7 +48,12 @@ def test_folders_beside_the_parts_are_named(tmp_path: Path, write_image: WriteIm
 
 
 @pytest.mark.parametrize(
-    "names", [("train/0.png", "test/0.png"), ("train/ok/0.png", "train/scratch/0.png", "val/0.png")]
+    "names",
+    [
+        ("train/0.png", "test/0.png"),
+        ("train/ok/0.png", "train/scratch/0.png", "val/0.png"),
+        ("train/0.png", "test/0.png", "later/0.png"),
+    ],
 )
 def test_parts_of_a_split_do_not_pass_for_classes(
     tmp_path: Path, write_image: WriteImage, names: tuple[str, ...]

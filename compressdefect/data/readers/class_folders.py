@@ -60,12 +60,16 @@ def split_folders(root: Path) -> list[tuple[str | None, Path]]:
 
 
 def _refuse_parts_as_classes(root: Path) -> None:
-    """Parts of a split that are no official split would pass for classes named train and test."""
+    """Parts of a split that are no official split would pass for classes named train and test.
+
+    One folder among others may be a class that is called so; two parts are none, whatever lies beside them.
+    """
     folders = [path for path in subfolders(root, root) if any(folder.images for folder in walk(root, path))]
-    if folders and all(path.name.lower() in SPLIT_NAMES for path in folders):
+    parts = [path for path in folders if path.name.lower() in SPLIT_NAMES]
+    if parts and (len(parts) == len(folders) or len({SPLIT_NAMES[path.name.lower()] for path in parts}) > 1):
         raise DataError(
             "a split has train and another part, each with folders of classes",
-            got=", ".join(path.name for path in folders),
+            got=", ".join(path.name for path in parts),
             fix="sort the images of each part into CLASS/, or give a folder of classes alone",
         )
 
