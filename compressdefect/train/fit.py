@@ -207,13 +207,16 @@ class _Training(L.LightningModule):
             self._stop("on_epoch")
 
     def _score(self) -> float | None:
-        """The validation score, when it is due."""
+        """The validation score, when it is due and the images give one: a fold may hold no defect where others do."""
         epoch = self.current_epoch + 1
         if self.val is None or (epoch % self.config.score_every and epoch != self.config.epochs):
             return None
         calibrate(self.network, self.images, self.train_part)
         records = predict(self.network, self.images, self.val, self.task)
-        return self.task.score(records, self.task.labels(self.images, self.val))
+        try:
+            return self.task.score(records, self.task.labels(self.images, self.val))
+        except DataError:
+            return None
 
     def _stop(self, reason: str) -> None:
         self.stopped = self.stopped or reason

@@ -10,6 +10,7 @@ import torch
 
 from compressdefect.data.images import Images
 from compressdefect.data.split import Split
+from compressdefect.errors import DataError
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport
@@ -51,6 +52,18 @@ def test_duplicates_are_never_scored_by_a_network_that_saw_them(images: Images, 
     split = Split(train=np.arange(36), val=NONE, test=NONE)
     result = validate(tiny_network, paired, split, Classify(images.classes), SHORT, folds=4)
     np.testing.assert_allclose(result.records[::2], result.records[1::2], atol=1e-5)
+
+
+def test_a_fold_without_a_defect_is_scored_with_the_others(images: Images, tiny_network: Any) -> None:
+    labels = np.zeros(48, dtype=np.int64)
+    labels[[3, 20]] = 1
+    rare, task = dataclasses.replace(images, labels=labels), Classify(images.classes, 0, "escape@overkill")
+    result = validate(tiny_network, rare, FEW, task, SHORT)
+    assert sorted(report.metric is None for report in result.history) == [False] * 4 + [True] * 2
+    assert result.score == 1 - result.metrics["escape"]
+    without = dataclasses.replace(HOLD_OUT, val=NONE, train=np.delete(np.arange(36), [3, 20]))
+    with pytest.raises(DataError, match="no defective image"):
+        validate(tiny_network, rare, without, task, SHORT)
 
 
 def test_a_stop_ends_all_folds(images: Images, tiny_network: Any) -> None:
