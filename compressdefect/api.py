@@ -50,12 +50,15 @@ def search(
 
 
 def _resumed(given: Mapping[str, Any], run: RunFolder) -> SearchOptions:
-    """A run's own options, with what may be given anew."""
+    """A run's own options, with what may be given anew; files are the same by any path."""
+    from compressdefect.flow.prepare import anchored
+
     stored = run.manifest.get("options")
     if run.manifest.get("command") != "search" or not isinstance(stored, dict):
         raise RunError("not the run of a search", got=run.path, fix="--resume goes on with a search's run folder")
+    options = anchored(SearchOptions(**given))
     for name, value in given.items():
-        if value != stored.get(name) and name not in _RESUMABLE:
+        if getattr(options, name) != stored.get(name) and name not in _RESUMABLE:
             raise RunError(
                 f"a resumed search keeps its --{name.replace('_', '-')}",
                 got=f"{value} instead of {stored.get(name)}",
