@@ -29,6 +29,7 @@ from compressdefect.train.gradual import Gradual
 from compressdefect.train.segment import BACKGROUND, Segment
 from compressdefect.train.task import Task
 from compressdefect.train.tasks import METRICS, check_loss, make_task
+from compressdefect.train.validate import FOLDS
 
 _MANY_STEPS = 10**9  # of which any moment is a part, so that only the reading is checked
 MIN_SIDE = 8
@@ -48,6 +49,11 @@ class Prepared:
     def shown(self) -> int:
         """What an epoch shows: how many training images there are, or tiles of them."""
         return len(self.images.rows(self.split.train))
+
+    @property
+    def shown_to_decide(self) -> int:
+        """What an epoch shows of a training that is only judged: without a validation part all folds but one."""
+        return self.shown if len(self.split.val) else self.shown * (FOLDS - 1) // FOLDS
 
 
 def choose_task(options: DataOptions, offered: Sequence[str], model: str) -> str:

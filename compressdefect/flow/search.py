@@ -46,7 +46,6 @@ from compressdefect.search.reach import first_design
 from compressdefect.search.samplers import SearchDimensions, sampler
 from compressdefect.search.study import StoredTrial, check_storage
 from compressdefect.space.space import Space
-from compressdefect.train.validate import FOLDS
 
 DEFAULT_SPACES = {"classify": "lightdefectnet", "segment": "lw_cnn"}
 DEFAULT_TIME = "6m"
@@ -107,8 +106,7 @@ class Request:
     def config(self, data: Prepared) -> SearchConfig:
         """What the driver is told."""
         options = self.options
-        train = data.shown if len(data.split.val) else data.shown * (FOLDS - 1) // FOLDS
-        steps = math.ceil(train / fit_config(options, data.shown, self.task).batch_size)
+        steps = math.ceil(data.shown_to_decide / fit_config(options, data.shown, self.task).batch_size)
         return SearchConfig(
             objective=self.objective,
             sampler=options.sampler,

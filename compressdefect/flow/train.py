@@ -17,7 +17,9 @@ from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions, TrainOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
+from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.config import FitConfig
+from compressdefect.train.gradual import Gradual
 from compressdefect.train.predict import predict
 from compressdefect.train.segment import Segment
 from compressdefect.train.tasks import make_task
@@ -54,6 +56,7 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     voice = Voice()
     data = prepare(options, input=options.input or design.input, task=task, voice=voice)
     config = fit_config(options, data.shown, task)
+    _check_length(config, data.shown_to_decide if options.val_share else data.shown)
     manifest = {
         "command": "train",
         "task": data.task.name,
@@ -117,6 +120,12 @@ def fit_config(options: DataOptions, train: int, task: str) -> FitConfig:
     few = FitConfig(batch_size=SMALL_BATCH) if train < FEW_IMAGES else FitConfig()
     standard = _SEGMENT if task == Segment.name else few
     return recipe(standard, **{name: getattr(options, name, None) for name in _RECIPE})
+
+
+def _check_length(config: FitConfig, shown: int) -> None:
+    """Refuse gradual training that is not over when its shortest training ends, before there is a run folder."""
+    if config.gradual is not None:
+        Gradual.parse(config.gradual, config.epochs * steps_per_epoch(shown, config.batch_size))
 
 
 def _own_split(ref: ModelRef) -> str | None:

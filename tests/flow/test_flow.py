@@ -175,6 +175,18 @@ def test_an_unknown_metric_is_refused(parts: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize(("val_share", "shown"), [(0.2, "1000%"), (0.0, "500%")])
+def test_too_short_for_gradual_training_is_refused_before_there_is_a_run(
+    parts: Path, tmp_path: Path, val_share: float, shown: str
+) -> None:
+    """Of the folds that give the threshold, where there are any, and else of the only training."""
+    with pytest.raises(CompressDefectError, match=f"normal images from {shown} of the steps"):
+        api.train(
+            "lightdefectnet", data=str(parts), gradual="0,10", val_share=val_share, run_dir=tmp_path / "r", **TINY
+        )
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize(
     ("scratched", "asked", "warned"),
     [
