@@ -30,6 +30,7 @@ _DEFAULTS = SearchOptions()
 
 # Options that several commands share.
 Data = Annotated[str, typer.Option(help="A folder of images in a known layout, or 'synthetic'.")]
+OwnData = Annotated[str | None, typer.Option(help="The images again, if they moved; default: where the run has them.")]
 Format = Annotated[str | None, typer.Option(help="Layout of the folder; detected when not given.")]
 Labels = Annotated[str, typer.Option(help="'all' classes, 'binary' (good or defective), or a,b,c.")]
 Good = Annotated[str | None, typer.Option(help="Name of the class of good parts; found by name when not given.")]
@@ -189,10 +190,10 @@ def train(
 def evaluate(
     context: typer.Context,
     model: Model,
-    data: Data = "synthetic",
-    format: Format = None,
-    labels: Labels = "all",
-    good: Good = None,
+    data: OwnData = None,
+    format: Annotated[str | None, typer.Option(help="Layout of the folder; default: the run's own.")] = None,
+    labels: Annotated[str | None, typer.Option(help="As for train; default: the run's own.")] = None,
+    good: Annotated[str | None, typer.Option(help="As for train; default: the run's own.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained model on the test images of its own split.
@@ -241,7 +242,7 @@ def benchmark(
 def report(
     context: typer.Context,
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    data: Annotated[str | None, typer.Option(help="The images again, if they moved.")] = None,
+    data: OwnData = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a run's report.html again.

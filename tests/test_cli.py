@@ -156,6 +156,11 @@ def test_help_is_instant_because_nothing_heavy_is_imported() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_what_takes_a_run_states_no_defaults_but_the_runs_own(call: Any) -> None:
+    for command in ("evaluate", "report"):
+        assert "[default:" not in call(command, "--help")[1]
+
+
 def test_every_command_has_help_with_an_example(call: Any) -> None:
     for command in ("search", "train", "evaluate", "cost", "benchmark", "report", "study", "list"):
         code, out, _ = call(command, "--help")
