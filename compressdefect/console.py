@@ -22,11 +22,11 @@ def show(command: str, result: Result) -> None:
 _PIPED_WIDTH = 200  # a file or pipe has no width to fold tables to
 
 
-def _table(out: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print aligned columns, numbers to the right of the first."""
+def _table(out: Console, header: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[str] = ()) -> None:
+    """Print aligned columns; but for the first and those that hold ``texts`` they are numbers, to the right."""
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(header):
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+        table.add_column(name, justify="right" if number and name not in texts else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     out.print(table)
@@ -139,7 +139,7 @@ def _names(out: Console, result: Result) -> None:
     columns = {"name": result["what"], "size": "size", "summary": ""}
     shown = [key for key in columns if any(row[key] for row in result["names"])]
     rows = [[row[key] for key in shown] for row in result["names"]]
-    _table(out, [columns[key] for key in shown], rows)
+    _table(out, [columns[key] for key in shown], rows, texts=[columns["summary"]])
 
 
 def _data_check(out: Console, result: Result) -> None:

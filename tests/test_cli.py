@@ -146,7 +146,9 @@ def test_list_shows_sizes(call: Any) -> None:
         assert "lightdefectnet" in out or "tpe" in out
     assert "designs" in call("list", "spaces")[1]
     assert "size" in call("list", "spaces")[1].splitlines()[0]
-    assert call("list", "designs")[1].split()[:2] == ["designs", "lightdefectnet"]
+    lines = call("list", "designs")[1].splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["designs", "lightdefectnet"]
+    assert len({line.index("a design") for line in lines[1:]}) == 1
 
 
 def test_help_is_instant_because_nothing_heavy_is_imported() -> None:
