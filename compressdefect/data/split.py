@@ -45,7 +45,7 @@ class Split:
         """Read ``to_json``'s answer for these images.
 
         Raises:
-            DataError: It is not a split, or names other images than these.
+            DataError: It is not a split, names other images than these, or trains or tests on none.
         """
         broken = _what_is_broken(obj)
         if broken is not None:
@@ -68,6 +68,13 @@ class Split:
                 "the split was made for other images",
                 got=f"{missing} of its images are not in the data, {len(unplaced)} of the data are not in it",
                 fix="use the data it was made from, or make a new split",
+            )
+        empty = [part for part in ("train", "test") if not parts[part]]
+        if empty:
+            raise DataError(
+                "a split names images to train on and to test on",
+                got=f"no {' and no '.join(empty)}",
+                fix="make a new one",
             )
         arrays = {part: np.array(sorted(parts[part]), dtype=np.int64) for part in _PARTS}
         return cls(**arrays, seed=obj.get("seed", 0), group=obj.get("group", "auto"))

@@ -116,6 +116,16 @@ def test_json_round_trip_on_reordered_images() -> None:
     assert (again.seed, again.group) == (5, "auto")
 
 
+@pytest.mark.parametrize(("empty", "full"), [("test", "train"), ("train", "test")])
+def test_json_without_a_needed_part_is_refused(empty: str, full: str) -> None:
+    images = blank_images([0, 1] * 20)
+    stored = make_split(images).to_json(images)
+    stored[full] += stored[empty]
+    stored[empty] = []
+    with pytest.raises(DataError, match=f"images to train on and to test on: got no {empty}"):
+        Split.from_json(stored, images)
+
+
 def test_json_for_other_images_is_refused() -> None:
     images = blank_images([0, 1] * 20)
     stored = make_split(images).to_json(images)
