@@ -49,7 +49,7 @@ class Split:
         """
         broken = _what_is_broken(obj)
         if broken is not None:
-            raise DataError("not a split", got=broken, fix="give a split.json that a run wrote")
+            raise DataError("not a split", got=broken, fix="give a split.json of a run or of data split")
         waiting: dict[str, list[int]] = defaultdict(list)
         for i in reversed(range(len(images))):
             waiting[images.hashes[i]].append(i)

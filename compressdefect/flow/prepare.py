@@ -210,12 +210,12 @@ def _split(options: DataOptions, images: Images) -> Split:
         return make_split(images, test_share=options.test_share, val_share=options.val_share, seed=options.seed)
     path = Path(options.split)
     if not path.is_file():
-        raise DataError("no such split file", got=path, fix="give a split.json that a run wrote")
+        raise DataError("no such split file", got=path, fix="give a split.json of a run or of data split")
     folder = RunFolder(path.parent)
     try:
         return Split.from_json(folder.read_json(path.name), images)
     except RunError as error:
-        raise DataError("not a split", got=path, fix="give a split.json that a run wrote") from error
+        raise DataError("not a split", got=path, fix="give a split.json of a run or of data split") from error
 
 
 def check_options(options: DataOptions, task: str) -> None:
@@ -251,7 +251,7 @@ def check_split(options: DataOptions) -> None:
     """Refuse to share out images that a split file has shared out.
 
     Raises:
-        DataError: there are a split, also a trained model's own, and a share for the test.
+        DataError: a split, be it a trained model's own, and a share for the test are given together.
     """
     if options.split is not None and options.test_share is not None:
         raise DataError(

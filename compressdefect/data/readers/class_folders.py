@@ -27,15 +27,15 @@ def read(root: Path) -> Listing:
         DataError: A class folder keeps its images deeper down, where they cannot be told from masks; or there are only
             parts of a split, and not all of them have classes.
     """
-    parts = split_folders(root) or [(None, root)]
-    if parts == [(None, root)]:
+    parts = split_folders(root)
+    if not parts:
         _refuse_parts_as_classes(root)
     collector = Collector(root, NAME)
-    if parts != [(None, root)]:
+    if parts:
         _name_left_out(collector, {path for _, path in parts})
     for name in scan(root, root).images:
         collector.skip(name, "lies outside the class folders")
-    for part, folder in parts:
+    for part, folder in parts or [(None, root)]:
         for label in collector.refuse(scan(folder, root)).folders:
             class_folder = collector.refuse(scan(folder / label, root))
             if not class_folder.images and not class_folder.refused:
