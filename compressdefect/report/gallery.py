@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from compressdefect.report import units
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.markup import Markup, element, join
 from compressdefect.report.verdicts import CONFUSION, ESCAPE, OVERKILL, Mistake, mistakes
@@ -157,9 +158,10 @@ def _card(evidence: Evidence, card: Card) -> Markup:
 
 def _score(evidence: Evidence, mistake: Mistake) -> str:
     if mistake.kind == CONFUSION:
-        return f"probability {mistake.score:.3f}"
+        return f"probability {units.probability(mistake.score)}"
     threshold = evidence.best.manifest.threshold if evidence.best else None
-    return f"score {mistake.score:.3f}" + ("" if threshold is None else f", rejected above {threshold:.3f}")
+    limit = "" if threshold is None else f", rejected above {units.probability(threshold)}"
+    return f"score {units.probability(mistake.score)}{limit}"
 
 
 def _cards(

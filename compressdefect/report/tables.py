@@ -220,7 +220,7 @@ def wrong_answers(evidence: Evidence, *, limit: int = 50) -> Table | None:
         return None
     found = mistakes(evidence.best.predictions, evidence.good)
     names = evidence.classes
-    rows = [Row((m.kind, m.name, names[m.label], names[m.answer], f"{m.score:.3f}")) for m in found[:limit]]
+    rows = [Row((m.kind, m.name, names[m.label], names[m.answer], units.probability(m.score))) for m in found[:limit]]
     columns = (Column("mistake"), Column("image"), Column("true class"), Column("answered"))
     return Table((*columns, Column("score", numeric=True)), rows)
 

@@ -45,6 +45,16 @@ def milliseconds(value: float | None) -> str:
     return NONE if value is None else f"{_three(value)} ms"
 
 
+def probability(value: float) -> str:
+    """A probability, which is 1 only if it is: a score may be near to it, and the threshold still nearer.
+
+    >>> probability(0.6132), probability(0.99995), probability(1.0)
+    ('0.613', '0.99995', '1.000')
+    """
+    digits = 3 if value >= 1 else max(3, math.ceil(-math.log10(1 - value)))
+    return f"{value:.{digits}f}"
+
+
 def duration(seconds: float | None) -> str:
     """A wall time.
 

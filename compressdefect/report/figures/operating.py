@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from compressdefect.report import units
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.figures import theme
 from compressdefect.train.operating_point import defect_scores, rejected
@@ -67,7 +68,7 @@ def draw(data: OperatingData) -> go.Figure:
             mode="lines",
             line={"shape": "vh", "color": theme.TRIAL, "width": 2},
             customdata=data.thresholds,
-            hovertemplate="threshold %{customdata:.4f}<br>overkill %{x:.1f} %<br>escape %{y:.1f} %<extra></extra>",
+            hovertemplate="threshold %{customdata:.6~f}<br>overkill %{x:.1f} %<br>escape %{y:.1f} %<extra></extra>",
             name="any threshold",
         ),
         go.Scatter(
@@ -77,7 +78,7 @@ def draw(data: OperatingData) -> go.Figure:
             marker={"size": 13, "color": theme.WINNER},
             error_x=_error(overkill, data.overkill_interval),
             error_y=_error(escape, data.escape_interval),
-            name=f"chosen threshold {data.threshold:.3g}, with 95 % intervals",
+            name=f"chosen threshold {units.probability(data.threshold)}, with 95 % intervals",
             hovertemplate="chosen<br>overkill %{x:.1f} %<br>escape %{y:.1f} %<extra></extra>",
         ),
     ]
@@ -126,7 +127,7 @@ def draw_scores(data: OperatingData) -> go.Figure:
         x=data.threshold,
         y=0.98,
         yref="paper",
-        text=f"threshold {data.threshold:.3g}",
+        text=f"threshold {units.probability(data.threshold)}",
         showarrow=False,
         xanchor="right" if left else "left",
         xshift=-6 if left else 6,
