@@ -96,10 +96,14 @@ def test_the_winner_is_not_worse_than_trial_0(searched: dict[str, Any]) -> None:
     assert float(winner["metric"]) >= float(first["metric"])
 
 
-def test_a_finished_search_can_be_extended(searched: dict[str, Any], parts: Path, tmp_path: Path) -> None:
+def test_a_finished_search_can_be_extended(
+    searched: dict[str, Any], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its images may be named by another path than before."""
     run = tmp_path / "copy"
     shutil.copytree(searched["run"], run)
-    more = api.search(run_dir=run, resume=True, trials=4)
+    monkeypatch.chdir(parts.parent)
+    more = api.search(data=parts.name, run_dir=run, resume=True, trials=4)
     assert more["trained"] == 4
 
 
@@ -120,15 +124,6 @@ def test_a_search_that_ends_after_its_delivery_is_timed_beside_its_peers_later(
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["status"] == "complete"
     assert len(manifest["peers"]) == 2
-
-
-def test_a_resumed_search_knows_its_files_by_any_path(
-    searched: dict[str, Any], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(searched["run"])
-    api.search(data=str(parts), split="split.json", run_dir=tmp_path / "run", trials=1, budget_flops="2M", **TINY)
-    more = api.search(run_dir=tmp_path / "run", resume=True, split="split.json", trials=2)
-    assert more["trained"] == 2
 
 
 def test_a_resumed_search_refuses_other_options(searched: dict[str, Any]) -> None:

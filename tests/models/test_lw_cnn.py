@@ -82,7 +82,7 @@ def inspector(genotype: Genotype, shape: Shape) -> Inspector:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_params_and_macs_equal_the_count(seed: int) -> None:
-    for genotype, shape in random_designs(seed, 30):
+    for genotype, shape in random_designs(seed, 20):
         network = inspector(genotype, shape)
         cost = TEMPLATE.cost(genotype, input_shape=shape, classes=3)
         assert (cost.params, cost.macs, cost.uncounted) == (trainable(network), *trace_macs(network, shape)), genotype
