@@ -131,7 +131,7 @@ def _lacking(images: Images, indices: NDArray[np.int64], task: Task) -> list[str
     """The classes that none of these images shows, of pixels where pixels are told apart."""
     if task.name != Segment.name or images.masks is None:
         return [name for number, name in enumerate(images.classes) if number not in images.labels[indices]]
-    shown = np.zeros(256, dtype=np.bool_)
+    shown = np.zeros(256, dtype=np.bool_)  # of all numbers that a mask's uint8 can be
     for row in images.rows(indices):
         shown |= np.bincount(images.masks[row].ravel(), minlength=256) > 0
     return [name for number, name in enumerate(images.regions, start=1) if not shown[number]]
