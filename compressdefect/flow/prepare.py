@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from compressdefect import compat
 
@@ -21,6 +19,7 @@ from compressdefect.data.load import load_images
 from compressdefect.data.read import read_all
 from compressdefect.data.split import Split, make_split
 from compressdefect.errors import DataError, RunError, known_names
+from compressdefect.flow.remarks import remarks
 from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions, SearchOptions
 from compressdefect.runs import RunFolder
@@ -33,7 +32,6 @@ from compressdefect.train.validate import FOLDS
 
 _MANY_STEPS = 10**9  # of which any moment is a part, so that only the reading is checked
 MIN_SIDE = 8
-LARGE_SHARE = 0.6  # of one class among the images
 _SHOWN = 3  # skipped files that are named on stderr; the manifest has them all
 
 
@@ -96,45 +94,9 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
     voice.say(
         f"{_described(images, found)}: {len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
     )
-    for remark in remarks(split, images, found):
+    for remark in remarks(split, images, found, options):
         voice.say(remark)
-    if split.group == "none":
-        voice.say("duplicates and near duplicates were not kept together: test figures may be too good")
-    if isinstance(options, SearchOptions) and options.metric is None and found.metric == "accuracy":
-        _warn_of_one_large_class(images, voice)
     return Prepared(images, split, found)
-
-
-def _warn_of_one_large_class(images: Images, voice: Voice) -> None:
-    counts = np.bincount(images.labels, minlength=len(images.classes))
-    share = counts.max() / len(images)
-    if len(counts) > 1 and share > LARGE_SHARE:
-        voice.say(
-            f"{share:.0%} of the images are {images.classes[counts.argmax()]}: accuracy favours a model that answers"
-            " nothing else, --metric balanced_accuracy counts all classes alike"
-        )
-
-
-def remarks(split: Split, images: Images, task: Task) -> list[str]:
-    """What a split does without a word: training images it gives up, and classes that a part of it does not show."""
-    found = []
-    if len(split.left_out):
-        found.append(f"left out of the training because they resemble test images: {len(split.left_out)}")
-    for part, indices in (("training", split.train), ("validation", split.val), ("test", split.test)):
-        lacking = _lacking(images, indices, task) if len(indices) else []
-        if lacking:
-            found.append(f"no {part} image shows {', '.join(lacking)}")
-    return found
-
-
-def _lacking(images: Images, indices: NDArray[np.int64], task: Task) -> list[str]:
-    """The classes that none of these images shows, of pixels where pixels are told apart."""
-    if task.name != Segment.name or images.masks is None:
-        return [name for number, name in enumerate(images.classes) if number not in images.labels[indices]]
-    shown = np.zeros(256, dtype=np.bool_)  # of all numbers that a mask's uint8 can be
-    for row in images.rows(indices):
-        shown |= np.bincount(images.masks[row].ravel(), minlength=256) > 0
-    return [name for number, name in enumerate(images.regions, start=1) if not shown[number]]
 
 
 def _check_tiles(images: Images) -> None:

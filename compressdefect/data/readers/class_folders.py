@@ -64,9 +64,10 @@ def _refuse_parts_as_classes(root: Path) -> None:
 
     One folder among others may be a class that is called so; two parts are none, whatever lies beside them.
     """
-    folders = [path for path in subfolders(root, root) if any(folder.images for folder in walk(root, path))]
-    parts = [path for path in folders if path.name.lower() in SPLIT_NAMES]
-    if parts and (len(parts) == len(folders) or len({SPLIT_NAMES[path.name.lower()] for path in parts}) > 1):
+    folders = subfolders(root, root)
+    parts = [path for path in folders if path.name.lower() in SPLIT_NAMES and _image_count(root, path)]
+    several = len({SPLIT_NAMES[path.name.lower()] for path in parts}) > 1
+    if several or (parts and not any(_image_count(root, path) for path in folders if path not in parts)):
         raise DataError(
             "a split has train and another part, each with folders of classes",
             got=", ".join(path.name for path in parts),
@@ -77,10 +78,15 @@ def _refuse_parts_as_classes(root: Path) -> None:
 def _name_left_out(collector: Collector, parts: set[Path]) -> None:
     """Say which folders beside the parts of a split hold images, since none of those is used."""
     for path in subfolders(collector.root, collector.root):
-        count = 0 if path in parts else sum(len(folder.images) for folder in walk(collector.root, path))
+        count = 0 if path in parts else _image_count(collector.root, path)
         if count:
             text = f"{count} image{'s are' if count > 1 else ' is'} left out: it is no part of the split"
             collector.findings.add("unlabelled", path.name, text, "move them into the classes of a part, or remove it")
+
+
+def _image_count(root: Path, path: Path) -> int:
+    """Images in a folder and all below it."""
+    return sum(len(folder.images) for folder in walk(root, path))
 
 
 def _below(folder: Folder, root: Path) -> Iterator[Folder]:

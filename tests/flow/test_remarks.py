@@ -1,11 +1,12 @@
-"""What is said of a split before a training."""
+"""What is said of the data before a training."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from compressdefect.data.split import make_split
-from compressdefect.flow.prepare import remarks
+from compressdefect.flow.remarks import remarks
+from compressdefect.options import DataOptions
 from compressdefect.train.tasks import make_task
 from tests.data.conftest import blank_images
 
@@ -17,14 +18,16 @@ def test_training_images_that_are_given_up_are_counted() -> None:
     task = make_task("classify", images.classes)
     split = make_split(images)
     assert len(split.left_out) == 1
-    assert remarks(split, images, task) == ["left out of the training because they resemble test images: 1"]
+    assert remarks(split, images, task, DataOptions()) == [
+        "left out of the training because they resemble test images: 1"
+    ]
 
 
 def test_classes_that_a_part_does_not_show_are_named() -> None:
     splits = ("train",) * 6 + ("test",) * 4
     images = blank_images([0, 1, 2] * 2 + [0, 0, 1, 1], splits=splits)
     task = make_task("classify", images.classes)
-    assert remarks(make_split(images), images, task) == ["no test image shows class2"]
+    assert remarks(make_split(images), images, task, DataOptions()) == ["no test image shows class2"]
 
 
 def test_of_a_segmentation_these_are_the_classes_of_pixels() -> None:
@@ -34,7 +37,7 @@ def test_of_a_segmentation_these_are_the_classes_of_pixels() -> None:
     splits = ("train",) * 4 + ("test",) * 6
     images = blank_images([0, 1] * 5, classes=("good", "defect"), splits=splits, masks=masks, regions=("dent", "spot"))
     task = make_task("segment", ("background", "dent", "spot"))
-    assert remarks(make_split(images), images, task) == [
+    assert remarks(make_split(images), images, task, DataOptions()) == [
         "no training image shows spot",
         "no test image shows dent",
     ]
