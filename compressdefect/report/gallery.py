@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from compressdefect.report import units
+from compressdefect import units
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.markup import Markup, element, join
 from compressdefect.report.verdicts import CONFUSION, ESCAPE, OVERKILL, Mistake, mistakes

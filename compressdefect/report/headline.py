@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compressdefect import units
 from compressdefect.deploy.manifest import LatencyFigures
-from compressdefect.report import units
 from compressdefect.report.evidence import Best, Evidence
 from compressdefect.report.markup import Markup, element, join
 from compressdefect.report.verdicts import ESCAPE, OVERKILL, mistakes

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
+from compressdefect import units
 from compressdefect.models.template import Layer
-from compressdefect.report import gallery, tables, units
+from compressdefect.report import gallery, tables
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.figures import confusion, gain, history, operating, parallel, pareto
 from compressdefect.report.markup import Content, Markup, element, join

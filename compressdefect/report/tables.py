@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from compressdefect import units
 from compressdefect.models.template import Layer
-from compressdefect.report import units
 from compressdefect.report.evidence import Evidence, Latency
 from compressdefect.report.figures import pareto
 from compressdefect.report.markup import Markup, element

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from compressdefect.report import units
+from compressdefect import units
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.figures import theme
 from compressdefect.train.operating_point import defect_scores, rejected

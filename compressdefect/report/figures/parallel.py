@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
-from compressdefect.report import units
+from compressdefect import units
 from compressdefect.report.evidence import Evidence, Score
 from compressdefect.report.figures import theme
 from compressdefect.report.figures.pareto import cost_axis

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from compressdefect.report import units
+from compressdefect import units
 from compressdefect.report.evidence import Evidence, Score
 from compressdefect.report.figures import theme
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from compressdefect.report import units
+from compressdefect import units
 
 
 @pytest.mark.parametrize(
