@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from compressdefect.errors import DataError, known_names
 
-GOOD_WORDS = frozenset({"good", "ok", "normal", "free"})
+GOOD_WORDS = frozenset({"good", "ok", "normal", "free", "defectfree"})
 NEGATIONS = frozenset({"no", "non", "not", "un"})
 DEFECT = "defect"
 GOOD = "good"  # what an image without defects is called where images have no classes of their own
@@ -72,7 +72,7 @@ def too_few_classes(classes: Iterable[str]) -> DataError:
 
 
 def default_good(classes: Iterable[str]) -> str | None:
-    """The class whose name says that it is good: ``good``, ``ok``, ``normal``, ``free``, also as a word in it.
+    """The class whose name says that it is good: ``good``, ``ok``, ``normal``, ``free``, also as its last word.
 
     >>> default_good(["MT_Free", "MT_Crack"]), default_good(["NotGood", "scratch"])
     ('MT_Free', None)
@@ -89,9 +89,26 @@ def default_good(classes: Iterable[str]) -> str | None:
 
 
 def sounds_good(name: str) -> bool:
-    """Whether a class name says that its images show no defect."""
-    words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
-    return bool(words & GOOD_WORDS or "defectfree" in words) and not words & NEGATIONS
+    """Whether a class name says that its images show no defect: its last word does, as in ``defect-free``.
+
+    >>> sounds_good("defect-free"), sounds_good("free_edge_crack")
+    (True, False)
+    """
+    words = _words(name)
+    return bool(words) and words[-1] in GOOD_WORDS and not NEGATIONS & {*words}
+
+
+def perhaps_good(classes: Iterable[str]) -> list[str]:
+    """The classes with a good word that is not their last: ``ok_front`` is one of good parts, ``ok_scratch`` is not.
+
+    >>> perhaps_good(["ok_front", "def_front", "not_good"])
+    ['ok_front']
+    """
+    return [name for name in classes if GOOD_WORDS & {*_words(name)[:-1]} and not NEGATIONS & {*_words(name)}]
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
 
 
 def _chosen(known: list[str], labels: str) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressdefect.data.images import Images
+from compressdefect.data.labels import perhaps_good
 from compressdefect.data.split import Split
 from compressdefect.options import DataOptions, SearchOptions
 from compressdefect.train.segment import Segment
@@ -25,6 +26,8 @@ def remarks(split: Split, images: Images, task: Task, options: DataOptions) -> l
             found.append(f"no {part} image shows {', '.join(lacking)}")
     if split.group == "none":
         found.append("duplicates and near duplicates were not kept together: test figures may be too good")
+    if images.good is None and (names := perhaps_good(images.classes)):
+        found.append(f"no class is taken as the good one; if one is, name it: --good {names[0]}")
     if isinstance(options, SearchOptions) and options.metric is None and task.metric == "accuracy":
         found += _one_large_class(images)
     return found

@@ -103,6 +103,9 @@ def test_labels_choose_and_merge(tmp_path: Path, write_image: WriteImage) -> Non
         (["MT_Free", "MT_Break"], "MT_Free"),
         (["good", "looks_normal"], "good"),
         (["not_good", "no-ok", "abnormal", "goods"], None),
+        (["free_edge_crack", "lead_free_bridge", "normal_wear", "OK_scratch"], None),
+        (["free_edge_crack", "GOOD", "part_ok_2"], "GOOD"),
+        (["part_ok_2", "normal_wear"], "part_ok_2"),
     ],
 )
 def test_default_good(names: list[str], good: str | None) -> None:
@@ -213,6 +216,13 @@ def test_what_is_marked_as_good_is_no_defect(tmp_path: Path) -> None:
     marked = {sample.path.stem: {region.label for region in sample.regions or ()} for sample in listing.samples}
     assert marked == {"both": {"bar"}, "clean": set(), "outline": set()}
     assert listing.region_classes == ("bar",)
+
+
+def test_a_defect_whose_name_begins_with_a_good_word_keeps_its_boxes(tmp_path: Path) -> None:
+    layouts.yolo(tmp_path)
+    names = tmp_path / "data.yaml"
+    names.write_text(names.read_text().replace("[spot, bar]", "[OK_scratch, normal_wear]"))
+    assert read(tmp_path).region_classes == ("OK_scratch", "normal_wear")
 
 
 def test_unlabelled_images_are_named_and_left_out(tmp_path: Path) -> None:

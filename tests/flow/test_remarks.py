@@ -30,6 +30,14 @@ def test_classes_that_a_part_does_not_show_are_named() -> None:
     assert remarks(make_split(images), images, task, DataOptions()) == ["no test image shows class2"]
 
 
+def test_a_class_that_may_be_the_good_one_is_named() -> None:
+    for names, expected in ((("def_front", "ok_front"), ["ok_front"]), (("crack", "spot"), [])):
+        images = blank_images([0, 1] * 8, classes=names)
+        task = make_task("classify", images.classes)
+        found = remarks(make_split(images), images, task, DataOptions())
+        assert [line.rpartition(" ")[2] for line in found if "--good" in line] == expected
+
+
 def test_of_a_segmentation_these_are_the_classes_of_pixels() -> None:
     """The classes of whole images, good and defect, are in every part, and a kind of defect is not."""
     masks = np.zeros((10, 4, 4), dtype=np.uint8)
