@@ -84,6 +84,11 @@ class Collector:
         """Note that ``source`` labels an image that is not there."""
         self.findings.add("missing-image", name, f"labelled in {source}, but there is no such image", "add the image")
 
+    def surplus_mask(self, path: Path) -> None:
+        """Note a mask whose image has another one, which is used."""
+        name = relative_name(path, self.root)
+        self.findings.add("unexpected-mask", name, "another mask of its image is used", "keep one mask of each image")
+
     def refused(self, source: str, text: str) -> None:
         """Note a path in the annotation file ``source`` that may lead out of the data folder."""
         self.findings.add(

@@ -66,8 +66,7 @@ def _report_left(collector: Collector, images: Path, masks: Path, left: set[str]
     for mask in sorted(left):
         name, key = relative_name(masks / mask, collector.root), without_suffix(stem(mask))
         if known & {stem(mask), key}:
-            advice = "keep one mask of each image"
-            collector.findings.add("unexpected-mask", name, "another mask of its image is used", advice)
+            collector.surplus_mask(masks / mask)
         else:
             collector.missing(relative_name(images / key, collector.root), name)
 

@@ -8,7 +8,7 @@ annotated, unless its class sounds good.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ NAME = "masks"
 LAYOUT = "x.jpg + x.png, or x.png + x_mask.png, x_label.bmp, x_GT.png in one folder, perhaps in CLASS/"
 
 _SUFFIX = re.compile(r"(.+)[_-](?:mask|label|gt|seg)", re.IGNORECASE)
-_LOSSY = frozenset({"jpg", "jpeg", "webp"})
+_LOSSY = frozenset({"j2k", "jfif", "jp2", "jpe", "jpeg", "jpf", "jpg", "jpx", "webp"})
 _DETECT_DEPTH = 4
 _PLAIN_FOLDERS = frozenset({"data", "image", "images", "img", "imgs"})  # names that are neither items nor classes
 _CLASS_WORDS = frozenset({"category", "class", "defect", "kind", "type"})  # numbered, and classes all the same
@@ -67,19 +67,38 @@ def pair(names: Iterable[str]) -> Pairs:
     by_stem: dict[str, list[str]] = {}
     for name in names:
         by_stem.setdefault(stem(name), []).append(name)
-    found = Pairs({}, [], [])
-    for key in [key for key in by_stem if _SUFFIX.fullmatch(key)]:
-        match = _SUFFIX.fullmatch(key)
-        images = by_stem.get(match[1], []) if match else []
-        if images:
-            _give(found, _image_and_mask(images)[0], by_stem.pop(key))
-        else:
+    found, images = Pairs({}, [], []), []
+    image_of = {key: _image_of(key, by_stem) for key in by_stem}
+    endings = {_ending(image) for image in image_of.values() if image is not None}  # of images, perhaps like a mask's
+    for key, image in image_of.items():
+        if image is not None:
+            _give(found, _image_and_mask(by_stem[image])[0], by_stem[key])
+        elif _ending(key) and without_suffix(key) in by_stem:
+            found.surplus.extend(by_stem[key])
+        elif _ending(key) and _ending(key) not in endings:
             found.orphans.extend(by_stem[key])
-    for twins in by_stem.values():
-        image, mask = _image_and_mask(twins)
+        else:
+            images.append(key)
+    for key in images:
+        picture, mask = _image_and_mask(by_stem[key])
         if mask is not None:
-            _give(found, image, [mask])
+            _give(found, picture, [mask])
     return found
+
+
+def _image_of(key: str, stems: Container[str]) -> str | None:
+    """The stem of the image that a mask of this stem lies beside, None if it is no mask.
+
+    >>> [_image_of(key, {"a_label", "a_label_mask"}) for key in ("a_label", "a_label_mask")]
+    [None, 'a_label']
+    """
+    base = without_suffix(key)
+    return base if base != key and base in stems and _image_of(base, stems) is None else None
+
+
+def _ending(key: str) -> str:
+    """What a stem has behind that of an image, such as ``_mask``, in lower case."""
+    return key.removeprefix(without_suffix(key)).lower()
 
 
 def _give(found: Pairs, image: str, masks: list[str]) -> None:
@@ -130,10 +149,7 @@ def _add(collector: Collector, folder: Folder, split: str | None, label: str | N
         name = relative_name(folder.path / orphan, collector.root)
         collector.findings.add("missing-image", name, "a mask, but its image is not there", "add the image")
     for mask in surplus:
-        name = relative_name(folder.path / mask, collector.root)
-        collector.findings.add(
-            "unexpected-mask", name, "another mask of its image is used", "keep one mask of each image"
-        )
+        collector.surplus_mask(folder.path / mask)
     not_images = {*masks.values(), *orphans, *surplus}
     for name in folder.images:
         if name in not_images:

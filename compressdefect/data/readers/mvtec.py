@@ -57,9 +57,14 @@ def _categories(root: Path) -> list[Path]:
 
 
 def _masks(collector: Collector, path: Path) -> dict[str, Path]:
-    """Mask files by the stem of the image that they belong to."""
+    """Mask files by the stem of the image that they belong to; of several, one named as the layout has it."""
+    found: dict[str, Path] = {}
     names = scan(path, collector.root).images
-    return {stem(name).removesuffix("_mask"): path / name for name in names}
+    for name in sorted(names, key=lambda name: not stem(name).endswith("_mask")):
+        mask = found.setdefault(stem(name).removesuffix("_mask"), path / name)
+        if mask.name != name:
+            collector.surplus_mask(path / name)
+    return found
 
 
 def _add(collector: Collector, folder: Folder, split: str, masks: dict[str, Path]) -> None:
