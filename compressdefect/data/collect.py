@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from compressdefect.data.files import Folder, inner_name, is_image, relative_name, scan, walk
+from compressdefect.data.files import Folder, inner_name, is_image, relative_name, scan, suffix, unread_images, walk
 from compressdefect.data.findings import Findings
 from compressdefect.data.labels import sounds_good
 from compressdefect.data.sample import DEFAULT_TEST_SHARE, Listing, Region, Sample, Stated
@@ -55,6 +55,7 @@ class Collector:
         self.tables: set[str] = set()
         self.findings = Findings()
         self.samples: list[Sample] = []
+        self.remarks: list[str] = []
         self._skipped: dict[tuple[str, str], None] = {}
         for folder in walk(root, depth=depth):
             self.refuse(folder)
@@ -109,6 +110,7 @@ class Collector:
         has_split = len({sample.split or "train" for sample in self.samples}) > 1
         samples = [_with_split(sample, has_split) for sample in self.samples]
         regions = {region.label for sample in samples for region in sample.regions or ()}
+        self._name_unread()
         return Listing(
             self.root.resolve().name,
             self.root,
@@ -120,7 +122,19 @@ class Collector:
             findings=self.findings.all(),
             format=self.format,
             ignored_tables=tuple(sorted(_tables_in(self.root) - self.tables)),
+            remarks=tuple(self.remarks),
         )
+
+    def _name_unread(self) -> None:
+        """Name the images of kinds that are not read, wherever they lie."""
+        names = unread_images(self.root)
+        for name in names:
+            self.findings.add(
+                "unreadable", name, f"{suffix(name)} files are not read", "export it as PNG, TIFF or JPEG"
+            )
+        if names:
+            kinds = ", ".join(sorted({suffix(name) for name in names}))
+            self.remarks.append(f"{len(names)} image{'s' * (len(names) > 1)} of kinds that are not read: {kinds}")
 
 
 def _tables_in(root: Path) -> set[str]:

@@ -10,7 +10,16 @@ from pathlib import Path, PurePosixPath
 
 from compressdefect.errors import DataError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".png", ".tif", ".tiff", ".webp"}
+    | {".pbm", ".pgm", ".pnm", ".ppm"}
+    | {".jfif", ".jpe", ".jpeg", ".jpg"}
+    | {".j2k", ".jp2", ".jpf", ".jpx"}
+)
+UNREAD_SUFFIXES = frozenset(  # of images, which are named and not read
+    {".avif", ".dcm", ".dds", ".exr", ".gif", ".heic", ".heif", ".jls", ".jxl", ".jxr", ".mpo", ".pcx", ".psd", ".tga"}
+    | {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".rw2"}
+)
 MAX_DEPTH = 8
 MAX_TEXT_BYTES = 64 * 2**20  # an annotation file of one image, a table; a COCO file may be larger
 
@@ -70,8 +79,22 @@ def walk(root: Path, start: Path | None = None, depth: int = MAX_DEPTH) -> Itera
 
 def is_image(name: str) -> bool:
     """Whether the name is one of a visible image file."""
-    _, dot, suffix = name.rpartition(".")
-    return f"{dot}{suffix.lower()}" in IMAGE_SUFFIXES and not name.startswith(".")
+    return suffix(name) in IMAGE_SUFFIXES and not name.startswith(".")
+
+
+def is_unread_image(name: str) -> bool:
+    """Whether the name is one of a visible image file of a kind that is not read."""
+    return suffix(name) in UNREAD_SUFFIXES and not name.startswith(".")
+
+
+def suffix(name: str) -> str:
+    """A file's last suffix with its dot, in lower case.
+
+    >>> suffix("a.b.PNG"), suffix("png")
+    ('.png', '')
+    """
+    _, dot, end = name.rpartition(".")
+    return dot and dot + end.lower()
 
 
 def stem(name: str) -> str:
@@ -88,6 +111,16 @@ def has_images(folder: Path) -> bool:
     """Whether an image file lies directly inside ``folder``, which lies in the dataset."""
     with os.scandir(folder) as entries:
         return any(is_image(entry.name) for entry in entries)
+
+
+def unread_images(root: Path) -> list[str]:
+    """Names below ``root`` of the images of kinds that are not read."""
+    return [
+        relative_name(folder.path / name, root)
+        for folder in walk(root)
+        for name in folder.files
+        if is_unread_image(name)
+    ]
 
 
 def relative_name(path: Path, root: Path) -> str:

@@ -25,7 +25,7 @@ class Images:
     ``names`` relative to the dataset; ``hashes`` SHA-256 of each file; ``groups`` int64 (N,), equal for images that
     must stay in one part of a split, made as ``group`` says; ``splits`` the official part of each image, if any;
     ``masks`` uint8 (N, H, W), 0 where nothing is wrong, else 1 + an index into ``regions``, if they were loaded;
-    ``mask_hashes`` SHA-256 of each as it was annotated, before it was resized.
+    ``mask_hashes`` SHA-256 of each as it was annotated, before it was resized; ``remarks`` how the data was understood.
 
     Large images may be cut into tiles. An image stays what is labelled, split and judged, but ``pixels`` and ``masks``
     then hold the tiles, (T, …) with T ≥ N, those of the first image first: ``rows`` says where. ``tile`` is their side
@@ -50,6 +50,7 @@ class Images:
     regions: tuple[str, ...] = ()
     tile: int | None = None
     sizes: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -147,7 +148,7 @@ class Images:
     def load(cls, folder: Path) -> Images:
         """Open what ``save`` wrote; the pixels stay on disk and are shared between processes."""
         rest: dict[str, Any] = json.loads((folder / "images.json").read_text(encoding="utf-8"))
-        for key in ("names", "hashes", "classes", "splits", "mask_hashes", "regions"):
+        for key in ("names", "hashes", "classes", "splits", "mask_hashes", "regions", "remarks"):
             rest[key] = None if rest[key] is None else tuple(rest[key])
         rest["skipped"] = tuple((name, reason) for name, reason in rest["skipped"])
         for key in _ARRAYS:

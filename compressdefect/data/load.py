@@ -196,6 +196,7 @@ class _Loader:
             regions=() if self.masks is None else self.listing.region_classes,
             tile=self.tile,
             sizes=None if self.tile is None else np.array(self.sizes, dtype=np.int64),
+            remarks=listing.remarks,
         )
 
     def _groups(self, names: tuple[str, ...]) -> np.ndarray:

@@ -23,7 +23,8 @@ from compressdefect.errors import DataError
 Pixels = np.ndarray
 Found = TypeVar("Found")
 
-FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow would try 40 more, and run Ghostscript for one of them
+FORMATS = ("BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow would try 40 more, and run Ghostscript for one of them."""
 
 _BROKEN_FILE = (  # what Pillow's plugins raise on damaged, hostile or unsupported files
     OSError,

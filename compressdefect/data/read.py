@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from compressdefect.data.files import relative_name, scan
+from compressdefect.data.files import relative_name, scan, unread_images
 from compressdefect.data.labels import GOOD, choose_labels, choose_regions
 from compressdefect.data.readers import (
     class_folders,
@@ -148,6 +148,7 @@ def _reader_for(folder: Path, format: str | None) -> Reader:
     if not any(folder.iterdir()):
         raise _no_images(folder, None)
     refused = [f"{name} is refused: {reason}" for name, reason in scan(folder, folder).refused]
+    refused += [f"{name} is of a kind that is not read" for name in unread_images(folder)]
     layouts = "; ".join(f"{name}: {reader.LAYOUT}" for name, reader in READERS.items())
     raise DataError(
         "the layout of the data folder is not known",

@@ -65,6 +65,7 @@ class Listing:
     them. ``skipped`` holds what lies in the folder but cannot be a sample, as (name relative to root, reason), and
     ``findings`` what a reader saw without opening an image. ``test_share`` is the layout's customary test part, used
     where there is no official split. ``ignored_tables`` are the CSV files in the root that the layout does not read.
+    ``remarks`` say in a line each how the data was understood, where it could be understood otherwise.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Listing:
     findings: tuple[Finding, ...] = ()
     format: str = ""
     ignored_tables: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class Reader(Protocol):

@@ -17,7 +17,7 @@ LARGE_SHARE = 0.6  # of one class among the images
 
 def remarks(split: Split, images: Images, task: Task, options: DataOptions) -> list[str]:
     """One line for each thing that the figures would not tell."""
-    found = []
+    found = [*images.remarks]
     if len(split.left_out):
         found.append(f"left out of the training because they resemble test images: {len(split.left_out)}")
     for part, indices in (("training", split.train), ("validation", split.val), ("test", split.test)):

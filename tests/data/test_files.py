@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressdefect.data.files import inner_name, is_image, read_text, scan, walk
+from compressdefect.data.files import inner_name, is_image, is_unread_image, read_text, scan, walk
 from compressdefect.errors import DataError
 
 
@@ -27,8 +27,13 @@ def test_paths_that_may_leave_are_refused(text: str) -> None:
 
 
 def test_image_names() -> None:
-    assert all(map(is_image, ("a.png", "A.JPG", "b.c.tiff")))
-    assert not any(map(is_image, ("png", ".png", "a.txt", "a.png.bak", "._a.png")))
+    assert all(map(is_image, ("a.png", "A.JPG", "b.c.tiff", "a.jfif", "a.jp2")))
+    assert not any(map(is_image, ("png", ".png", "a.txt", "a.png.bak", "._a.png", "a.heic")))
+
+
+def test_images_of_kinds_that_are_not_read_are_told_from_other_files() -> None:
+    assert all(map(is_unread_image, ("a.heic", "A.GIF", "b.c.dcm")))
+    assert not any(map(is_unread_image, ("heic", ".gif", "a.txt", "a.png")))
 
 
 def test_scan_tells_files_folders_and_what_it_refuses(tmp_path: Path) -> None:

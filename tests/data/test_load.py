@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from compressdefect.data.images import Images
 from compressdefect.data.load import load_images
-from compressdefect.data.read import UNLABELLED
+from compressdefect.data.read import UNLABELLED, read_all
 from compressdefect.data.split import make_split
 from compressdefect.errors import DataError
 from tests.conftest import SHARED_DATA
@@ -27,6 +28,37 @@ def test_grey_images_load_as_one_channel(good_and_defective: Path) -> None:
     assert np.bincount(images.labels).tolist() == [4, 6]
     assert images.classes[images.good or 0] == "good"
     assert images.hashes[0] == hashlib.sha256((good_and_defective / images.names[0]).read_bytes()).hexdigest()
+
+
+def test_jfif_and_jpeg_2000_are_read(good_and_defective: Path) -> None:
+    for name, kind in (("new.jfif", "JPEG"), ("new.jp2", "JPEG2000")):
+        with Image.open(good_and_defective / "good" / "0.png") as image:
+            image.save(good_and_defective / "good" / name, format=kind)
+    images = load_images(good_and_defective, input=16)
+    assert len(images) == 12
+    rows = [images.names.index(f"good/{name}") for name in ("0.png", "new.jfif", "new.jp2")]
+    first, *others = images.pixels[rows].astype(int)
+    assert all(np.abs(first - other).mean() < 3 for other in others)
+    assert images.remarks == ()
+
+
+def test_images_of_kinds_that_are_not_read_are_said(good_and_defective: Path) -> None:
+    for name in ("good/a.heic", "defective/b.GIF"):
+        (good_and_defective / name).touch()
+    listing, images = read_all(good_and_defective), load_images(good_and_defective, input=16)
+    assert [(f.kind, f.files, f.message) for f in listing.findings] == [
+        ("unreadable", ("defective/b.GIF",), ".gif files are not read"),
+        ("unreadable", ("good/a.heic",), ".heic files are not read"),
+    ]
+    assert images.remarks == ("2 images of kinds that are not read: .gif, .heic",)
+    assert len(images) == 10
+
+
+def test_a_folder_of_nothing_but_such_images_says_so(tmp_path: Path) -> None:
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / "a.heic").touch()
+    with pytest.raises(DataError, match=r"where good/a\.heic is of a kind that is not read"):
+        load_images(tmp_path, input=16)
 
 
 def test_one_colour_image_makes_all_rgb(good_and_defective: Path, write_image: WriteImage) -> None:

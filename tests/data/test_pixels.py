@@ -125,7 +125,7 @@ def test_stored_channels_are_counted(tmp_path: Path) -> None:
         np.testing.assert_array_equal(pixels, decode(tmp_path / "a.tif"))
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tif"])
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "tif", "jp2"])
 def test_truncated_files_are_a_data_error(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"cut.{kind}"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)).save(path)

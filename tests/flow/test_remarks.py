@@ -23,6 +23,12 @@ def test_training_images_that_are_given_up_are_counted() -> None:
     ]
 
 
+def test_what_was_seen_while_reading_comes_first() -> None:
+    images = blank_images([0, 1] * 8, remarks=("2 images of kinds that are not read: .gif",))
+    task = make_task("classify", images.classes)
+    assert remarks(make_split(images), images, task, DataOptions())[0] == images.remarks[0]
+
+
 def test_classes_that_a_part_does_not_show_are_named() -> None:
     splits = ("train",) * 6 + ("test",) * 4
     images = blank_images([0, 1, 2] * 2 + [0, 0, 1, 1], splits=splits)
