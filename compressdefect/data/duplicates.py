@@ -24,6 +24,7 @@ from compressdefect.errors import DataError
 MAX_HAMMING = 8
 MIN_CORRELATION = 0.85
 LARGEST_SHARE = 0.2
+SIDE = 224  # pixels at which all images are compared, whatever a network sees of them
 THUMBNAIL = 56
 MAX_PAIRS = 500_000  # close pairs that are looked at one by one
 _BLOCK = 256
@@ -77,8 +78,8 @@ class Look(NamedTuple):
 
 
 def look_of(picture: Image.Image) -> Look:
-    """Describe an image of any size and mode."""
-    grey = picture.convert("L")
+    """Describe an image of any size and mode, all of them at one size: what looks alike depends on it."""
+    grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     bits = imagehash.phash(grey).hash.ravel()
     thumbnail = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return Look(int(np.packbits(bits).view(np.uint64)[0]), np.asarray(thumbnail))

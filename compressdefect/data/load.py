@@ -159,7 +159,7 @@ class _Loader:
             self.masks.add(tiling.cut(resize_mask(mask, height, width)[None]))
             self.mask_hashes.append(hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest())
         if self.group == "auto":
-            self.looks.append(_look(resized if self.tile is None else resize(decoded, self.side, self.side)))
+            self.looks.append(_look(decoded))
 
     def _size(self, height: int, width: int) -> tuple[int, int]:
         """What an image of this size is resized to."""

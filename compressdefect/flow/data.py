@@ -19,7 +19,7 @@ from compressdefect.options import DataOptions
 from compressdefect.runs import atomic_write
 
 NO_PAGE = "none"
-_SPLIT_SIDE = 112  # pixels: what near duplicates are told by, and half of what most designs see
+_SPLIT_SIDE = 32  # pixels: a split looks at no image in the size that is loaded
 
 
 def run_check(
@@ -80,7 +80,7 @@ def run_split(options: DataOptions, out: str, folds: int | None = None) -> dict[
 
 
 def _load(options: DataOptions) -> Images:
-    """The images that a training on these options would see, in the size that near duplicates are told by.
+    """The images that a training on these options would see, small: their groups do not depend on their size.
 
     Its task is the one asked for, else the one that the annotations are made for, whatever the model.
     """

@@ -228,6 +228,25 @@ def test_official_parts_come_with_the_images(tmp_path: Path) -> None:
     assert images.regions == ("bar", "spot")
 
 
+def test_the_same_images_are_tested_at_every_input_size(tmp_path: Path) -> None:
+    """Two photographs of each of 40 parts, so noisy that the smaller they are shown the more alike they look."""
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        coarse = Image.fromarray(rng.integers(0, 256, (12, 12), dtype=np.uint8))
+        part = np.asarray(coarse.resize((96, 96), Image.Resampling.BICUBIC)).astype(float)
+        for exposure, gain in enumerate((1.0, 0.6)):
+            pixels = part * gain + rng.normal(0, 60 * gain, part.shape)
+            path = tmp_path / ("good", "dent")[number % 2] / f"{number:02}_{exposure}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path)
+    loaded = [load_images(tmp_path, input=side) for side in (16, 64, 224)]
+    groups = [images.groups.tolist() for images in loaded]
+    assert groups[0] == groups[1] == groups[2]
+    assert 40 <= len(set(groups[0])) < 80
+    tests = [[images.names[i] for i in make_split(images, seed=3).test] for images in loaded]
+    assert tests[0] == tests[1] == tests[2]
+
+
 @pytest.mark.skipif(SHARED_DATA is None, reason="shared data not present")
 def test_no_mask_of_the_magnetic_tiles_is_lost() -> None:
     assert SHARED_DATA is not None
