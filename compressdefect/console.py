@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from compressdefect import units
+
 Result = Mapping[str, Any]
 
 
@@ -39,14 +41,14 @@ def _search(out: Console, result: Result) -> None:
         out.print(f"{asked}; stopped before a design was finished\nrun: {result['run']}", soft_wrap=True)
         return
     out.print(f"{asked}\nbest: {best['design']}", soft_wrap=True)
-    _table(out, ["params", "macs", "flops", "latency_ms", "netscore"], [_cost_cells(best)])
+    _table(out, ["params", "macs", "flops", "latency", "netscore"], [_cost_cells(best)])
     _figures(out, best)
     out.print(f"run: {result['run']}\nreport: {result['run']}/report.html", soft_wrap=True)
 
 
 def _cost_cells(best: Result) -> list[str]:
-    counts = [_count(best["params"]), _count(best["macs"]), _count(best["flops"])]
-    return [*counts, _number(best["latency_ms"], 3), _number(best["netscore"], 2)]
+    counts = [units.count(best["params"]), units.count(best["macs"]), units.count(best["flops"])]
+    return [*counts, units.milliseconds(best["latency_ms"]), units.plain(best["netscore"])]
 
 
 def _figures(out: Console, result: Result) -> None:
@@ -76,9 +78,7 @@ _SEGMENT_COLUMNS = (
 
 def _rate(value: float | Sequence[float] | None) -> str:
     """A rate, or the bounds of one."""
-    if isinstance(value, Sequence):
-        return " to ".join(_percent(bound) for bound in value)
-    return _percent(value)
+    return units.interval(value) if isinstance(value, Sequence) else units.percent(value)
 
 
 def _trained(out: Console, result: Result) -> None:
@@ -91,10 +91,10 @@ def _cost(out: Console, result: Result) -> None:
         [
             m["model"],
             "×".join(map(str, m["input"])),
-            _count(m["params"]),
-            _count(m["macs"]),
-            _count(m["flops"]),
-            f"{m['peak_bytes'] / 2**20:.2f} MiB" if m["peak_bytes"] is not None else "-",
+            units.count(m["params"]),
+            units.count(m["macs"]),
+            units.count(m["flops"]),
+            units.size(m["peak_bytes"]),
         ]
         for m in result["models"]
     ]
@@ -106,19 +106,19 @@ def _benchmark(out: Console, result: Result) -> None:
     rows = [
         [
             row["model"],
-            _count(row["params"]),
-            _count(row["macs"]),
-            _count(row["flops"]),
+            units.count(row["params"]),
+            units.count(row["macs"]),
+            units.count(row["flops"]),
             row["precision"],
             str(row["batch"]),
             str(row["threads"]),
-            f"{row['median_ms']:.3f}",
-            f"{row['p95_ms']:.3f}",
-            f"{row['ratio']:.2f}×",
+            units.milliseconds(row["median_ms"]),
+            units.milliseconds(row["p95_ms"]),
+            units.ratio(row["ratio"], 1.0),
         ]
         for row in result["rows"]
     ]
-    header = ["model", "params", "macs", "flops", "precision", "batch", "threads", "median_ms", "p95_ms", "ratio"]
+    header = ["model", "params", "macs", "flops", "precision", "batch", "threads", "median", "p95", "ratio"]
     _table(out, header, rows)
 
 
@@ -170,7 +170,8 @@ def _data_check(out: Console, result: Result) -> None:
             out.print(f"  … and {len(findings) - _SHOWN} more")
     leak = result["near_duplicates"]["random_half_leak"]
     if leak >= _LEAK:
-        out.print(f"\nA random half split would leave {leak:.0%} of the test images with a near duplicate in training.")
+        share = units.percent(leak)
+        out.print(f"\nA random half split would leave {share} of the test images with a near duplicate in training.")
     out.print(f"\n{_many(len(result['findings']), 'finding')}" if result["findings"] else "\nnothing is wrong")
     if result["report"]:
         out.print(f"report: {result['report']}", soft_wrap=True)
@@ -212,28 +213,6 @@ def _many(count: int, what: str) -> str:
     ('1 image', '0 images')
     """
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _count(value: float | None) -> str:
-    """A count with its decimal prefix.
-
-    >>> _count(93_400_000)
-    '93.40M'
-    """
-    if value is None:
-        return "-"
-    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= factor:
-            return f"{value / factor:.2f}{unit}"
-    return f"{value:g}"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f} %"
 
 
 _SHOW: dict[str, Callable[[Console, Result], None]] = {

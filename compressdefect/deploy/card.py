@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from compressdefect import units
+
 if TYPE_CHECKING:
     from compressdefect.deploy.manifest import BundleManifest
-
-_NONE = "–"
 
 
 def render_card(manifest: BundleManifest) -> str:
@@ -58,18 +58,18 @@ def _operating_point(manifest: BundleManifest) -> str:
     rows = [
         (
             title,
-            f"**{_percent(figures.get('escape'))}**",
-            _interval(figures.get("escape_interval")),
-            f"**{_percent(figures.get('overkill'))}**",
-            _interval(figures.get("overkill_interval")),
-            figures.get("n", _NONE),
+            f"**{units.percent(figures.get('escape'))}**",
+            units.interval(figures.get("escape_interval")),
+            f"**{units.percent(figures.get('overkill'))}**",
+            units.interval(figures.get("overkill_interval")),
+            figures.get("n", units.NONE),
         )
         for title, figures in _splits(manifest)
     ]
     where = " in any pixel" if manifest.task == "segment" else ""
     score = f"1 − p(`{manifest.classes[manifest.good]}`)"
     rule = (
-        f"A part is rejected when {score} is above **{manifest.threshold:.4g}**{where}. "
+        f"A part is rejected when {score} is above **{units.probability(manifest.threshold)}**{where}. "
         "The threshold was chosen on validation images; the test figures are what to expect."
     )
     return f"{rule}\n\n{_table(header, rows)}"
@@ -93,7 +93,8 @@ def _accuracy(manifest: BundleManifest) -> str:
     if not found:
         return "Not evaluated."
     rows = [
-        (title, *(_rate(figures.get(key)) for key, _ in columns), figures.get("n", _NONE)) for title, figures in found
+        (title, *(_rate(figures.get(key)) for key, _ in columns), figures.get("n", units.NONE))
+        for title, figures in found
     ]
     table = _table(("", *(title for _, title in columns), "images"), rows)
     return f"{table}\n\n{_PIXELS}" if manifest.task == "segment" else table
@@ -108,10 +109,10 @@ _PIXELS = (
 def _cost(manifest: BundleManifest) -> str:
     cost, budgets = manifest.cost, manifest.budgets
     rows = [
-        ("parameters", _count(cost.params), _limit(budgets.get("params"), _count)),
-        ("MACs", _count(cost.macs), _limit(budgets.get("macs"), _count)),
-        ("FLOPs (2 per MAC)", _count(cost.flops), _limit(budgets.get("flops"), _count)),
-        ("peak activations", _mebibytes(cost.peak_bytes), _limit(budgets.get("memory"), _mebibytes)),
+        ("parameters", units.count(cost.params), _limit(budgets.get("params"), units.count)),
+        ("MACs", units.count(cost.macs), _limit(budgets.get("macs"), units.count)),
+        ("FLOPs (2 per MAC)", units.count(cost.flops), _limit(budgets.get("flops"), units.count)),
+        ("peak activations", units.size(cost.peak_bytes), _limit(budgets.get("memory"), units.size)),
     ]
     return _table(("", "value", "budget"), rows)
 
@@ -120,12 +121,13 @@ def _latency(manifest: BundleManifest) -> str:
     if not manifest.latency:
         return "Not measured."
     rows = [
-        (row.precision, row.batch, row.threads, f"{row.median_ms:.3f}", f"{row.p95_ms:.3f}") for row in manifest.latency
+        (row.precision, row.batch, row.threads, units.milliseconds(row.median_ms), units.milliseconds(row.p95_ms))
+        for row in manifest.latency
     ]
     shown = _shown(manifest)
-    table = _table(("precision", "batch", "threads", f"median ms per {shown}", f"p95 ms per {shown}"), rows)
+    table = _table(("precision", "batch", "threads", f"median per {shown}", f"p95 per {shown}"), rows)
     limit = manifest.budgets.get("latency")
-    budget = f"\n\nBudget: {limit:g} ms." if limit is not None else ""
+    budget = f"\n\nBudget: {units.milliseconds(limit)}." if limit is not None else ""
     machine = "; ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in manifest.machine.items())
     return f"{table}{budget}\n\nMeasured on: {machine}."
 
@@ -165,7 +167,7 @@ def _value(value: object) -> str:
         return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_value, value))
-    return f"{value:.4g}" if isinstance(value, float) else _NONE if value is None else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else units.NONE if value is None else str(value)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -174,27 +176,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _limit(value: float | None, form: Any) -> str:
-    return _NONE if value is None else f"≤ {form(value)}"
-
-
-def _count(value: float) -> str:
-    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= factor:
-            return f"{value / factor:.3g} {prefix}"
-    return f"{value:.0f}"
-
-
-def _mebibytes(value: float) -> str:
-    return f"{value / 2**20:.2f} MiB"
-
-
-def _percent(rate: float | None) -> str:
-    return _NONE if rate is None else f"{100 * rate:.1f} %"
+    return units.NONE if value is None else f"≤ {form(value)}"
 
 
 def _rate(value: float | Sequence[float] | None) -> str:
-    return _interval(value) if isinstance(value, Sequence) else _percent(value)
-
-
-def _interval(bounds: Sequence[float] | None) -> str:
-    return _NONE if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
+    return units.interval(value) if isinstance(value, Sequence) else units.percent(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from compressdefect import units
 from compressdefect.data.images import Images
 from compressdefect.data.labels import perhaps_good
 from compressdefect.data.split import Split
@@ -49,6 +50,6 @@ def _one_large_class(images: Images) -> list[str]:
     if len(counts) == 1 or share <= LARGE_SHARE:
         return []
     return [
-        f"{share:.0%} of the images are {images.classes[counts.argmax()]}: accuracy favours a model that answers"
-        " nothing else, --metric balanced_accuracy counts all classes alike"
+        f"{units.percent(share)} of the images are {images.classes[counts.argmax()]}: accuracy favours a model that"
+        " answers nothing else, --metric balanced_accuracy counts all classes alike"
     ]

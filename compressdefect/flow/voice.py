@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from compressdefect import units
+
 if TYPE_CHECKING:
     from compressdefect.train.fit import EpochReport
 
@@ -34,5 +36,5 @@ class Voice:
 
     def epoch(self, report: EpochReport) -> None:
         """Print an epoch in one line, when nobody watches a bar."""
-        score = "" if report.metric is None else f", validation {report.metric:.2%}"
+        score = "" if report.metric is None else f", validation {units.percent(report.metric)}"
         self.say(f"epoch {report.epoch}: loss {report.train_loss:.3f}{score}")

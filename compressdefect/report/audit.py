@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from compressdefect import units
 from compressdefect.data.audit import Audit
 from compressdefect.data.draw import annotated, colour_of
 from compressdefect.data.files import relative_name
@@ -147,7 +148,7 @@ def _tiles(audit: Audit) -> Markup:
         _tile("With a twin", f"{audit.twins}", f"have a duplicate or near duplicate; {groups}"),
         _tile(
             "Leak of a random split",
-            f"{100 * audit.leak:.{0 if audit.leak > 0.1 else 1}f} %",
+            units.percent(audit.leak),
             "of the test half would have a twin in the training half; --group auto keeps groups together",
         ),
         class_="tiles",

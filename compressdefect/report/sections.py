@@ -186,9 +186,9 @@ def _gain(evidence: Evidence) -> Markup:
         return element("figure", element("h3", title), empty("Trial 0, the space's own named design, leads."))
     last = data.steps[-1]
     text = f"Trial {last.number}: NetScore {last.netscore_gain:+.1f}"
-    text += f", {evidence.metric_title} {100 * last.metric_gain:+.1f} points"
+    text += f", {evidence.metric_title} {units.points(last.metric_gain)}"
     costs = (("FLOPs", last.flops_ratio), ("latency", last.latency_ratio))
-    parts = [f"{ratio:.2f} × the {name}" for name, ratio in costs if ratio is not None]
+    parts = [f"{units.ratio(ratio, 1.0)} the {name}" for name, ratio in costs if ratio is not None]
     note = f"{', '.join([text, *parts])}. Only designs at least as good as trial 0 can lead."
     return plot("gain", gain.draw(data), title, note)
 

@@ -11,13 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from compressdefect import units
 from compressdefect.cost.cost import Cost
 from compressdefect.errors import SpaceError, known_names
 from compressdefect.models.template import Reduction
 from compressdefect.search.quantity import (
-    format_bytes,
-    format_count,
-    format_ms,
     parse_bytes,
     parse_count,
     parse_seconds,
@@ -52,18 +50,18 @@ class Check:
         if self.is_rule:
             return f"{self.name}: broken by {', '.join(self.offenders)}" if self.offenders else f"{self.name}: kept"
         form = FORMATS[self.name]
-        got = form(self.value, 4)
-        if self.violation > 0 and got == form(self.limit, 4):
-            got = form(self.value, 9)
-        return f"{self.name} ≤ {form(self.limit, 4)} (got {got})"
+        limit, got = form(self.limit, 3), form(self.value, 3)
+        if self.violation > 0 and got == limit:
+            limit, got = form(self.limit, 9), form(self.value, 9)
+        return f"{self.name} ≤ {limit} (got {got})"
 
 
-FORMATS: Mapping[str, Callable[[float, int], str]] = {
-    "flops": format_count,
-    "macs": format_count,
-    "params": format_count,
-    "memory": format_bytes,
-    "latency": format_ms,
+FORMATS: Mapping[str, Callable[[float | None, int], str]] = {
+    "flops": units.count,
+    "macs": units.count,
+    "params": units.count,
+    "memory": units.size,
+    "latency": units.milliseconds,
 }
 
 

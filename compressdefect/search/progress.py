@@ -9,6 +9,8 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from compressdefect import units
+
 
 @dataclass(frozen=True)
 class SearchState:
@@ -44,12 +46,12 @@ class SearchState:
     @property
     def text(self) -> str:
         """One line: done and asked, share feasible, best so far, time left."""
-        parts = [f"{self.done} trained of {self.asked} asked", f"{self.feasible_share:.0%} feasible"]
+        parts = [f"{self.done} trained of {self.asked} asked", f"{units.percent(self.feasible_share)} feasible"]
         if self.best_metric is not None:
             score = "" if self.best_netscore is None else f" (NetScore {self.best_netscore:.1f})"
-            parts.append(f"best {self.best_metric:.2%}{score}")
+            parts.append(f"best {units.percent(self.best_metric)}{score}")
         if self.left_s is not None:
-            parts.append(f"{duration(self.left_s)} left")
+            parts.append(f"{units.duration(self.left_s)} left")
         return " · ".join([*parts, self.doing])
 
 
@@ -104,17 +106,3 @@ class Bar:
         elif state.done > self._done:
             self._done = state.done
             self._console.print(state.text, highlight=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(42), duration(754), duration(7260)
-    ('42 s', '12 min 34 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

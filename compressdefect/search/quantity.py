@@ -1,4 +1,4 @@
-"""Quantities with units, as people type and read them: ``100M``, ``1.5GiB``, ``2ms``, ``6m``."""
+"""Quantities with units, as people type them: ``100M``, ``1.5GiB``, ``2ms``, ``6m``."""
 
 from __future__ import annotations
 
@@ -69,37 +69,3 @@ def _parse(text: str, name: str, units: Mapping[str, float], fix: str) -> float:
     if not 0 < value < math.inf:
         raise SpaceError(f"{name} must be above 0", got=repr(text), fix=f"give {fix}")
     return value
-
-
-def format_count(value: float, digits: int = 4) -> str:
-    """Write a count with a decimal unit.
-
-    >>> format_count(131_072_000), format_count(512)
-    ('131.1 M', '512')
-    """
-    return _format(value, ((1e9, "G"), (1e6, "M"), (1e3, "k")), "", digits)
-
-
-def format_bytes(value: float, digits: int = 4) -> str:
-    """Write an amount of memory with a binary unit.
-
-    >>> format_bytes(1_572_864)
-    '1.5 MiB'
-    """
-    return _format(value, ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")), "B", digits)
-
-
-def format_ms(value: float, digits: int = 4) -> str:
-    """Write milliseconds.
-
-    >>> format_ms(0.61239)
-    '0.6124 ms'
-    """
-    return f"{value:.{digits}g} ms"
-
-
-def _format(value: float, units: tuple[tuple[float, str], ...], smallest: str, digits: int) -> str:
-    for size, unit in units:
-        if value >= size:
-            return f"{value / size:.{digits}g} {unit}"
-    return f"{value:.{digits}g} {smallest}".rstrip()

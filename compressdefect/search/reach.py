@@ -114,7 +114,7 @@ def _out_of_reach(space: Space, check: Check, smallest: float) -> InfeasibleErro
         )
     form = FORMATS[check.name]
     return InfeasibleError(
-        f"no design of {space.name} meets {check.name} ≤ {form(check.limit, 4)}",
+        f"no design of {space.name} meets {check.name} ≤ {form(check.limit, 3)}",
         got=f"{form(_round_up(smallest), 4)} at the smallest",
         fix=f"raise --budget-{check.name}, or search another space",
     )

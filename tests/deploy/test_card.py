@@ -10,16 +10,16 @@ def test_the_operating_point_comes_first() -> None:
     sections = [line for line in card.splitlines() if line.startswith("## ")]
     assert sections[0] == "## At the line"
     assert "| test | **4.7 %** | 2.0–5.0 % | **1.2 %** | 0.4–3.0 % | 617 |" in card
-    assert "above **0.4375**" in card
+    assert "above **0.438**" in card
 
 
 def test_the_evidence_is_there() -> None:
     card = render_card(manifest(deviations=("groups were not kept together (--group none)",)))
     for expected in (
         "| test | 98.0 % | 96.6–98.9 % | 97.9 % | 617 |",
-        "| FLOPs (2 per MAC) | 92 M | ≤ 100 M |",
+        "| FLOPs (2 per MAC) | 92.0 M | ≤ 100 M |",
         "| peak activations | 3.00 MiB | – |",
-        "| fp32 | 10 | 1 | 0.610 | 0.700 |",
+        "| fp32 | 10 | 1 | 0.610 ms | 0.700 ms |",
         "cpu a CPU; cores 2; runtime onnxruntime 1.0",
         "| fingerprint | 0123abcd |",
         "train 164, val 41, test 617",
@@ -53,5 +53,5 @@ def test_a_segmentation_shows_its_own_figures() -> None:
     figures |= {"macc": 0.95, "accuracy": 0.96, "escape": 0.1, "overkill": None}
     card = render_card(manifest(task="segment", classes=("background", "scratch"), metrics={"test": figures}))
     assert "| test | 81.2 % | 75.0–86.0 % | 68.4 % | 60.0–75.0 % | 95.0 % | 96.0 % | 40 |" in card
-    assert "1 − p(`background`) is above **0.4375** in any pixel" in card
+    assert "1 − p(`background`) is above **0.438** in any pixel" in card
     assert "float32 (N, K, H, W)" in card

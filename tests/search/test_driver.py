@@ -103,7 +103,7 @@ def test_the_tables_say_what_the_study_says(tmp_path: Path) -> None:
     assert outcome.infeasible
     assert len(rows) == len(outcome.trials) + len(outcome.infeasible) == outcome.asked
     assert [row.fingerprint for row in rows[:10]] == [trial.fingerprint for trial in outcome.trials]
-    assert all(row.number is None and "macs ≤ 1.5 M" in row.reason for row in rows[10:])
+    assert all(row.number is None and "macs ≤ 1.50 M" in row.reason for row in rows[10:])
     front = read_trials(tmp_path / "run" / "pareto.csv")
     assert [row.number for row in front] == [trial.number for trial in outcome.front]
 
@@ -182,7 +182,7 @@ def test_the_time_limit_is_kept_and_counts_earlier_processes(tmp_path: Path) -> 
 
 
 def test_a_budget_out_of_reach_names_the_constraint(tmp_path: Path) -> None:
-    with pytest.raises(InfeasibleError, match=r"flops ≤ 1 k: got 639\.1 k at the smallest"):
+    with pytest.raises(InfeasibleError, match=r"flops ≤ 1.00 k: got 639\.1 k at the smallest"):
         run_search(tmp_path / "run", budgets=Budgets(flops=1000), trials=3)
 
 

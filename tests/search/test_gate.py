@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compressdefect import units
 from compressdefect.errors import InfeasibleError
 from compressdefect.search.constraints import LATENCY_SHARE, Budgets
 from compressdefect.search.reach import first_design, smallest_reachable
@@ -33,7 +34,7 @@ def test_latency_is_measured_only_when_all_else_is_met() -> None:
 def test_a_verdict_says_what_is_violated() -> None:
     verdict = gate(Budgets(flops=1_000_000, params=10**9)).check(FIRST)
     assert not verdict.feasible
-    assert verdict.reason == f"flops ≤ 1 M (got {verdict.cost.flops / 1e6:.4g} M)"
+    assert verdict.reason == f"flops ≤ 1.00 M (got {units.count(verdict.cost.flops)})"
     assert verdict.constraints["params"] < 0 < verdict.constraints["flops"]
     assert verdict.constraints["aads_only"] == 0
 
@@ -121,7 +122,7 @@ def test_a_feasible_start_is_found_where_scaling_is_not_enough() -> None:
     [
         (Budgets(flops=100), r"no design of fake meets flops ≤ 100: got 639.1 k at the smallest; raise --budget-flops"),
         (Budgets(params=471), r"params ≤ 471: got 472 at the smallest"),
-        (Budgets(memory_bytes=1024), r"memory ≤ 1 KiB: got 32 KiB at the smallest"),
+        (Budgets(memory_bytes=1024), r"memory ≤ 1.00 KiB: got 32.00 KiB at the smallest"),
     ],
 )
 def test_nothing_fits(budgets: Budgets, text: str) -> None:
@@ -130,7 +131,7 @@ def test_nothing_fits(budgets: Budgets, text: str) -> None:
 
 
 def test_no_latency_fits() -> None:
-    with pytest.raises(InfeasibleError, match=r"latency ≤ 0\.09 ms: got 0\.103\d ms at the smallest"):
+    with pytest.raises(InfeasibleError, match=r"latency ≤ 0\.0900 ms: got 0\.103\d ms at the smallest"):
         first_design(gate(Budgets(latency_ms=0.1), latency=fake_latency), FIRST)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from compressdefect import units
 from compressdefect.report.evidence import Evidence, leaders
 from compressdefect.report.figures import theme
 
@@ -85,8 +86,8 @@ def draw(data: GainData) -> go.Figure:
 
 def _said(step: Step) -> str:
     costs = [("FLOPs", step.flops_ratio), ("latency", step.latency_ratio)]
-    parts = [f"{name} × {ratio:.2f}" for name, ratio in costs if ratio is not None]
-    gain = f"NetScore {step.netscore_gain:+.1f}, metric {100 * step.metric_gain:+.1f} points"
+    parts = [f"{name} {units.ratio(ratio, 1.0)}" for name, ratio in costs if ratio is not None]
+    gain = f"NetScore {step.netscore_gain:+.1f}, metric {units.points(step.metric_gain)}"
     return "<br>".join([f"trial {step.number}", gain, ", ".join(parts)])
 
 

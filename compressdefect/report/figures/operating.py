@@ -67,8 +67,8 @@ def draw(data: OperatingData) -> go.Figure:
             y=100 * data.escape,
             mode="lines",
             line={"shape": "vh", "color": theme.TRIAL, "width": 2},
-            customdata=data.thresholds,
-            hovertemplate="threshold %{customdata:.6~f}<br>overkill %{x:.1f} %<br>escape %{y:.1f} %<extra></extra>",
+            text=[_said(*point) for point in zip(data.thresholds, data.overkill, data.escape, strict=True)],
+            hovertemplate="%{text}<extra></extra>",
             name="any threshold",
         ),
         go.Scatter(
@@ -79,7 +79,8 @@ def draw(data: OperatingData) -> go.Figure:
             error_x=_error(overkill, data.overkill_interval),
             error_y=_error(escape, data.escape_interval),
             name=f"chosen threshold {units.probability(data.threshold)}, with 95 % intervals",
-            hovertemplate="chosen<br>overkill %{x:.1f} %<br>escape %{y:.1f} %<extra></extra>",
+            text=[_said(data.threshold, overkill, escape)],
+            hovertemplate="chosen: %{text}<extra></extra>",
         ),
     ]
     figure = theme.figure(traces, height=380)
@@ -134,6 +135,11 @@ def draw_scores(data: OperatingData) -> go.Figure:
         font={"color": theme.WINNER},
     )
     return figure
+
+
+def _said(threshold: float, overkill: float, escape: float) -> str:
+    above = f"threshold {units.probability(threshold)}" if threshold >= 0 else "no threshold: all rejected"
+    return f"{above}<br>overkill {units.percent(overkill)}<br>escape {units.percent(escape)}"
 
 
 def _share_above(scores: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,30 @@
+"""What the console prints says the same as the card and the report."""
+
+from __future__ import annotations
+
+import pytest
+
+from compressdefect import console
+from compressdefect.deploy.card import render_card
+from tests.deploy.conftest import manifest
+
+RARE = {"n": 2500, "accuracy": 0.9996, "balanced_accuracy": 0.9997, "interval": [0.9977, 0.99993]}
+RARE |= {"escape": 1 / 2500, "overkill": 0.0, "escape_interval": [0.0001, 0.002], "overkill_interval": [0.0, 0.003]}
+
+
+def test_a_rare_failure_is_not_rounded_away(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show("evaluate", {"run": "r", "val": None, "test": RARE})
+    printed, card = capsys.readouterr().out, render_card(manifest(metrics={"test": RARE}))
+    for text in ("0.04 %", "0.0 %", "99.96 %", "99.8–99.993 %", "99.97 %"):
+        assert text in printed
+        assert text in card
+
+
+def test_counts_are_written_as_on_the_card(capsys: pytest.CaptureFixture[str]) -> None:
+    cost = manifest().cost
+    row = {"model": "m", "input": (3, 24, 20), "params": cost.params, "macs": cost.macs, "flops": cost.flops}
+    console.show("cost", {"models": [{**row, "peak_bytes": cost.peak_bytes}]})
+    printed = capsys.readouterr().out
+    for text in ("770 k", "46.0 M", "92.0 M", "3.00 MiB"):
+        assert text in printed
+        assert text in render_card(manifest())
