@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy.ndimage import binary_erosion
 
 from compressdefect.data.audit_scan import box_fits, extent
 from compressdefect.data.pixels import resize_mask, to_channels
@@ -61,7 +62,7 @@ def tinted(picture: Image.Image, mask: np.ndarray, colour: Colour) -> Image.Imag
     """An RGB picture whose pixels in ``mask`` bool (H, W) are tinted, those at its border fully."""
     values = np.asarray(picture).astype(np.float32)
     values[mask] = (1 - _TINT) * values[mask] + _TINT * np.array(colour, dtype=np.float32)
-    values[mask & ~_inner(mask)] = colour
+    values[mask & ~binary_erosion(mask)] = colour
     return Image.fromarray(values.round().astype(np.uint8))
 
 
@@ -91,9 +92,3 @@ def _small_mask(region: Region, size: tuple[int, int], picture: Image.Image) -> 
     except (DataError, OSError, ValueError, MemoryError):
         return None
     return resize_mask(mask.astype(np.uint8), picture.height, picture.width).astype(bool)
-
-
-def _inner(mask: np.ndarray) -> np.ndarray:
-    """The pixels (H, W) whose four neighbours belong to the mask too."""
-    around = np.pad(mask, 1)
-    return around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
