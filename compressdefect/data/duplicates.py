@@ -16,6 +16,7 @@ from typing import NamedTuple
 import imagehash
 import numpy as np
 from PIL import Image
+from scipy.cluster.hierarchy import DisjointSet
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -62,12 +63,12 @@ def groups_by_name(pattern: str, names: Sequence[str], hashes: Sequence[str]) ->
         (match.group(1 if match.lastindex else 0) if match else name, bool(match))
         for match, name in zip(matches, names, strict=True)
     ]
-    parent = np.arange(len(names))
+    together = DisjointSet(range(len(names)))
     for values in (keys, hashes):
         first: dict[object, int] = {}
         for i, value in enumerate(values):
-            _union(parent, i, first.setdefault(value, i))
-    return _number(np.array([_root(parent, i) for i in range(len(names))]))
+            together.merge(i, first.setdefault(value, i))
+    return _number(np.array([together[i] for i in range(len(names))]))
 
 
 class Look(NamedTuple):
@@ -205,34 +206,24 @@ def _merge(count: int, pairs: list[tuple[int, int, float]]) -> np.ndarray:
 
 def _merge_by_majority(count: int, pairs: list[tuple[int, int, float]]) -> np.ndarray:
     """Representative of each of ``count`` items after merging pairs, most alike first, while most pairs agree."""
-    parent, size = np.arange(count), np.ones(count, dtype=np.int64)
+    together = DisjointSet(range(count))
     links: dict[int, Counter[int]] = defaultdict(Counter)  # how many pairs two groups have in common
     for i, j, _ in pairs:
         links[i][j] += 1
         links[j][i] += 1
     for i, j, _ in sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1])):
-        a, b = _root(parent, i), _root(parent, j)
-        if a == b or 2 * links[a][b] < size[a] * size[b]:
+        a, b = together[i], together[j]
+        if a == b or 2 * links[a][b] < together.subset_size(a) * together.subset_size(b):
             continue
-        parent[b] = a
-        size[a] += size[b]
-        for other, common in links.pop(b).items():
-            del links[other][b]
-            if other != a:
-                links[a][other] += common
-                links[other][a] += common
-    return np.array([_root(parent, i) for i in range(count)], dtype=np.int64)
-
-
-def _root(parent: np.ndarray, i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = int(parent[i])
-    return int(i)
-
-
-def _union(parent: np.ndarray, i: int, j: int) -> None:
-    parent[_root(parent, i)] = _root(parent, j)
+        together.merge(a, b)
+        kept = together[a]
+        gone = b if kept == a else a
+        for other, common in links.pop(gone).items():
+            del links[other][gone]
+            if other != kept:
+                links[kept][other] += common
+                links[other][kept] += common
+    return np.array([together[i] for i in range(count)], dtype=np.int64)
 
 
 def _number(representatives: np.ndarray) -> np.ndarray:
