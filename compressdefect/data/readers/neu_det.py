@@ -65,14 +65,10 @@ def _annotations(collector: Collector) -> dict[str, voc.Annotation]:
     for name in collector.refuse(scan(folder, collector.root)).files:
         if not name.lower().endswith(".xml"):
             continue
-        try:
-            found[stem(name)] = voc.parse(folder / name)
-        except DataError as error:
-            collector.unreadable(f"ANNOTATIONS/{name}", error.what, error.fix or "")
-            continue
-        for fault in found[stem(name)].faults:
-            collector.fault(f"ANNOTATIONS/{name}", fault)
-    return found
+        annotation = voc.parsed(collector, f"ANNOTATIONS/{name}")
+        if annotation is not None:
+            found[stem(name)] = annotation
+    return voc.counted(collector, found)
 
 
 def _child(root: Path, name: str) -> Path | None:

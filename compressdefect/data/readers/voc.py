@@ -1,7 +1,8 @@
 """Pascal VOC: an XML file of boxes per image, in a folder of their own or beside the images.
 
 Everingham et al., "The PASCAL Visual Object Classes (VOC) Challenge", IJCV 88(2), 2010. Corners are counted from 1 and
-belong to the box. ``ImageSets/Main/train.txt`` and the like, or folders named after the parts, are the official split.
+belong to the box; where one lies at 0, the data set's are counted from 0 instead and are the box's edges, as annotation
+tools write them. ``ImageSets/Main/train.txt`` and the like, or folders named after the parts, are the official split.
 XML with a document type or entities is refused. An image with an object that is no box is not annotated.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -60,10 +61,16 @@ def read(root: Path) -> Listing:
     """List the images with the boxes of their XML files; an image without one is not annotated."""
     folders = list(walk(root))
     images = Annotated(Collector(root, NAME), folders)
+    found = {}
     for folder in folders:
         for name in folder.files:
             if name.lower().endswith(".xml"):
-                _annotate(images, folder.path / name)
+                source = relative_name(folder.path / name, root)
+                annotation = parsed(images.collector, source)
+                if annotation is not None:
+                    found[source] = annotation
+    for source, annotation in counted(images.collector, found).items():
+        _annotate(images, source, annotation)
     _place(images, folders)
     return images.listing()
 
@@ -92,15 +99,40 @@ def parse(path: Path) -> Annotation:
     return Annotation(_text(tree, "filename", ""), None if faults else tuple(regions), _stated(tree), tuple(faults))
 
 
-def _annotate(images: Annotated, path: Path) -> None:
-    source = relative_name(path, images.collector.root)
+def parsed(collector: Collector, source: str) -> Annotation | None:
+    """One XML file of a data set; None, with a finding, if it cannot be read."""
     try:
-        annotation = parse(path)
+        annotation = parse(collector.root / source)
     except DataError as error:
-        images.collector.unreadable(source, error.what, error.fix or "")
-        return
+        collector.unreadable(source, error.what, error.fix or "")
+        return None
     for fault in annotation.faults:
-        images.collector.fault(source, fault)
+        collector.fault(source, fault)
+    return annotation
+
+
+def counted(collector: Collector, found: Mapping[str, Annotation]) -> dict[str, Annotation]:
+    """A data set's annotations with the corners of their boxes counted from 0, if one of them tells that they are."""
+    corners = (corner for annotation in found.values() for box in _boxes(annotation) for corner in (box.x0, box.y0))
+    if not any(-1 <= corner < 0 for corner in corners):
+        return dict(found)
+    collector.remarks.append("the corners of the boxes are counted from 0: one lies there")
+    return {source: _from_0(annotation) for source, annotation in found.items()}
+
+
+def _boxes(annotation: Annotation) -> Iterator[Box]:
+    yield from (region.shape for region in annotation.regions or () if isinstance(region.shape, Box))
+
+
+def _from_0(annotation: Annotation) -> Annotation:
+    if annotation.regions is None:
+        return annotation
+    boxes = [Box(box.x0 + 1, box.y0 + 1, box.x1, box.y1) for box in _boxes(annotation)]
+    regions = [replace(region, shape=box) for region, box in zip(annotation.regions, boxes, strict=True)]
+    return replace(annotation, regions=tuple(regions))
+
+
+def _annotate(images: Annotated, source: str, annotation: Annotation) -> None:
     if inner_name(annotation.filename) is None:
         images.collector.refused(source, annotation.filename)
         return
