@@ -85,7 +85,8 @@ def evaluate(model: str, **options: Any) -> dict[str, Any]:
 
     Args:
         model: a run or bundle folder.
-        options: ``data``, ``format``, ``labels``, ``good`` and ``group``; a run's own where they are left out.
+        options: ``data``, ``format``, ``labels``, ``good``, ``unlabelled`` and ``group``; a run's own where they are
+            left out.
     """
     from compressdefect.flow.train import run_evaluation
 
@@ -228,7 +229,12 @@ def _show_row(key: str, done: int, total: int) -> None:
 
 
 def data_check(
-    data: str, *, format: str | None = None, good: str | None = None, html: str | None = None
+    data: str,
+    *,
+    format: str | None = None,
+    good: str | None = None,
+    unlabelled: str | None = None,
+    html: str | None = None,
 ) -> dict[str, Any]:
     """Open every image of a folder and tell what is wrong with the data.
 
@@ -236,6 +242,7 @@ def data_check(
         data: a folder in a known layout.
         format: the layout; detected when not given.
         good: the class of good parts; found by name, or by its empty masks, when not given.
+        unlabelled: what the images of parts without any label file are: ``good``, or left out (``skip``).
         html: where the page with pictures goes; None is ``runs/check-NAME.html``, ``"none"`` writes none.
 
     Raises:
@@ -243,7 +250,7 @@ def data_check(
     """
     from compressdefect.flow.data import run_check
 
-    return run_check(data, format=format, good=good, html=html)
+    return run_check(data, format=format, good=good, unlabelled=unlabelled, html=html)
 
 
 def data_preview(
@@ -267,7 +274,7 @@ def data_split(data: str, *, out: str = "split.json", folds: int | None = None, 
         out: the file; with ``folds``, one for each, with its number added to the name.
         folds: so many splits, in which every image is tested once; an official test part stays, and the rest takes
             turns in validation.
-        options: ``format``, ``labels``, ``good``, ``group``, ``test_share``, ``val_share``, ``seed``.
+        options: ``format``, ``labels``, ``good``, ``unlabelled``, ``group``, ``test_share``, ``val_share``, ``seed``.
 
     Raises:
         DataError: the data cannot be split so.

@@ -34,6 +34,10 @@ OwnData = Annotated[str | None, typer.Option(help="The images again, if they mov
 Format = Annotated[str | None, typer.Option(help="Layout of the folder; detected when not given.")]
 Labels = Annotated[str, typer.Option(help="'all' classes, 'binary' (good or defective), or a,b,c.")]
 Good = Annotated[str | None, typer.Option(help="Name of the class of good parts; found by name when not given.")]
+Unlabelled = Annotated[
+    str | None,
+    typer.Option(help="What images of a part without any label file are: 'good', or left out ('skip'). For YOLO."),
+]
 Group = Annotated[str, typer.Option(help="Keep near duplicates in one split: auto, none, or a REGEX over file names.")]
 SplitFile = Annotated[
     Path | None, typer.Option("--split", help="A split.json of an earlier run or of data split, used as it is.")
@@ -120,6 +124,7 @@ def search(
     format: Format = None,
     labels: Labels = "all",
     good: Good = None,
+    unlabelled: Unlabelled = None,
     group: Group = "auto",
     split: SplitFile = None,
     test_share: TestShare = None,
@@ -156,6 +161,7 @@ def train(
     format: Format = None,
     labels: Labels = "all",
     good: Good = None,
+    unlabelled: Unlabelled = None,
     group: Group = "auto",
     split: SplitFile = None,
     test_share: TestShare = None,
@@ -194,6 +200,7 @@ def evaluate(
     format: Annotated[str | None, typer.Option(help="Layout of the folder; default: the run's own.")] = None,
     labels: Annotated[str | None, typer.Option(help="As for train; default: the run's own.")] = None,
     good: Annotated[str | None, typer.Option(help="As for train; default: the run's own.")] = None,
+    unlabelled: Annotated[str | None, typer.Option(help="As for train; default: the run's own.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained model on the test images of its own split.
@@ -294,6 +301,7 @@ def data_check(
     data: DataFolder,
     format: Format = None,
     good: Good = None,
+    unlabelled: Unlabelled = None,
     html: Annotated[
         str | None, typer.Option(help="Where the page with pictures goes, or none; default: runs/check-NAME.html.")
     ] = None,
@@ -336,6 +344,7 @@ def data_split(
     format: Format = None,
     labels: Labels = "all",
     good: Good = None,
+    unlabelled: Unlabelled = None,
     group: Group = "auto",
     task: Annotated[
         str | None, typer.Option(help="segment: only images whose defects are marked, as in that training.")

@@ -13,6 +13,7 @@ class DataOptions:
     format: str | None = None
     labels: str = "all"
     good: str | None = None
+    unlabelled: str | None = None
     group: str = "auto"
     split: str | None = None
     test_share: float | None = None

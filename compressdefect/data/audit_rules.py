@@ -125,12 +125,13 @@ class Rules:
     def annotations(self) -> Iterator[Finding]:
         """Images whose class, mask and boxes contradict each other, or that have none."""
         located = any(sample.regions is not None for sample in self.listing.samples)
+        told = {name for finding in self.listing.findings if finding.kind == "unlabelled" for name in finding.files}
         shared = set(self.listing.classes) & set(self.listing.region_classes) - {self.good}
         for name, sample, defects in zip(self.names, self.listing.samples, self.facts.defects, strict=True):
             label = sample.label
-            if sample.regions is None and label is None:
+            if sample.regions is None and label is None and name not in told:
                 yield Finding("unlabelled", (name,), "has neither a class nor a mask or box")
-            elif sample.regions is None and located and label != self.good:
+            elif sample.regions is None and label is not None and located and label != self.good:
                 yield Finding("unlabelled", (name,), f"is {label}, and no mask or box says where")
             if defects is None or label is None:
                 continue

@@ -106,9 +106,8 @@ class Collector:
         self.skip(name, both)
 
     def listing(self, test_share: float = DEFAULT_TEST_SHARE) -> Listing:
-        """The dataset as gathered; a split of one part is none, and outside its parts an image is for training."""
-        has_split = len({sample.split or "train" for sample in self.samples}) > 1
-        samples = [_with_split(sample, has_split) for sample in self.samples]
+        """The dataset as gathered."""
+        samples = in_parts(self.samples)
         regions = {region.label for sample in samples for region in sample.regions or ()}
         self._name_unread()
         return Listing(
@@ -220,8 +219,14 @@ class Annotated:
         return self.collector.listing(test_share)
 
 
-def _with_split(sample: Sample, has_split: bool) -> Sample:
-    split = (sample.split or "train") if has_split else None
+def in_parts(samples: Iterable[Sample]) -> list[Sample]:
+    """The samples with their parts; a split of one part is none, and outside its parts an image is for training."""
+    listed = list(samples)
+    has_split = len({sample.split or "train" for sample in listed}) > 1
+    return [_with_split(sample, (sample.split or "train") if has_split else None) for sample in listed]
+
+
+def _with_split(sample: Sample, split: str | None) -> Sample:
     return sample if split == sample.split else replace(sample, split=split)
 
 

@@ -34,6 +34,7 @@ def load_images(
     format: str | None = None,
     labels: str = "all",
     good: str | None = None,
+    unlabelled: str | None = None,
     group: str = "auto",
     masks: bool = False,
     only_marked: bool = True,
@@ -43,6 +44,7 @@ def load_images(
 ) -> Images:
     """Load ``synthetic`` or a folder in any known layout, each image resized to ``input`` × ``input``.
 
+    ``labels``, ``good`` and ``unlabelled`` are those of ``read``.
     ``group`` is ``auto`` (duplicates and near duplicates stay together), ``none``, or a regular expression whose
     first match in the file name (its first parenthesis, if any) names the group. With ``masks`` those of the defects
     are loaded too, and images whose defects nobody marked are left out; without ``only_marked`` the same images are
@@ -57,7 +59,8 @@ def load_images(
     assert tile is None or (masks and only_marked), "the class of an image is not that of each of its tiles"
     if str(data) == SYNTHETIC:
         return _load_synthetic(input, labels, good, group, progress)
-    listing = read(data, format, labels, good, at_least=1 if masks and only_marked else 2)
+    at_least = 1 if masks and only_marked else 2
+    listing = read(data, format, labels, good, at_least=at_least, unlabelled=unlabelled)
     if masks and not listing.region_classes:
         raise _nothing_marked(listing.root, only_marked)
     loaded = _Loader(listing, input, masks, only_marked, tile, group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from compressdefect.data.collect import in_parts
 from compressdefect.data.files import relative_name, scan, unread_images
 from compressdefect.data.labels import GOOD, choose_labels, choose_regions
 from compressdefect.data.readers import (
@@ -25,6 +26,7 @@ from compressdefect.data.sample import Listing, Reader, Region, Sample
 from compressdefect.errors import DataError, known_names
 
 UNLABELLED = "no label says what it shows"
+SKIP = "skip"
 
 READERS: dict[str, Reader] = {  # most specific first: masks beside images win over folders as classes
     reader.NAME: reader
@@ -46,23 +48,64 @@ READERS: dict[str, Reader] = {  # most specific first: masks beside images win o
 
 
 def read(
-    root: str | Path, format: str | None = None, labels: str = "all", good: str | None = None, at_least: int = 2
+    root: str | Path,
+    format: str | None = None,
+    labels: str = "all",
+    good: str | None = None,
+    at_least: int = 2,
+    unlabelled: str | None = None,
 ) -> Listing:
     """List the samples of a dataset that are labelled, with the classes that ``labels`` and ``good`` ask for.
 
     Where images have classes, those are chosen among; defects keep their own classes, except that ``binary`` merges
     them. Where they have none (``classes`` is empty then), the classes of the defects are, and images that show
     another one are left out: without it they would pass for good ones. What is marked as good is no defect, so an image
-    that shows nothing else is a good one. ``skipped`` names images without any label.
+    that shows nothing else is a good one. ``unlabelled`` says what the images of a part are in which none has a label
+    file: ``good``, or to be left out (``skip``). ``skipped`` names images without any label.
 
     Raises:
-        DataError: The path is no folder, the layout is unknown, or the classes do not fit the request, being fewer
-            than ``at_least`` for example.
+        DataError: The path is no folder, the layout is unknown, a part without labels is not decided on, or the
+            classes do not fit the request, being fewer than ``at_least`` for example.
     """
-    listing = read_all(root, format)
+    listing = settle_unlabelled(read_all(root, format), unlabelled)
     if listing.classes:
         return _by_class(listing, labels, good, at_least)
     return _by_region(listing, labels, good)
+
+
+def settle_unlabelled(listing: Listing, unlabelled: str | None) -> Listing:
+    """Decide on the images of parts without label files: they become good ones, or are left out (``skip``).
+
+    Raises:
+        DataError: There are such images and nothing is decided, or the decision is another word.
+    """
+    if unlabelled not in (None, GOOD, SKIP):
+        raise DataError("--unlabelled is good or skip", got=unlabelled)
+    names = {*listing.unlabelled}
+    if not names:
+        return listing
+    undecided = [relative_name(sample.path, listing.root) in names for sample in listing.samples]
+    rows = list(zip(listing.samples, undecided, strict=True))
+    parts = " and ".join(sorted({sample.split or "train" for sample, open_ in rows if open_}))
+    count = f"{len(names)} image{'s' * (len(names) > 1)}"
+    if unlabelled is None:
+        raise DataError(
+            f"the images of {parts} have no label files",
+            got=f"{count} such as {listing.unlabelled[0]}",
+            fix="give --unlabelled good if they show no defect, or --unlabelled skip to leave them out",
+        )
+    if unlabelled == GOOD:
+        samples = [replace(sample, regions=()) if open_ else sample for sample, open_ in rows]
+    else:
+        samples = in_parts(sample for sample, open_ in rows if not open_)
+    done = "taken as good" if unlabelled == GOOD else "left out"
+    return replace(
+        listing,
+        samples=tuple(samples),
+        findings=tuple(finding for finding in listing.findings if not names.issuperset(finding.files)),
+        remarks=(*listing.remarks, f"{done}, having no label files: {count} of {parts}"),
+        unlabelled=(),
+    )
 
 
 def _by_class(listing: Listing, labels: str, good: str | None, at_least: int) -> Listing:

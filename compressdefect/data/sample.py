@@ -66,6 +66,8 @@ class Listing:
     ``findings`` what a reader saw without opening an image. ``test_share`` is the layout's customary test part, used
     where there is no official split. ``ignored_tables`` are the CSV files in the root that the layout does not read.
     ``remarks`` say in a line each how the data was understood, where it could be understood otherwise.
+    ``unlabelled`` names images that have no label because no image of their part of a split has one: nobody may have
+    labelled them, or they may all be good.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Listing:
     format: str = ""
     ignored_tables: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
 
 
 class Reader(Protocol):

@@ -11,7 +11,7 @@ import numpy as np
 
 from compressdefect.data.audit import audit
 from compressdefect.data.images import SYNTHETIC, Images
-from compressdefect.data.read import read_all
+from compressdefect.data.read import read_all, settle_unlabelled
 from compressdefect.data.sample import Listing
 from compressdefect.errors import DataError, RunError, known_names
 from compressdefect.flow.voice import Voice
@@ -23,7 +23,12 @@ _SPLIT_SIDE = 32  # pixels: a split looks at no image in the size that is loaded
 
 
 def run_check(
-    data: str, *, format: str | None = None, good: str | None = None, html: str | None = None
+    data: str,
+    *,
+    format: str | None = None,
+    good: str | None = None,
+    unlabelled: str | None = None,
+    html: str | None = None,
 ) -> dict[str, Any]:
     """Audit a dataset and write the page about it.
 
@@ -35,6 +40,8 @@ def run_check(
 
     voice = Voice()
     listing = listing_of(data, format)
+    if unlabelled is not None:
+        listing = settle_unlabelled(listing, unlabelled)
     if good is not None and good not in listing.classes:
         raise DataError(
             "--good names a class that the data does not have", got=good, fix=known_names(good, listing.classes)

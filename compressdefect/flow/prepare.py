@@ -154,6 +154,7 @@ def load(options: DataOptions, *, input: int, masks: bool, only_marked: bool = T
             format=options.format,
             labels=options.labels,
             good=options.good,
+            unlabelled=options.unlabelled,
             group=options.group,
             masks=masks,
             only_marked=only_marked,

@@ -88,7 +88,9 @@ def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelError("only a trained model can be evaluated", got=model, fix="give a run or bundle folder")
     manifest = ref.bundle.manifest
     stored = ref.run.manifest.get("options", {}) if ref.run else {}
-    known = {name: stored[name] for name in ("data", "format", "labels", "good", "group") if name in stored}
+    known = {
+        name: stored[name] for name in ("data", "format", "labels", "good", "unlabelled", "group") if name in stored
+    }
     options = DataOptions(**{**known, **given, "split": split_file, "tile": _own_tile(ref)})
     found = prepare(options, input=manifest.input[1], task=manifest.task, voice=Voice())
     if found.task.classes != manifest.classes or found.images.shape != manifest.input:

@@ -187,6 +187,17 @@ class TestYolo:
         assert kinds(listing) == {"refused-path"}
         assert {sample.split for sample in listing.samples} == {"train", "val"}  # from the names of the folders
 
+    @pytest.mark.parametrize("entry", ["../../images/train", "../elsewhere/images/train", "a/../../../etc"])
+    def test_paths_that_climb_out_lead_nowhere(self, tmp_path: Path, entry: str) -> None:
+        layouts.yolo(tmp_path / "data")
+        layouts.yolo(tmp_path / "elsewhere")
+        text = f"names: [spot, bar]\ntrain: {entry}\nval: images/val\n"
+        (tmp_path / "data" / "data.yaml").write_text(text)
+        listing = read_all(tmp_path / "data")
+        assert len(listing.samples) == 6
+        assert all(sample.path.is_relative_to(tmp_path / "data") for sample in listing.samples)
+        assert kinds(listing) == (set() if entry == "../../images/train" else {"refused-path"})
+
     def test_bad_lines(self, tmp_path: Path) -> None:
         layouts.yolo(tmp_path)
         lines = [

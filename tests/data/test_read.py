@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -234,6 +235,52 @@ def test_unlabelled_images_are_named_and_left_out(tmp_path: Path) -> None:
     (tmp_path / "groundTruth" / "001.mat").rename(tmp_path / "groundTruth" / "003.mat")
     with pytest.raises(DataError, match=r"no labelled images .* got 2 without a label"):
         read(tmp_path)
+
+
+@pytest.fixture
+def without_test_labels(tmp_path: Path) -> Path:
+    """Yolo parts train and val with label files, and a part test without any."""
+    layouts.yolo(tmp_path)
+    with (tmp_path / "data.yaml").open("a") as file:
+        file.write("test: images/test\n")
+    for number in range(3):
+        layouts.picture(tmp_path / "images" / "test" / f"{number}.jpg")
+    return tmp_path
+
+
+def test_a_part_without_label_files_needs_a_decision(without_test_labels: Path) -> None:
+    what = r"the images of test have no label files: got 3 images such as images/test/0\.jpg; give --unlabelled good"
+    with pytest.raises(DataError, match=what):
+        read(without_test_labels)
+    assert {s.regions for s in read_all(without_test_labels).samples if s.split == "test"} == {None}
+    with pytest.raises(DataError, match="--unlabelled is good or skip: got ok"):
+        read(without_test_labels, unlabelled="ok")
+
+
+def test_its_images_are_good_or_left_out(without_test_labels: Path) -> None:
+    good = read(without_test_labels, unlabelled="good")
+    assert Counter(sample.split for sample in good.samples) == {"train": 3, "val": 3, "test": 3}
+    assert {s.regions for s in good.samples if s.split == "test"} == {()}
+    assert good.remarks == ("taken as good, having no label files: 3 images of test",)
+    skipped = read(without_test_labels, unlabelled="skip")
+    assert Counter(sample.split for sample in skipped.samples) == {"train": 3, "val": 3}
+    assert skipped.remarks == ("left out, having no label files: 3 images of test",)
+    assert not good.findings
+    assert not skipped.findings
+
+
+def test_parts_that_are_left_out_are_no_split(tmp_path: Path) -> None:
+    layouts.yolo(tmp_path)
+    shutil.rmtree(tmp_path / "labels" / "val")
+    assert {sample.split for sample in read(tmp_path, unlabelled="skip").samples} == {None}
+    shutil.rmtree(tmp_path / "labels")
+    with pytest.raises(DataError, match="the images of train and val have no label files: got 6 images"):
+        read(tmp_path)
+
+
+def test_a_decision_that_is_not_needed_changes_nothing(tmp_path: Path) -> None:
+    layouts.yolo(tmp_path)
+    assert read(tmp_path, unlabelled="skip") == read(tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(set(READERS) - {"class_folders", "masks"}))

@@ -17,6 +17,7 @@ from compressdefect import api, cli
 from compressdefect.data.load import load_images
 from compressdefect.data.split import Split
 from compressdefect.errors import DataError
+from tests.data import layouts
 
 JSON_KEYS = {"images", "classes", "splits", "findings"}
 
@@ -93,6 +94,23 @@ def test_mistakes_are_one_line_and_exit_with_2(call: Any, parts: Path, arguments
     assert (code, out) == (2, "")
     assert message in err.splitlines()[-1]
     assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_a_part_without_label_files_is_a_finding_until_it_is_decided_on(call: Any, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    layouts.yolo(root)
+    (root / "labels" / "val").rename(tmp_path / "elsewhere")
+    code, _, err = call("data", "split", root, "--task", "segment", "--group", "none")
+    assert code == 2
+    assert "the images of val have no label files: got 3 images such as images/val/" in err.splitlines()[-1]
+    assert "--unlabelled good" in err.splitlines()[-1]
+    options = ["--json", "--html", "none"]
+    findings = json.loads(call("data", "check", root, *options)[1])["findings"]
+    named = [finding["files"] for finding in findings if finding["kind"] == "unlabelled"]
+    assert named == [[f"images/val/{name}.jpg"] for name in ("both", "clean", "outline")]
+    decided = json.loads(call("data", "check", root, *options, "--unlabelled", "good")[1])
+    assert decided["splits"]["val"]["good"] == 3
+    assert "unlabelled" not in {finding["kind"] for finding in decided["findings"]}
 
 
 def test_a_split_is_taken_back(call: Any, parts: Path, tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """YOLO: ``data.yaml`` names classes and parts; each image has lines of class and box, or class and outline.
 
 ``images/x.jpg`` belongs to ``labels/x.txt``, or to ``x.txt`` beside it. Coordinates are shares of width and height. An
-image of a part without a text file has no defect, as the format has it; outside the parts, or with a line that cannot
-be read, it is not annotated.
+image of a part without a text file has no defect, as the format has it; outside the parts, in a part without any text
+file, or with a line that cannot be read, it is not annotated.
 """
 
 from __future__ import annotations
 
 import math
+import posixpath
+from collections.abc import Container
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,6 +25,7 @@ LAYOUT = "data.yaml (names, train, val), images/x.jpg, labels/x.txt"
 
 _MAX_YAML_BYTES = 2**20
 _PARTS = ("train", "val", "test")
+_UNLABELLED = "label it, or say with --unlabelled whether such images are good or skipped"
 _NOT_OF_ITS_TAG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)  # !!int ""
 
 
@@ -48,18 +52,34 @@ def read(root: Path) -> Listing:
         for name in folder.files
         if name.lower().endswith(".txt")
     }
+    _place(images, path.name, config, texts)
+    unlabelled = _without_texts(images, texts)
+    for name in images.names:
+        if name in unlabelled:
+            images.collector.findings.add("unlabelled", name, "no image of its part has a label file", _UNLABELLED)
+        else:
+            _annotate(images, name, texts, _class_names(config["names"]))
+    for left in texts:
+        if "labels" in PurePosixPath(left).parts[:-1]:
+            images.collector.missing(left.removesuffix(".txt"), left)
+    return replace(images.listing(), unlabelled=tuple(unlabelled))
+
+
+def _place(images: Annotated, source: str, config: dict[str, Any], texts: dict[str, Path]) -> None:
+    """Put images into the parts that data.yaml names, else into those that folders are named after."""
     for split in _PARTS:
-        for name in _members(images, path.name, config, split, texts):
+        for name in _members(images, source, config, split, texts):
             images.place(name, split)
     for name in images.names:
         above = split_of(PurePosixPath(name))
         if name not in images.splits and above is not None:
             images.place(name, above)
-        _annotate(images, name, texts, _class_names(config["names"]))
-    for left in texts:
-        if "labels" in PurePosixPath(left).parts[:-1]:
-            images.collector.missing(left.removesuffix(".txt"), left)
-    return images.listing()
+
+
+def _without_texts(images: Annotated, texts: Container[str]) -> dict[str, None]:
+    """The images of parts in which none has a text file: nobody may have labelled them."""
+    labelled = {split for name, split in images.splits.items() if _text_of(name, texts) is not None}
+    return {name: None for name in images.names if name in images.splits and images.splits[name] not in labelled}
 
 
 def _yaml_file(root: Path) -> Path | None:
@@ -100,23 +120,45 @@ def _members(images: Annotated, source: str, config: dict[str, Any], split: str,
             images.collector.unreadable(source, f"an entry of {split} is no path")
             continue
         for base in dict.fromkeys((home if isinstance(home, str) and home else ".", ".")):
-            folder = _joined(base, entry)
+            folder = _joined(images.collector.root, base, entry)
             if folder is None:
-                images.collector.refused(source, base if inner_name(base) is None else entry)
+                images.collector.refused(source, base if _is_absolute(base) else entry)
                 continue
-            if folder in texts:
-                found += _listed(images, texts.pop(folder), folder)
-                break
-            below = [name for name in images.names if folder == "." or name.startswith(f"{folder}/")]
+            below = _images_in(images, folder, texts)
             found += below
             if below:
                 break
+        else:
+            if ".." in entry:
+                images.collector.refused(source, entry)
     return found
 
 
-def _joined(base: str, entry: str) -> str | None:
-    inner = (inner_name(base), inner_name(entry))
-    return None if None in inner else str(PurePosixPath(*map(str, inner)))
+def _joined(root: Path, base: str, entry: str) -> str | None:
+    """A path of data.yaml as one in the data folder; None if it is absolute.
+
+    Exporters write ``../train/images`` for ``train/images`` beside data.yaml, so what climbs out and does not come back
+    is taken as if it did not climb: that names another folder in the data folder, or nothing.
+    """
+    if _is_absolute(base) or _is_absolute(entry):
+        return None
+    parts = PurePosixPath(posixpath.normpath(f"{base.strip()}/{entry.strip()}".replace("\\", "/"))).parts
+    up = parts.count("..")
+    inner = parts[up:]
+    comes_back = up and inner[:up] == root.resolve().parts[-up:]
+    return str(PurePosixPath(*(inner[up:] if comes_back else inner)))
+
+
+def _is_absolute(text: str) -> bool:
+    """Whether a path is refused for another reason than that it climbs with ``..``."""
+    return inner_name(text.replace("..", ".")) is None
+
+
+def _images_in(images: Annotated, folder: str, texts: dict[str, Path]) -> list[str]:
+    """The images that a list names, or that lie below a folder."""
+    if folder in texts:
+        return _listed(images, texts.pop(folder), folder)
+    return [name for name in images.names if folder == "." or name.startswith(f"{folder}/")]
 
 
 def _listed(images: Annotated, path: Path, source: str) -> list[str]:
@@ -130,8 +172,13 @@ def _listed(images: Annotated, path: Path, source: str) -> list[str]:
     return [name for name in names if name is not None]
 
 
+def _text_of(name: str, texts: Container[str]) -> str | None:
+    """The text file of an image."""
+    return next((candidate for candidate in _label_names(name) if candidate in texts), None)
+
+
 def _annotate(images: Annotated, name: str, texts: dict[str, Path], classes: dict[int, str]) -> None:
-    label = next((candidate for candidate in _label_names(name) if candidate in texts), None)
+    label = _text_of(name, texts)
     if label is None:
         if name in images.splits:
             images.annotate(name)
