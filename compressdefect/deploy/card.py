@@ -23,7 +23,7 @@ def render_card(manifest: BundleManifest) -> str:
         "## Accuracy\n\n" + _accuracy(manifest),
         "## Cost\n\n" + _cost(manifest),
         "## Latency\n\n" + _latency(manifest),
-        "## Data\n\n" + _facts(manifest.data, "no data: the model is untrained"),
+        "## Data\n\n" + _data(manifest.data),
         "## Training\n\n" + _facts(manifest.training, "none: the weights are random"),
         "## The graph\n\n" + _graph(manifest),
         "## Deviations\n\n" + ("\n".join(f"- {text}" for text in manifest.deviations) or "None."),
@@ -154,6 +154,15 @@ def _parity(manifest: BundleManifest) -> str:
 def _splits(manifest: BundleManifest) -> list[tuple[str, dict[str, Any]]]:
     titles = (("test", "test"), ("val", "validation"))
     return [(title, manifest.metrics[key]) for key, title in titles if key in manifest.metrics]
+
+
+def _data(data: dict[str, Any]) -> str:
+    parts = data.get("parts") or {}
+    facts = _facts({k: v for k, v in data.items() if k != "parts"}, "no data: the model is untrained")
+    if not parts:
+        return facts
+    rows = [(name.replace("_", " "), sum(counts.values()), *counts.values()) for name, counts in parts.items()]
+    return f"{facts}\n\n{_table(('', 'images', *next(iter(parts.values()))), rows)}"
 
 
 def _facts(facts: dict[str, Any] | dict[str, str], none: str) -> str:

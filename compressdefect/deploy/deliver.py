@@ -215,7 +215,8 @@ def _manifest(
 
 
 def describe_data(images: Images, split: Split) -> dict[str, Any]:
-    """What a manifest says of the images and their split."""
+    """What a manifest says of the images and their split; ``parts`` counts the images of each class."""
+    parts = {"train": split.train, "val": split.val, "test": split.test, "left_out": split.left_out}
     return {
         "name": images.name,
         "fingerprint": images.fingerprint,
@@ -228,9 +229,15 @@ def describe_data(images: Images, split: Split) -> dict[str, Any]:
         "test": len(split.test),
         "group": split.group,
         "split_seed": split.seed,
+        "parts": {name: _by_class(images, part) for name, part in parts.items() if len(part)},
         "skipped": len(images.skipped),
         **({} if images.tile is None else {"tile": images.tile, "tiles": len(images.pixels)}),
     }
+
+
+def _by_class(images: Images, part: NDArray[np.int64]) -> dict[str, int]:
+    counts = np.bincount(images.labels[part], minlength=len(images.classes)).tolist()
+    return dict(zip(images.classes, counts, strict=True))
 
 
 def _training(job: Assignment, network: nn.Module, fitted: FitResult) -> dict[str, Any]:

@@ -7,8 +7,9 @@ A part's defect score is 1 − p(good), of a segmentation the largest of any pix
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,32 @@ from compressdefect.errors import DataError
 from compressdefect.train.metrics import rate
 
 OVERKILL = 0.01
+AIMS = (0.005, 0.01, 0.02, 0.05)
+"""The overkills for which a threshold is kept, beside the one that is asked for."""
+
+
+class Choice(NamedTuple):
+    """The threshold for an overkill of ``aim``, and how many of the good parts it was chosen by it rejects."""
+
+    aim: float
+    threshold: float
+    rejected: int
+    good: int
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold and its error rates on one set of images; a rate is None where no such image is in the set."""
+    """A threshold and its error rates on one set of images; a rate is None where no such image is in the set.
+
+    ``choices`` holds other thresholds that these images would have given, where it was chosen on them.
+    """
 
     threshold: float
     overkill: float | None
     escape: float | None
     overkill_interval: tuple[float, float] | None
     escape_interval: tuple[float, float] | None
+    choices: tuple[Choice, ...] = ()
 
 
 def defect_scores(probabilities: NDArray[np.floating], good: int) -> NDArray[np.float64]:
@@ -70,6 +86,22 @@ def choose_threshold(scores: NDArray[np.floating], is_good: NDArray[np.bool_], *
     return (highest_passed + (float(above.min()) if len(above) else 1.0)) / 2
 
 
+def choices(
+    scores: NDArray[np.floating], is_good: NDArray[np.bool_], aims: Iterable[float] = AIMS
+) -> tuple[Choice, ...]:
+    """The thresholds that images (n,) give for several overkills, by rising overkill.
+
+    Raises:
+        DataError: there is no good image to choose by.
+
+    >>> [c.threshold for c in choices(np.array([0.25, 0.5, 1.0]), np.array([True, True, False]), [0.0, 0.5])]
+    [0.75, 0.375]
+    """
+    found = [(aim, choose_threshold(scores, is_good, overkill=aim)) for aim in sorted(set(aims))]
+    passed = scores[is_good]
+    return tuple(Choice(aim, t, int(rejected(passed, t).sum()), len(passed)) for aim, t in found)
+
+
 def operating_point(
     scores: NDArray[np.floating],
     is_good: NDArray[np.bool_],
@@ -98,7 +130,8 @@ def settle(
     if threshold is None:
         if not choose or not is_good.any():
             return None
-        threshold = choose_threshold(scores, is_good, overkill=overkill)
+        point = operating_point(scores, is_good, choose_threshold(scores, is_good, overkill=overkill), groups)
+        return replace(point, choices=choices(scores, is_good, (*AIMS, overkill)))
     return operating_point(scores, is_good, threshold, groups)
 
 
@@ -119,11 +152,12 @@ def caught(scores: NDArray[np.floating], is_good: NDArray[np.bool_], *, overkill
 
 
 def figures(point: OperatingPoint | None) -> dict[str, Any]:
-    """A point as every task reports it; every value is None where there is none."""
+    """A point as every task reports it; every value is None where there is none, and ``choices`` is empty."""
     return {
         "threshold": point.threshold if point else None,
         "escape": point.escape if point else None,
         "overkill": point.overkill if point else None,
         "escape_interval": list(point.escape_interval) if point and point.escape_interval else None,
         "overkill_interval": list(point.overkill_interval) if point and point.overkill_interval else None,
+        "choices": [choice._asdict() for choice in point.choices] if point else [],
     }

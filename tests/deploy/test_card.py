@@ -31,6 +31,14 @@ def test_the_evidence_is_there() -> None:
         assert expected in card
 
 
+def test_the_images_of_each_class_and_part_are_counted() -> None:
+    parts = {"train": {"good": 100, "scratch": 7}, "test": {"good": 40, "scratch": 3}}
+    card = render_card(manifest(data={"name": "plates", "parts": parts}))
+    assert "|  | images | good | scratch |" in card
+    assert "| train | 107 | 100 | 7 |" in card
+    assert "| test | 43 | 40 | 3 |" in card
+
+
 def test_every_table_is_rectangular() -> None:
     for block in render_card(manifest(data={"name": "a|b"})).split("\n\n"):
         rows = [line.replace("\\|", "") for line in block.splitlines() if line.startswith("|")]

@@ -15,7 +15,7 @@ from compressdefect.train.task import Task
 
 TWO = ("good", "defective")
 KEYS = ["n", "accuracy", "balanced_accuracy", "interval", "threshold"]
-KEYS += ["escape", "overkill", "escape_interval", "overkill_interval"]
+KEYS += ["escape", "overkill", "escape_interval", "overkill_interval", "choices"]
 
 
 def test_it_is_a_task() -> None:
@@ -69,7 +69,8 @@ def test_metrics_of_validation_and_test() -> None:
 def test_without_a_good_class_there_is_no_operating_point() -> None:
     found = Classify(("a", "b")).metrics(np.eye(2), np.array([0, 1]))
     assert found["accuracy"] == 1.0
-    assert all(found[key] is None for key in KEYS[4:])
+    assert all(found[key] is None for key in KEYS[4:-1])
+    assert found["choices"] == []
 
 
 def test_without_a_good_image_there_is_no_threshold() -> None:

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from compressdefect.errors import DataError
 from compressdefect.train.metrics import wilson_interval
-from compressdefect.train.operating_point import caught, choose_threshold, defect_scores, operating_point, rejected
+from compressdefect.train.operating_point import (
+    caught,
+    choices,
+    choose_threshold,
+    defect_scores,
+    figures,
+    operating_point,
+    rejected,
+    settle,
+)
 
 BAD = np.array([0.55, 0.97])
 
@@ -61,6 +70,33 @@ def test_certain_scores_stay_at_zero_overkill() -> None:
     scores, is_good = mixed(np.array([1.0, 0.0]), np.array([1.0]))
     threshold = choose_threshold(scores, is_good)
     assert not rejected(scores, threshold).any()
+
+
+def test_a_threshold_is_kept_for_every_usual_overkill() -> None:
+    good = np.linspace(0.001, 0.4, 400)
+    scores, is_good = mixed(good)
+    point = settle(scores, is_good, None, None, overkill=0.03, choose=True)
+    assert [(c.aim, c.rejected, c.good) for c in point.choices] == [
+        (0.005, 2, 400),
+        (0.01, 4, 400),
+        (0.02, 8, 400),
+        (0.03, 12, 400),
+        (0.05, 20, 400),
+    ]
+    assert point.threshold == point.choices[3].threshold
+    assert figures(point)["choices"][3] == {"aim": 0.03, "threshold": point.threshold, "rejected": 12, "good": 400}
+
+
+def test_nothing_is_chosen_on_images_whose_threshold_is_given() -> None:
+    scores, is_good = mixed(np.linspace(0, 0.4, 10))
+    assert settle(scores, is_good, 0.5, None, overkill=0.01, choose=False).choices == ()
+    assert figures(None)["choices"] == []
+
+
+def test_few_good_parts_cannot_tell_small_overkills_apart() -> None:
+    found = choices(*mixed(np.linspace(0, 0.4, 41)))
+    assert {c.threshold for c in found[:3]} == {found[0].threshold}
+    assert [c.rejected for c in found] == [0, 0, 0, 2]
 
 
 def test_no_good_part_is_an_error() -> None:
