@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -17,8 +17,9 @@ from torch import nn
 from compressdefect.cost.counting import exported_peak_bytes, trace_macs, trainable
 from compressdefect.cost.piece import Piece, Shape
 from compressdefect.data.images import Images
+from compressdefect.data.truth import Truth
 from compressdefect.deploy.export import check_parity, export_onnx
-from compressdefect.train.task import Task
+from compressdefect.train.task import Aim, Answers, Task
 
 ODD_SIZES = ((7, 11), (1, 1), (12, 9))
 
@@ -97,25 +98,34 @@ def export(module: nn.Module, x: torch.Tensor, path: Path) -> None:
 
 
 class TaskContract:
-    """What every task passes: targets and records by image, any batching, gradients, JSON figures, the shipped graph.
+    """What every task passes: labels and records by image, any batching, gradients, JSON figures, the shipped graph.
 
     A subclass has fixtures `task` (not yet scored by any metric but its own), `plates` (24 images, good and not) and
-    `net` (raw pixels → the task's outputs, untrained), and lists the task's `metrics`.
+    `net` (raw pixels → the task's outputs, untrained), and `perfect`, the answers of a network that is always right.
     """
 
     INDICES = np.array([7, 2, 11, 4, 23, 0])
+    perfect: Callable[[Any, Task, Truth], Answers]
     COMMON = frozenset(
         {"n", "accuracy", "interval", "threshold", "escape", "overkill", "escape_interval", "overkill_interval"}
     )
-    metrics: tuple[str, ...]
 
-    def answers(self, task: Task, net: nn.Module, plates: Images, indices: np.ndarray) -> torch.Tensor:
+    def answers(self, task: Task, net: nn.Module, plates: Images, indices: np.ndarray) -> Answers:
         with torch.no_grad():
             return task.predict(net.eval()(torch.from_numpy(plates.pixels[indices])))
 
-    def test_targets_and_labels_are_those_of_the_images_asked_for(self, task: Task, plates: Images) -> None:
-        whole = task.targets(plates, np.arange(24))
-        assert torch.equal(task.targets(plates, self.INDICES), whole[self.INDICES])
+    def test_a_task_is_made_of_images_and_again_of_its_heads(self, task: Task, plates: Images) -> None:
+        kind = type(task)
+        assert kind.on_images(plates, Aim()) == task
+        again = kind.on_heads(task.heads, task.good)
+        assert (again.heads, again.classes, again.good) == (task.heads, task.classes, task.good)
+        assert tuple(task.heads) == kind.head_names
+        assert task.metric == kind.metric_names[0]
+        assert str(len(plates)) in task.summary(plates)
+        assert task.absent(plates, np.arange(24)) == []
+        assert task.absent(plates, np.array([0])) != []
+
+    def test_labels_are_those_of_the_images_asked_for(self, task: Task, plates: Images) -> None:
         labels = task.labels(plates, np.arange(24))
         assert np.array_equal(task.labels(plates, self.INDICES), labels[self.INDICES])
         assert labels.dtype == np.int64
@@ -123,27 +133,30 @@ class TaskContract:
         assert task.good in labels
 
     def test_the_loss_is_float32_and_reaches_every_parameter(self, task: Task, net: nn.Module, plates: Images) -> None:
-        targets = task.targets(plates, self.INDICES)
+        truth = Truth.of(plates, self.INDICES, task.needs)
         outputs = net.train()(torch.from_numpy(plates.pixels[self.INDICES]))
-        loss = task.loss(outputs, targets)
+        loss = task.loss(outputs, truth)
         loss.backward()
         assert (loss.dtype, loss.shape) == (torch.float32, ())
         assert torch.isfinite(loss)
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
-        assert task.loss(outputs.detach().bfloat16(), targets).dtype == torch.float32
+        assert task.loss(outputs.detach().bfloat16(), truth).dtype == torch.float32
 
     def test_probabilities_sum_to_one_whatever_the_precision(self, task: Task, net: nn.Module, plates: Images) -> None:
         outputs = net(torch.from_numpy(plates.pixels[self.INDICES]))
         for precise in (outputs, outputs.bfloat16()):
-            found = task.predict(precise)
+            answers = task.predict(precise)
+            assert list(answers) == list(task.outputs)
+            found = answers["probabilities"]
             assert found.dtype == torch.float32
             assert (found >= 0).all()
             torch.testing.assert_close(found.sum(dim=1), torch.ones_like(found[:, 0]))
 
     def test_records_are_small_and_do_not_depend_on_batches(self, task: Task, net: nn.Module, plates: Images) -> None:
-        found, targets = self.answers(task, net, plates, self.INDICES), task.targets(plates, self.INDICES)
-        whole = task.record(found, targets)
-        parts = [task.record(found[part], targets[part]) for part in (slice(0, 0), slice(0, 1), slice(1, 6))]
+        found, truth = self.answers(task, net, plates, self.INDICES), Truth.of(plates, self.INDICES, task.needs)
+        whole, parts = task.record(found, truth), []
+        for part in (slice(0, 0), slice(0, 1), slice(1, 6)):
+            parts.append(task.record({name: answer[part] for name, answer in found.items()}, truth[part]))
         assert len(whole) == 6
         assert np.concatenate(parts).tobytes() == whole.tobytes()
         assert whole.nbytes / len(whole) < 1000
@@ -153,7 +166,7 @@ class TaskContract:
         self, task: Task, net: nn.Module, plates: Images
     ) -> None:
         indices = np.arange(24)
-        records = task.record(self.answers(task, net, plates, indices), task.targets(plates, indices))
+        records = task.record(self.answers(task, net, plates, indices), Truth.of(plates, indices, task.needs))
         labels = task.labels(plates, indices)
         val = task.metrics(records, labels, groups=indices // 2)
         assert json.loads(json.dumps(val)) == val
@@ -167,11 +180,10 @@ class TaskContract:
 
     def test_a_perfect_answer_scores_one(self, task: Task, plates: Images) -> None:
         indices = np.arange(24)
-        targets, labels = task.targets(plates, indices), task.labels(plates, indices)
-        sure = nn.functional.one_hot(targets.long(), len(task.classes)).movedim(-1, 1).float()
-        for metric in self.metrics:
-            decided = dataclasses.replace(task, metric=metric)  # type: ignore[type-var]
-            assert decided.score(decided.record(sure, targets), labels) == 1.0
+        truth, labels = Truth.of(plates, indices, task.needs), task.labels(plates, indices)
+        for metric in task.metric_names:
+            decided = type(task).on_images(plates, Aim(metric))
+            assert decided.score(decided.record(self.perfect(task, truth), truth), labels) == 1.0
 
     def test_the_shipped_graph_says_the_same(self, task: Task, net: nn.Module, plates: Images, tmp_path: Path) -> None:
         with torch.no_grad():
@@ -180,5 +192,6 @@ class TaskContract:
         export_onnx(net, task, tmp_path / "net.onnx", input_shape=plates.shape)
         assert check_parity(net, task, tmp_path / "net.onnx", plates.pixels) < 1e-5
         session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
-        (found,) = session.run(["probabilities"], {"pixels": plates.pixels})
-        assert found.shape == tuple(self.answers(task, net, plates, np.arange(24)).shape)
+        expected = self.answers(task, net, plates, np.arange(24))
+        for found, name in zip(session.run([*task.outputs], {"pixels": plates.pixels}), task.outputs, strict=True):
+            assert found.shape == tuple(expected[name].shape)

@@ -25,7 +25,9 @@ class Images:
     ``names`` relative to the dataset; ``hashes`` SHA-256 of each file; ``groups`` int64 (N,), equal for images that
     must stay in one part of a split, made as ``group`` says; ``splits`` the official part of each image, if any;
     ``masks`` uint8 (N, H, W), 0 where nothing is wrong, else 1 + an index into ``regions``, if they were loaded;
-    ``mask_hashes`` SHA-256 of each as it was annotated, before it was resized; ``remarks`` how the data was understood.
+    ``mask_hashes`` SHA-256 of each as it was annotated, before it was resized; ``boxes`` per image float32 (k, 5), if
+    they were loaded: x0, y0, x1, y1 in pixels as resized, and an index into ``regions``; ``remarks`` how the data was
+    understood.
 
     Large images may be cut into tiles. An image stays what is labelled, split and judged, but ``pixels`` and ``masks``
     then hold the tiles, (T, …) with T ≥ N, those of the first image first: ``rows`` says where. ``tile`` is their side
@@ -47,6 +49,7 @@ class Images:
     skipped: tuple[tuple[str, str], ...] = ()
     masks: np.ndarray | None = None
     mask_hashes: tuple[str, ...] | None = None
+    boxes: tuple[np.ndarray, ...] | None = None
     regions: tuple[str, ...] = ()
     tile: int | None = None
     sizes: np.ndarray | None = None
@@ -133,6 +136,7 @@ class Images:
             splits=None if self.splits is None else tuple(self.splits[i] for i in chosen),
             sizes=None if self.sizes is None else self.sizes[chosen],
             mask_hashes=None if self.mask_hashes is None else tuple(self.mask_hashes[i] for i in chosen),
+            boxes=None if self.boxes is None else tuple(self.boxes[i] for i in chosen),
         )
 
     def save(self, folder: Path) -> None:
@@ -141,6 +145,9 @@ class Images:
         for key in _ARRAYS:
             if getattr(self, key) is not None:
                 np.save(folder / f"{key}.npy", getattr(self, key))
+        if self.boxes is not None:  # as one array, the number of its image before each box
+            rows = [np.insert(boxes, 0, number, axis=1) for number, boxes in enumerate(self.boxes)]
+            np.save(folder / "boxes.npy", np.concatenate(rows))
         rest = {key: value for key, value in vars(self).items() if key in _FIELDS}
         (folder / "images.json").write_text(json.dumps(rest), encoding="utf-8")
 
@@ -154,9 +161,12 @@ class Images:
         for key in _ARRAYS:
             path = folder / f"{key}.npy"
             rest[key] = np.load(path, mmap_mode="r" if key in _MAPPED else None) if path.is_file() else None
+        if (folder / "boxes.npy").is_file():
+            rows = np.load(folder / "boxes.npy")
+            rest["boxes"] = tuple(rows[rows[:, 0] == number, 1:] for number in range(len(rest["names"])))
         return cls(**rest)
 
 
 _ARRAYS = ("pixels", "labels", "groups", "masks", "sizes")
 _MAPPED = frozenset({"pixels", "masks"})
-_FIELDS = frozenset(Images.__dataclass_fields__) - frozenset(_ARRAYS)
+_FIELDS = frozenset(Images.__dataclass_fields__) - {*_ARRAYS, "boxes"}

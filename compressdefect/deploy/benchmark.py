@@ -13,7 +13,7 @@ from compressdefect.cost.latency import LatencyRow, machine, measure
 from compressdefect.deploy.export import export_onnx
 from compressdefect.deploy.model_ref import ModelRef
 from compressdefect.errors import ModelError
-from compressdefect.train.tasks import make_task
+from compressdefect.train.tasks import task_kind
 
 UNTRAINED_CLASSES = 2
 
@@ -127,5 +127,7 @@ def _graph(model: ModelRef, precision: str, shape: tuple[int, int, int], path: P
         )
     classes = bundle.manifest.classes if bundle else tuple(f"class {i}" for i in range(UNTRAINED_CLASSES))
     network = model.network(channels=shape[0], classes=len(classes))
-    export_onnx(network, make_task(model.tasks[0], classes), path, input_shape=shape)
+    kind = task_kind(model.tasks[0])
+    task = bundle.task() if bundle else kind.on_heads(dict.fromkeys(kind.head_names, classes), good=None)
+    export_onnx(network, task, path, input_shape=shape)
     return path

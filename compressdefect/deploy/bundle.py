@@ -24,6 +24,8 @@ from compressdefect.runs import atomic_write
 if TYPE_CHECKING:
     from torch import nn
 
+    from compressdefect.train.task import Task
+
 MANIFEST, CARD, GENOTYPE, WEIGHTS, FP32 = "bundle.json", "card.md", "genotype.json", "weights.safetensors", "fp32.onnx"
 
 
@@ -97,6 +99,12 @@ class Bundle:
             got = str(error).strip().splitlines()[-1]
             raise BundleError("the weights do not fit the design", got=got, fix=f"see {self.path}") from error
         return network.eval()
+
+    def task(self) -> Task:
+        """The task that the network was trained for, without the aims of that training."""
+        from compressdefect.train.tasks import task_kind
+
+        return task_kind(self.manifest.task).on_heads(self.manifest.heads, self.manifest.good)
 
     def _verify(self, name: str, digest: str) -> None:
         if digest != self.manifest.files[name]:

@@ -36,7 +36,7 @@ def _summary(manifest: BundleManifest) -> str:
     channels, height, width = manifest.input
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
     good = f", of which `{manifest.classes[manifest.good]}` is a good part" if manifest.good is not None else ""
-    good = ", one for each pixel" if manifest.task == "segment" else good
+    good = ", one for each pixel" if "pixels" in manifest.heads else good
     classes = ", ".join(f"`{name}`" for name in manifest.classes)
     takes = f"Takes {kind} {_shown(manifest)}s at {height}×{width}"
     tile = manifest.preprocessing.tile
@@ -66,30 +66,17 @@ def _operating_point(manifest: BundleManifest) -> str:
         )
         for title, figures in _splits(manifest)
     ]
-    where = " in any pixel" if manifest.task == "segment" else ""
     score = f"1 − p(`{manifest.classes[manifest.good]}`)"
     rule = (
-        f"A part is rejected when {score} is above **{units.probability(manifest.threshold)}**{where}. "
+        f"A part is rejected when {score} is above "
+        f"**{units.probability(manifest.threshold)}**{manifest.reading.rejects}. "
         "The threshold was chosen on validation images; the test figures are what to expect."
     )
     return f"{rule}\n\n{_table(header, rows)}"
 
 
-_FIGURES = {
-    "classify": (("accuracy", "accuracy"), ("interval", "95 %"), ("balanced_accuracy", "balanced accuracy")),
-    "segment": (
-        ("dice", "Dice"),
-        ("interval", "95 %"),
-        ("iou", "IoU"),
-        ("iou_interval", "95 %"),
-        ("macc", "mAcc"),
-        ("accuracy", "accuracy"),
-    ),
-}
-
-
 def _accuracy(manifest: BundleManifest) -> str:
-    columns, found = _FIGURES.get(manifest.task, _FIGURES["classify"]), _splits(manifest)
+    columns, found = manifest.reading.figures, _splits(manifest)
     if not found:
         return "Not evaluated."
     rows = [
@@ -97,13 +84,7 @@ def _accuracy(manifest: BundleManifest) -> str:
         for title, figures in found
     ]
     table = _table(("", *(title for _, title in columns), "images"), rows)
-    return f"{table}\n\n{_PIXELS}" if manifest.task == "segment" else table
-
-
-_PIXELS = (
-    "Dice and IoU are of pixels pooled over the images, averaged over the defect classes. mAcc and accuracy are of "
-    "whole images, called defective where a defect is the most probable class of any pixel."
-)
+    return f"{table}\n\n{manifest.reading.notes}" if manifest.reading.notes else table
 
 
 def _cost(manifest: BundleManifest) -> str:
@@ -136,7 +117,7 @@ def _graph(manifest: BundleManifest) -> str:
     pixels = manifest.preprocessing
     rows = [
         ("input", f"`pixels`, {pixels.pixels}, resized {pixels.resize}"),
-        ("output", f"`probabilities`, float32 {'(N, K, H, W)' if manifest.task == 'segment' else '(N, K)'}"),
+        *(("output", f"`{name}`, float32 {shape}") for name, shape in manifest.reading.outputs.items()),
         ("mean inside", ", ".join(f"{value:.4g}" for value in pixels.mean)),
         ("std inside", ", ".join(f"{value:.4g}" for value in pixels.std)),
         ("default graph", f"`{manifest.default_graph}`"),

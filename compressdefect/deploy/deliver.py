@@ -19,7 +19,7 @@ from compressdefect.data.images import Images
 from compressdefect.data.split import Split
 from compressdefect.deploy.bundle import FP32, Bundle, write_bundle
 from compressdefect.deploy.export import check_parity, export_onnx
-from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Parity, Preprocessing
+from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Parity, Preprocessing, Reading
 from compressdefect.models.design import Design
 from compressdefect.models.inspector import Inspector
 from compressdefect.runs import RunFolder
@@ -195,6 +195,8 @@ def _manifest(
         genotype=genotype.to_json() if genotype else None,
         timm=job.design.timm_name,
         task=job.task.name,
+        heads=dict(job.task.heads),
+        reading=Reading.of(job.task),
         classes=job.task.classes,
         good=job.task.good,
         input=images.shape,

@@ -1,8 +1,9 @@
 """From a trained network to the ONNX graph that ships, and the proof that both say the same.
 
-The graph takes raw uint8 pixels ``pixels`` (N, C, H, W) and returns float32 ``probabilities``, (N, K) of images or
-(N, K, H, W) of their pixels: normalisation and the task's own decoding are inside, so nothing is left for the line to
-get wrong. Batch norm is folded into the convolutions and the weights are in the file.
+The graph takes raw uint8 pixels ``pixels`` (N, C, H, W) and returns the task's answers in float32 by their names, such
+as ``probabilities``, (N, K) of images or (N, K, H, W) of their pixels: normalisation and the task's own decoding are
+inside, so nothing is left for the line to get wrong. Batch norm is folded into the convolutions and the weights are in
+the file.
 """
 
 from __future__ import annotations
@@ -28,20 +29,21 @@ from compressdefect.train.task import Task
 if TYPE_CHECKING:
     import onnx
 
-INPUT, OUTPUT = "pixels", "probabilities"
+INPUT = "pixels"
 _OPSET = 18  # the exporter's own; int8 tools ask for 20 at most
 
 
 class _Graph(nn.Module):
-    """What is exported: pixels → network → probabilities."""
+    """What is exported: pixels → network → answers, in the order of the task's ``outputs``."""
 
     def __init__(self, network: nn.Module, task: Task) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).eval().cpu()
         self.task = task
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.task.predict(self.network(pixels)).float()
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        answers = self.task.predict(self.network(pixels))
+        return tuple(answers[name].float() for name in self.task.outputs)
 
 
 def export_onnx(
@@ -65,7 +67,7 @@ def export_onnx(
                 dynamo=True,
                 opset_version=_OPSET,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=[*task.outputs],
                 dynamic_shapes=sizes,
                 verbose=False,
             )
@@ -80,7 +82,7 @@ def export_onnx(
 
 
 def parity(network: nn.Module, task: Task, path: Path, pixels: np.ndarray) -> float:
-    """Largest absolute difference of probabilities between the network and its graph, at batch 1 and beyond.
+    """Largest absolute difference of any answer between the network and its graph, at batch 1 and beyond.
 
     Args:
         network: takes uint8 pixels; its mode and device do not matter.
@@ -94,9 +96,10 @@ def parity(network: nn.Module, task: Task, path: Path, pixels: np.ndarray) -> fl
     worst = 0.0
     with torch.no_grad():
         for chunk in (pixels[:1], *np.array_split(pixels, -(-len(pixels) // 32))):
-            expected = reference(torch.from_numpy(np.ascontiguousarray(chunk))).numpy()
-            (found,) = session.run([OUTPUT], {INPUT: np.ascontiguousarray(chunk)})
-            worst = max(worst, float(np.nan_to_num(np.abs(found - expected), nan=np.inf).max()))
+            expected = reference(torch.from_numpy(np.ascontiguousarray(chunk)))
+            found = session.run([*task.outputs], {INPUT: np.ascontiguousarray(chunk)})
+            for one, other in zip(found, expected, strict=True):
+                worst = max(worst, float(np.nan_to_num(np.abs(one - other.numpy()), nan=np.inf).max()))
     return worst
 
 
@@ -110,7 +113,7 @@ def check_parity(network: nn.Module, task: Task, path: Path, pixels: np.ndarray,
     if difference > tolerance:
         raise BundleError(
             "the exported graph does not reproduce its network",
-            got=f"probabilities differ by up to {difference:.2g} on {len(pixels)} images",
+            got=f"answers differ by up to {difference:.2g} on {len(pixels)} images",
             fix=f"the tolerance is {tolerance:g}; do not ship this graph",
         )
     return difference

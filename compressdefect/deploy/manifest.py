@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from compressdefect.errors import BundleError
 from compressdefect.runs import now, versions
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from compressdefect.train.task import Task
+
+SCHEMA_VERSION = 2
 
 
 class _Strict(BaseModel):
@@ -58,19 +61,44 @@ class Parity(_Strict):
     max_difference: float
 
 
+class Reading(_Strict):
+    """How to read what the model answers.
+
+    Attributes:
+        outputs: the graph's outputs and their shapes.
+        figures: key and title of each figure that tables show.
+        notes: what a reader of the figures should know.
+        rejects: where in an image its score is above the threshold when it is rejected, such as " in any pixel".
+    """
+
+    outputs: dict[str, str]
+    figures: tuple[tuple[str, str], ...]
+    notes: str = ""
+    rejects: str = ""
+
+    @classmethod
+    def of(cls, task: Task | type[Task]) -> Reading:
+        """What a task says of itself."""
+        figures = tuple((figure.key, figure.title) for figure in task.figures)
+        return cls(outputs=dict(task.outputs), figures=figures, notes=task.notes, rejects=task.rejects)
+
+
 class BundleManifest(_Strict):
     """What ships and the evidence for it.
 
+    ``heads`` names the outputs of each head of the network, ``classes`` those that whole images are told apart by.
     ``metrics`` holds the validation's and the test's figures under ``val`` and ``test``. ``files`` is filled in when
     the bundle is written: every file but ``bundle.json`` itself, with its SHA-256.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     created: str = Field(default_factory=now)
     name: str
     genotype: dict[str, Any] | None = None
     timm: str | None = None
     task: str
+    heads: dict[str, tuple[str, ...]] = Field(min_length=1)
+    reading: Reading
     classes: tuple[str, ...] = Field(min_length=2)
     good: int | None
     input: tuple[int, int, int]

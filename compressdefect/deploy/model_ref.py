@@ -39,7 +39,7 @@ class ModelRef:
     @property
     def tasks(self) -> tuple[str, ...]:
         """What the model can be trained to do: a design of ours and a trained model one thing, a timm model several."""
-        return TIMM_TASKS if self.design.task is None else (self.design.task,)
+        return tuple(TIMM_TASKS) if self.design.task is None else (self.design.task,)
 
     @property
     def trained_input(self) -> tuple[int, int, int] | None:

@@ -92,11 +92,10 @@ def _load(options: DataOptions) -> Images:
     Its task is the one asked for, else the one that the annotations are made for, whatever the model.
     """
     from compressdefect.flow.prepare import choose_task, load
-    from compressdefect.train.segment import Segment
-    from compressdefect.train.tasks import METRICS
+    from compressdefect.train.tasks import TASKS, task_kind
 
-    segments = choose_task(options, list(METRICS), "a split") == Segment.name
-    return load(options, input=_SPLIT_SIDE, masks=segments, voice=Voice())
+    kind = task_kind(choose_task(options, list(TASKS), "a split"))
+    return load(options, input=_SPLIT_SIDE, needs=kind.needs, voice=Voice())
 
 
 def _by_class(images: Images, rows: np.ndarray) -> dict[str, int]:

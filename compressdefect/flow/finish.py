@@ -24,10 +24,9 @@ from compressdefect.report.gallery import PICTURE_SIDE, ActivationMap, Layers
 from compressdefect.report.html import write_report
 from compressdefect.report.outlines import outlines
 from compressdefect.runs import RunFolder
-from compressdefect.train.activation import class_activation_map, defect_masks
-from compressdefect.train.predict import probabilities
-from compressdefect.train.segment import Segment
-from compressdefect.train.tasks import make_task
+from compressdefect.train.activation import class_activation_map
+from compressdefect.train.predict import answers
+from compressdefect.train.task import Task
 
 _PEER_SECONDS = 2.0
 
@@ -59,9 +58,9 @@ def parse_peers(text: str, task: str) -> list[ModelRef]:
 
 
 def _made_for(task: str, peer: ModelRef) -> ModelRef:
-    """A timm model as what a task needs; to segment, its name says that it is an encoder under our decoder."""
-    name = f"{peer.name} + decoder" if task == Segment.name else peer.name
-    return replace(peer, name=name, design=peer.design.for_task(task))
+    """A timm model as what a task needs; where that is more than the model itself, its name says so."""
+    design = peer.design.for_task(task)
+    return replace(peer, name=f"{peer.name}{design.addition}", design=design)
 
 
 def time_beside_peers(run: RunFolder, peers: Sequence[ModelRef], *, threads: int) -> list[dict[str, Any]]:
@@ -87,9 +86,10 @@ def write_run_report(run: RunFolder, *, images: Images | None = None, data: str 
         return write_report(run.path)
     if images is None:
         images = _images_again(run, bundle, data)
-    if bundle.manifest.task != Segment.name:
+    task = bundle.task()
+    if "masks" not in task.needs:
         return write_report(run.path, images=images, cam=_activation_maps(bundle))
-    return write_report(run.path, images=images, layers=None if images is None else _outlines(bundle, images))
+    return write_report(run.path, images=images, layers=None if images is None else _outlines(bundle, task, images))
 
 
 def _images_again(run: RunFolder, bundle: Bundle, data: str | None) -> Images | None:
@@ -99,7 +99,7 @@ def _images_again(run: RunFolder, bundle: Bundle, data: str | None) -> Images | 
         options = DataOptions(**{**vars(options), "data": data})
     voice = Voice()
     try:
-        return load(options, input=bundle.manifest.input[1], masks=bundle.manifest.task == Segment.name, voice=voice)
+        return load(options, input=bundle.manifest.input[1], needs=bundle.task().needs, voice=voice)
     except CompressDefectError as error:
         if data is not None:
             raise
@@ -107,14 +107,14 @@ def _images_again(run: RunFolder, bundle: Bundle, data: str | None) -> Images | 
         return None
 
 
-def _outlines(bundle: Bundle, images: Images) -> Layers:
+def _outlines(bundle: Bundle, task: Task, images: Images) -> Layers:
     """Green around the true defects, red around those that the bundle's network finds at its threshold."""
-    manifest, network = bundle.manifest, bundle.network()
-    task = make_task(manifest.task, manifest.classes)
+    network, threshold = bundle.network(), bundle.manifest.threshold
 
     def layer(row: int) -> NDArray[np.uint8]:
-        (found,) = defect_masks(probabilities(network, images, np.array([row]), task), manifest.threshold)
-        return outlines(images.mask(row) > 0, found, PICTURE_SIDE)
+        marks = task.marks(answers(network, images, np.array([row]), task), threshold)
+        assert marks is not None, "a task of masks says where a defect is"
+        return outlines(images.mask(row) > 0, marks[0], PICTURE_SIDE)
 
     return lambda rows: [layer(row) for row in rows]
 

@@ -18,16 +18,15 @@ from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.load import load_images
 from compressdefect.data.read import read_all
 from compressdefect.data.split import Split, make_split
+from compressdefect.data.truth import Needs
 from compressdefect.errors import DataError, RunError, known_names
 from compressdefect.flow.remarks import remarks
 from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions, SearchOptions
 from compressdefect.runs import RunFolder
-from compressdefect.train.classify import Classify
 from compressdefect.train.gradual import Gradual
-from compressdefect.train.segment import BACKGROUND, Segment
-from compressdefect.train.task import Task
-from compressdefect.train.tasks import METRICS, check_loss, make_task
+from compressdefect.train.task import Aim, Task
+from compressdefect.train.tasks import TASKS, suited, task_kind
 from compressdefect.train.validate import FOLDS
 
 _MANY_STEPS = 10**9  # of which any moment is a part, so that only the reading is checked
@@ -57,7 +56,7 @@ class Prepared:
 def choose_task(options: DataOptions, offered: Sequence[str], model: str) -> str:
     """The task that was asked for, the only one that a model offers, or the one that the annotations are made for.
 
-    That is segmentation where an image without a class of its own has something marked in it, else classification.
+    Of several that would do, it is the first (``train.tasks.TASKS``).
 
     Args:
         options: ``task`` is what was asked for.
@@ -67,17 +66,12 @@ def choose_task(options: DataOptions, offered: Sequence[str], model: str) -> str
     Raises:
         DataError: there is no such task, or the model is not made for it.
     """
-    if options.task is not None and options.task not in METRICS:
-        raise DataError("no such task", got=options.task, fix=known_names(options.task, METRICS))
-    if options.task is not None and options.task not in offered:
+    if options.task is not None and task_kind(options.task).name not in offered:
         raise DataError(f"{model} is not made to {options.task}", got=f"a model to {' or '.join(offered)}")
     if options.task is not None or len(offered) == 1:
         return options.task or offered[0]
-    if options.data == SYNTHETIC:
-        return Classify.name
-    samples = read_all(options.data, options.format).samples
-    only_marked = any(sample.label is None and sample.regions for sample in samples)
-    return Segment.name if only_marked else Classify.name
+    samples = () if options.data == SYNTHETIC else read_all(options.data, options.format).samples
+    return suited(samples, [name for name in TASKS if name in offered])
 
 
 def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Prepared:
@@ -86,14 +80,17 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
     Raises:
         DataError: the folder, its images, the classes or the split are wrong, or the task lacks masks.
     """
-    segments = task == Segment.name
-    images = load(options, input=input, masks=segments or _zooms(options), only_marked=segments, voice=voice)
-    found = _task(options, task, images)
+    kind, zooms = task_kind(task), _zooms(options)
+    needs: Needs = kind.needs | {"masks"} if zooms else kind.needs
+    images = load(options, input=input, needs=needs, only_marked=bool(kind.needs), voice=voice)
+    if zooms and images.masks is None:
+        raise DataError("gradual training zooms on defects", got=images.name, fix="leave --gradual out")
+    found = kind.on_images(images, aim_of(options))
     _check_tiles(images)
     split = _split(options, images)
-    voice.say(
-        f"{_described(images, found)}: {len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
-    )
+    size = "×".join(map(str, images.shape))
+    parts = f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test"
+    voice.say(f"{found.summary(images)} at {size}: {parts}")
     for remark in remarks(split, images, found, options):
         voice.say(remark)
     return Prepared(images, split, found)
@@ -114,33 +111,13 @@ def _zooms(options: DataOptions) -> bool:
     return options.gradual is not None and Gradual.parse(options.gradual, total=_MANY_STEPS).zoom(0) > 1
 
 
-def _task(options: DataOptions, name: str, images: Images) -> Task:
-    segments = name == Segment.name
-    if segments and (images.masks is None or not images.regions):
-        raise DataError("the data has no masks to segment by", got=images.name, fix="use --task classify")
-    if _zooms(options) and images.masks is None:
-        raise DataError("gradual training zooms on defects", got=images.name, fix="leave --gradual out")
-    return make_task(
-        name,
-        (BACKGROUND, *images.regions) if segments else images.classes,
-        good=images.good,
-        metric=options.metric,
-        overkill=options.overkill,
-        criterion=options.loss,
-    )
+def aim_of(options: DataOptions) -> Aim:
+    """What the options choose of a task."""
+    return Aim(options.metric, options.overkill, options.loss)
 
 
-def _described(images: Images, task: Task) -> str:
-    size = "×".join(map(str, images.shape))
-    if images.masks is None or task.name != Segment.name:
-        return f"{len(images)} images of {len(task.classes)} classes ({', '.join(task.classes)}) at {size}"
-    tiles = "" if images.tile is None else f" in {len(images.pixels)} tiles of {images.tile} pixels"
-    defective = int(images.marked.sum())
-    return f"{len(images)} images{tiles}, {defective} with a defect ({', '.join(images.regions)}), at {size}"
-
-
-def load(options: DataOptions, *, input: int, masks: bool, only_marked: bool = True, voice: Voice) -> Images:
-    """Load the images, with their masks if asked, with a progress bar, and name the files that were skipped.
+def load(options: DataOptions, *, input: int, needs: Needs, only_marked: bool = True, voice: Voice) -> Images:
+    """Load the images and the annotations that are needed, with a progress bar, and name the files that were skipped.
 
     Without ``only_marked`` masks change nothing else: an image whose defects nobody marked has an empty one.
     """
@@ -156,7 +133,7 @@ def load(options: DataOptions, *, input: int, masks: bool, only_marked: bool = T
             good=options.good,
             unlabelled=options.unlabelled,
             group=options.group,
-            masks=masks,
+            masks="masks" in needs,
             only_marked=only_marked,
             tile=options.tile,
             progress=lambda done, total: bar.update(work, completed=done, total=total),
@@ -195,10 +172,7 @@ def check_options(options: DataOptions, task: str) -> None:
         raise DataError("--seed must be at least 0", got=options.seed)
     if not 0 <= options.overkill < 1:
         raise DataError("--overkill must be at least 0 and below 1", got=options.overkill, fix="use a value like 0.01")
-    if options.metric is not None and options.metric not in METRICS[task]:
-        raise DataError("unknown metric", got=options.metric, fix=known_names(options.metric, METRICS[task]))
-    if options.loss is not None:
-        check_loss(options.loss, task)
+    task_kind(task).check(aim_of(options))
     if options.tile is not None:
         _check_tile(options.tile, task)
     if options.gradual is not None:
@@ -233,7 +207,7 @@ def _check_gradual(moments: str, *, searched: bool) -> None:
 
 
 def _check_tile(side: int, task: str) -> None:
-    if task != Segment.name:
+    if not task_kind(task).tiled:
         raise DataError(
             "--tile needs a model that segments: what is true of an image is not true of each of its tiles",
             got=f"--task {task}",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from compressdefect import units
 from compressdefect.data.images import Images
 from compressdefect.data.labels import perhaps_good
 from compressdefect.data.split import Split
 from compressdefect.options import DataOptions, SearchOptions
-from compressdefect.train.segment import Segment
 from compressdefect.train.task import Task
 
 LARGE_SHARE = 0.6  # of one class among the images
@@ -22,7 +20,7 @@ def remarks(split: Split, images: Images, task: Task, options: DataOptions) -> l
     if len(split.left_out):
         found.append(f"left out of the training because they resemble test images: {len(split.left_out)}")
     for part, indices in (("training", split.train), ("validation", split.val), ("test", split.test)):
-        lacking = _lacking(images, indices, task) if len(indices) else []
+        lacking = task.absent(images, indices) if len(indices) else []
         if lacking:
             found.append(f"no {part} image shows {', '.join(lacking)}")
     if split.group == "none":
@@ -32,16 +30,6 @@ def remarks(split: Split, images: Images, task: Task, options: DataOptions) -> l
     if isinstance(options, SearchOptions) and options.metric is None and task.metric == "accuracy":
         found += _one_large_class(images)
     return found
-
-
-def _lacking(images: Images, indices: NDArray[np.int64], task: Task) -> list[str]:
-    """The classes that none of these images shows, of pixels where pixels are told apart."""
-    if task.name != Segment.name or images.masks is None:
-        return [name for number, name in enumerate(images.classes) if number not in images.labels[indices]]
-    shown = np.zeros(256, dtype=np.bool_)  # of all numbers that a mask's uint8 can be
-    for row in images.rows(indices):
-        shown |= np.bincount(images.masks[row].ravel(), minlength=256) > 0
-    return [name for number, name in enumerate(images.regions, start=1) if not shown[number]]
 
 
 def _one_large_class(images: Images) -> list[str]:

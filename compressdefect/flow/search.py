@@ -46,8 +46,8 @@ from compressdefect.search.reach import first_design
 from compressdefect.search.samplers import SearchDimensions, sampler
 from compressdefect.search.study import StoredTrial, check_storage
 from compressdefect.space.space import Space
+from compressdefect.train.tasks import TASKS
 
-DEFAULT_SPACES = {"classify": "lightdefectnet", "segment": "lw_cnn"}
 DEFAULT_TIME = "6m"
 LEAST_STEPS = 200  # of each training of a timed trial: after fewer, its metric says little about the design
 FINAL_SHARE = 0.3  # most of a time limit that the final training may take
@@ -137,8 +137,8 @@ class Request:
 def _space(options: SearchOptions) -> tuple[str, Space]:
     """The task, and the space as far as it has designs for it."""
     if options.space is None:
-        task = choose_task(options, tuple(DEFAULT_SPACES), "a search")
-        space = find_space(DEFAULT_SPACES[task])
+        task = choose_task(options, tuple(TASKS), "a search")
+        space = find_space(TASKS[task].space)
     else:
         space = find_space(options.space)
         task = choose_task(options, space.tasks, space.name)

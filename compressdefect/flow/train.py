@@ -21,11 +21,9 @@ from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.config import FitConfig
 from compressdefect.train.gradual import Gradual
 from compressdefect.train.predict import predict
-from compressdefect.train.segment import Segment
-from compressdefect.train.tasks import make_task
+from compressdefect.train.tasks import task_kind
 
 FEW_IMAGES, SMALL_BATCH = 500, 16
-_SEGMENT = FitConfig(batch_size=8, balance=1.0)  # an image has thousands of pixels, and all show the background
 _RECIPE = (
     "epochs",
     "optimizer",
@@ -99,7 +97,7 @@ def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
             got=f"{', '.join(found.task.classes)} at {found.images.shape}",
             fix=f"it knows {', '.join(manifest.classes)} at {manifest.input}",
         )
-    task = make_task(manifest.task, manifest.classes, good=manifest.good)
+    task = ref.bundle.task()
     network, figures = ref.bundle.network(), {}
     for part, indices in (("val", found.split.val), ("test", found.split.test)):
         if len(indices):
@@ -120,7 +118,7 @@ def fit_config(options: DataOptions, train: int, task: str) -> FitConfig:
     A few images or tiles (``train``) are shown in smaller batches, so that an epoch still makes some steps.
     """
     few = FitConfig(batch_size=SMALL_BATCH) if train < FEW_IMAGES else FitConfig()
-    standard = _SEGMENT if task == Segment.name else few
+    standard = replace(few, **task_kind(task).recipe)
     return recipe(standard, **{name: getattr(options, name, None) for name in _RECIPE})
 
 

@@ -17,7 +17,7 @@ from compressdefect.space.space import Space, describe
 if TYPE_CHECKING:
     from torch import nn
 
-TIMM_TASKS = ("classify", "segment")
+TIMM_TASKS = {"classify": "", "segment": " + decoder"}  # what a timm model can do, and what is put on it for that
 _WORDS: dict[str, Value] = {"true": True, "on": True, "false": False, "off": False}
 
 
@@ -43,6 +43,11 @@ class Design:
     def task(self) -> str | None:
         """What the network is for; None while a timm model can still become either."""
         return self.timm_task if self.genotype is None else task_of(self.genotype)
+
+    @property
+    def addition(self) -> str:
+        """What a table adds to the name: a timm model may be but the encoder of the network."""
+        return TIMM_TASKS.get(self.timm_task or "", "") if self.genotype is None else ""
 
     def for_task(self, task: str) -> Design:
         """The design for a task: a timm model becomes what is asked, one of ours is what it is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,21 +12,15 @@ from torch import Tensor
 
 from compressdefect.data.augment import Recipe
 from compressdefect.data.images import Images
+from compressdefect.data.truth import NOTHING, Needs, Truth
 from compressdefect.train.gradual import DefectsFirst
 from compressdefect.train.sampling import Sampling
-
-Targets = Callable[[Images, NDArray[np.integer]], Tensor]
 
 _MOST_IMAGES, _MOST_PIXELS = 64, 64 * 224 * 224
 
 
-def class_numbers(images: Images, indices: NDArray[np.integer]) -> Tensor:
-    """The images' classes (n,), int64."""
-    return torch.from_numpy(images.labels[indices])
-
-
 class Batches:
-    """Iterates over (uint8 pixels (B, C, H, W), targets); each pass is the next epoch.
+    """Iterates over (uint8 pixels (B, C, H, W), their ``Truth``); each pass is the next epoch.
 
     An epoch draws as many images as there are, in ``round(n / batch_size)`` batches whose sizes differ by at most one.
     So no batch is left so small that batch normalisation would see one or two images. Without ``balance`` every image
@@ -41,7 +36,7 @@ class Batches:
         *,
         seed: int,
         augmentation: Recipe | None = None,
-        targets: Targets = class_numbers,
+        needs: Needs = NOTHING,
         classes: NDArray[np.integer] | None = None,
         balance: float = 0.0,
         defects_first: DefectsFirst | None = None,
@@ -54,8 +49,8 @@ class Batches:
             indices: which of them to draw from.
             batch_size: images in a batch, about.
             seed: of order and augmentation.
-            augmentation: changes the pixels, and with them targets that are masks.
-            targets: what is true of images.
+            augmentation: changes the pixels, and with them masks and boxes.
+            needs: which annotations there are beside the classes.
             classes: the class of each of ``indices``, to balance by.
             balance: how evenly classes are shown, see ``train.sampling.Sampling``.
             defects_first: makes the batches gradual.
@@ -63,7 +58,7 @@ class Batches:
         """
         self._images, self._augmentation = images, augmentation
         self._sampling = Sampling(indices, classes, balance)
-        self._targets, self._defects_first, self._position = targets, defects_first, position
+        self._needs, self._defects_first, self._position = needs, defects_first, position
         self._count = steps_per_epoch(len(indices), batch_size)
         self._order = np.random.default_rng(seed)
         self._changes = torch.Generator().manual_seed(seed)
@@ -71,24 +66,24 @@ class Batches:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Truth]]:
         for chosen in np.array_split(self._sampling.epoch(self._order), self._count):
             yield self._augmented(*self._gathered(chosen))
 
-    def _gathered(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
+    def _gathered(self, chosen: NDArray[np.integer]) -> tuple[Tensor, Truth]:
         if self._defects_first is None:
-            return gather(self._images, chosen), self._targets(self._images, chosen)
+            return gather(self._images, chosen), Truth.of(self._images, chosen, self._needs)
         position = self._position()
         chosen = self._defects_first.choose(chosen, position, self._order)
-        pixels, targets = gather(self._images, chosen), self._targets(self._images, chosen)
-        return self._defects_first.zoom(chosen, pixels, targets, position, self._changes)
+        pixels, truth = gather(self._images, chosen), Truth.of(self._images, chosen, self._needs)
+        return self._defects_first.zoom(chosen, pixels, truth, position, self._changes)
 
-    def _augmented(self, pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _augmented(self, pixels: Tensor, truth: Truth) -> tuple[Tensor, Truth]:
         if self._augmentation is None:
-            return pixels, targets
-        if targets.ndim < 3:
-            return self._augmentation(pixels, self._changes), targets
-        return self._augmentation(pixels, self._changes, masks=targets)
+            return pixels, truth
+        changed = self._augmentation.apply(pixels, self._changes, truth.masks, truth.boxes)
+        boxes = None if changed.boxes is None else tuple(changed.boxes)
+        return changed.pixels, replace(truth, masks=changed.masks, boxes=boxes)
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:

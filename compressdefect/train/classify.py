@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compressdefect.data.images import Images
+from compressdefect.data.sample import Sample
+from compressdefect.data.truth import NOTHING, Needs, Truth
 from compressdefect.errors import DataError, known_names
 from compressdefect.train import operating_point as op
-from compressdefect.train.batches import class_numbers
 from compressdefect.train.losses import paired_discrepancy_loss
 from compressdefect.train.metrics import accuracy, balanced_accuracy, confusion, interval
+from compressdefect.train.task import Aim, Answers, Figure, Heads, Outputs
+
+METRIC_NAMES = ("accuracy", "balanced_accuracy", "escape@overkill")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Classify:
     Attributes:
         classes: class names, in the order of the outputs.
         good: which class is a good part, if any.
-        metric: the deciding figure, a key of ``METRICS``.
+        metric: the deciding figure, one of ``metric_names``.
         overkill: share of good parts that may be rejected where the threshold is chosen.
         discrepancy: λ of the paired discrepancy loss, for two columns.
         label_smoothing: share of each target spread evenly over the classes.
@@ -42,39 +46,87 @@ class Classify:
     discrepancy: float = 0.1
     label_smoothing: float = 0.1
     name: ClassVar[str] = "classify"
+    metric_names: ClassVar[tuple[str, ...]] = METRIC_NAMES
+    head_names: ClassVar[tuple[str, ...]] = ("image",)
+    needs: ClassVar[Needs] = NOTHING
+    space: ClassVar[str] = "lightdefectnet"
+    recipe: ClassVar[Mapping[str, Any]] = {}
+    outputs: ClassVar[Mapping[str, str]] = {"probabilities": "(N, K)"}
+    figures: ClassVar[tuple[Figure, ...]] = (
+        Figure("accuracy", "accuracy"),
+        Figure("interval", "95 %"),
+        Figure("balanced_accuracy", "balanced accuracy"),
+    )
+    tiled: ClassVar[bool] = False
+    notes: ClassVar[str] = ""
+    rejects: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise DataError("unknown metric", got=self.metric, fix=known_names(self.metric, METRICS))
+        self.check(Aim(self.metric))
         if self.metric == "escape@overkill" and self.good is None:
             raise DataError(
                 "escape@overkill needs a class of good parts", got=", ".join(self.classes), fix="name it with --good"
             )
 
-    def targets(self, images: Images, indices: NDArray[np.integer]) -> Tensor:
-        """Class numbers (n,)."""
-        return class_numbers(images, indices)
+    @classmethod
+    def suits(cls, samples: Sequence[Sample]) -> bool:
+        """Where no image lacks a class of its own while something is marked in it."""
+        return not any(sample.label is None and sample.regions for sample in samples)
+
+    @classmethod
+    def check(cls, aim: Aim) -> None:
+        """See ``Task.check``."""
+        check_metric(aim.metric, cls.metric_names)
+        if aim.criterion is not None:
+            raise DataError("to classify there is no choice of losses", got=aim.criterion, fix="leave --loss out")
+
+    @classmethod
+    def on_images(cls, images: Images, aim: Aim) -> Self:
+        """See ``Task.on_images``."""
+        cls.check(aim)
+        return cls(images.classes, images.good, aim.metric or cls.metric_names[0], aim.overkill)
+
+    @classmethod
+    def on_heads(cls, heads: Heads, good: int | None) -> Self:
+        """See ``Task.on_heads``."""
+        return cls(tuple(heads["image"]), good)
+
+    @property
+    def heads(self) -> Heads:
+        """One head, for the image."""
+        return {"image": self.classes}
+
+    def summary(self, images: Images) -> str:
+        """See ``Task.summary``."""
+        return f"{len(images)} images of {len(self.classes)} classes ({', '.join(self.classes)})"
+
+    def absent(self, images: Images, indices: NDArray[np.integer]) -> list[str]:
+        """The classes that none of these images is of."""
+        return [name for number, name in enumerate(images.classes) if number not in images.labels[indices]]
 
     def labels(self, images: Images, indices: NDArray[np.integer]) -> NDArray[np.int64]:
         """Class numbers (n,)."""
         return images.labels[indices]
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of one column, or the paired discrepancy loss of two: logits (N[, heads], K), targets (N,)."""
-        columns = _columns(outputs)
+    def loss(self, outputs: Outputs, truth: Truth) -> Tensor:
+        """Cross-entropy of one column, or the paired discrepancy loss of two: logits (N, K) or (N, columns, K)."""
+        columns, targets = _columns(outputs), truth.labels
         if columns.shape[1] == 1:
             return F.cross_entropy(columns[:, 0], targets, label_smoothing=self.label_smoothing)
         return paired_discrepancy_loss(
             columns, targets, discrepancy=self.discrepancy, label_smoothing=self.label_smoothing
         )
 
-    def predict(self, outputs: Tensor) -> Tensor:
-        """Mean softmax over the columns: logits (N, K) or (N, heads, K) → probabilities (N, K)."""
-        return _columns(outputs).softmax(dim=-1).mean(dim=1)
+    def predict(self, outputs: Outputs) -> Answers:
+        """Mean softmax over the columns: logits (N, K) or (N, columns, K) → probabilities (N, K)."""
+        return {"probabilities": _columns(outputs).softmax(dim=-1).mean(dim=1)}
 
-    def record(self, probabilities: Tensor, targets: Tensor) -> NDArray[np.float32]:
+    def marks(self, answers: Answers, threshold: float | None) -> None:
+        """None: a class says nothing of where."""
+
+    def record(self, answers: Answers, truth: Truth) -> NDArray[np.float32]:
         """The probabilities (n, K) themselves: they are small."""
-        return probabilities.cpu().numpy()
+        return answers["probabilities"].cpu().numpy()
 
     def image_probabilities(self, records: NDArray[np.floating]) -> NDArray[np.float32]:
         """The probabilities (n, K)."""
@@ -82,7 +134,7 @@ class Classify:
 
     def score(self, records: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
         """The figure that ``metric`` names, in [0, 1], higher is better."""
-        return METRICS[self.metric](self, records, labels)
+        return _SCORES[self.metric](self, records, labels)
 
     def metrics(
         self,
@@ -115,8 +167,19 @@ class Classify:
         }
 
 
-def _columns(outputs: Tensor) -> Tensor:
-    """Logits as float32 (N, heads, K), whatever the network's head and precision."""
+def check_metric(metric: str | None, known: Sequence[str]) -> None:
+    """Refuse a metric that a task does not have; None is its default.
+
+    Raises:
+        DataError: it is unknown.
+    """
+    if metric is not None and metric not in known:
+        raise DataError("unknown metric", got=metric, fix=known_names(metric, known))
+
+
+def _columns(outputs: Outputs) -> Tensor:
+    """Logits as float32 (N, columns, K), whatever the network's head and precision."""
+    assert isinstance(outputs, Tensor), "the networks of this task have one head"
     return (outputs if outputs.ndim == 3 else outputs.unsqueeze(1)).float()
 
 
@@ -125,7 +188,7 @@ def _caught(task: Classify, probabilities: NDArray[np.floating], labels: NDArray
     return op.caught(op.defect_scores(probabilities, task.good), labels == task.good, overkill=task.overkill)
 
 
-METRICS: dict[str, Callable[[Classify, NDArray[np.floating], NDArray[np.integer]], float]] = {
+_SCORES: dict[str, Callable[[Classify, NDArray[np.floating], NDArray[np.integer]], float]] = {
     "accuracy": lambda task, probabilities, labels: accuracy(confusion(probabilities, labels)),
     "balanced_accuracy": lambda task, probabilities, labels: balanced_accuracy(confusion(probabilities, labels)),
     "escape@overkill": _caught,

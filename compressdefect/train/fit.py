@@ -25,6 +25,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 
 from compressdefect.data.augment import RECIPES
 from compressdefect.data.images import Images
+from compressdefect.data.truth import Truth
 from compressdefect.errors import DataError, TrainingError
 from compressdefect.train.batches import Batches, steps_per_epoch
 from compressdefect.train.calibrate import calibrate
@@ -125,7 +126,7 @@ def _batches(images: Images, train: NDArray[np.integer], task: Task, config: Fit
         config.batch_size,
         seed=config.seed,
         augmentation=RECIPES.get(config.augment),
-        targets=task.targets,
+        needs=task.needs,
         classes=task.labels(images, train),
         balance=config.balance,
         defects_first=_defects_first(images, train, task, config),
@@ -172,7 +173,7 @@ class _Training(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         self._epoch_started = time.monotonic()
 
-    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> int | None:
+    def on_train_batch_start(self, batch: tuple[Tensor, Truth], batch_idx: int) -> int | None:
         if self.pace.out_of_time:
             self._stop("deadline")
             return -1  # Lightning's way to end the epoch here
@@ -181,16 +182,16 @@ class _Training(L.LightningModule):
             group["lr"] = rate
         return None
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        pixels, targets = batch
-        loss = self.task.loss(self.network(pixels), targets)
+    def training_step(self, batch: tuple[Tensor, Truth], batch_idx: int) -> Tensor:
+        pixels, truth = batch
+        loss = self.task.loss(self.network(pixels), truth)
         self._losses.append(float(loss.detach()))
         if not np.isfinite(self._losses[-1]):
             where = f"epoch {self.current_epoch + 1}, step {batch_idx + 1}"
             raise TrainingError(
                 "training diverged", got=f"a loss of {self._losses[-1]} in {where}", fix="lower the learning rate"
             )
-        self.images_seen += len(targets)
+        self.images_seen += len(truth)
         return loss
 
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from compressdefect.data.warp import sample_masks, sample_pixels, still_points, to_uint8
+from compressdefect.data.truth import Truth
+from compressdefect.data.warp import move_boxes, sample_masks, sample_pixels, still_points, to_uint8
 from compressdefect.errors import CompressDefectError, DataError
 
 PAPER_RATIO, PAPER_ZOOM_UNTIL, PAPER_NORMAL_FROM, PAPER_STEPS = 3.6, 20_000, 80_000, 90_000
@@ -133,17 +134,18 @@ class DefectsFirst:
         self,
         chosen: NDArray[np.integer],
         pixels: Tensor,
-        targets: Tensor,
+        truth: Truth,
         position: float,
         generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Magnify pixels uint8 (n, C, H, W) of the images ``chosen``, and targets if they are masks (n, H, W)."""
+    ) -> tuple[Tensor, Truth]:
+        """Magnify pixels uint8 (n, C, H, W) of the images ``chosen``, and their masks and boxes with them."""
         ratio = self._gradual.zoom(position)
         if ratio == 1 or self._masks is None:
-            return pixels, targets
+            return pixels, truth
         points = zoom_points(self._masks[chosen], ratio, generator)
-        moved = sample_masks(targets, points) if targets.ndim == 3 else targets
-        return to_uint8(sample_pixels(pixels, points)), moved
+        masks = None if truth.masks is None else sample_masks(truth.masks, points)
+        boxes = None if truth.boxes is None else tuple(move_boxes(truth.boxes, points))
+        return to_uint8(sample_pixels(pixels, points)), replace(truth, masks=masks, boxes=boxes)
 
 
 def zoom_points(masks: NDArray[np.uint8], ratio: float, generator: torch.Generator) -> Tensor:

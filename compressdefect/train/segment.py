@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,8 +13,12 @@ from torch import Tensor
 
 from compressdefect.blocks.softmax import softmax_maps
 from compressdefect.data.images import Images
+from compressdefect.data.sample import Sample
+from compressdefect.data.truth import Needs, Truth
 from compressdefect.errors import DataError, known_names
 from compressdefect.train import operating_point as op
+from compressdefect.train.activation import defect_masks
+from compressdefect.train.classify import check_metric
 from compressdefect.train.losses import SEGMENTATION_LOSSES
 from compressdefect.train.metrics import interval
 from compressdefect.train.segment_metrics import (
@@ -24,7 +28,7 @@ from compressdefect.train.segment_metrics import (
     overlap,
     overlap_intervals,
 )
-from compressdefect.train.task import Records
+from compressdefect.train.task import Aim, Answers, Figure, Heads, Outputs, Records
 
 BACKGROUND = "background"
 CRITERION = "ce+dice"
@@ -40,7 +44,7 @@ class Segment:
 
     Attributes:
         classes: class names in the order of the outputs; the first is the background.
-        metric: the deciding figure, a key of ``METRICS``.
+        metric: the deciding figure, one of ``metric_names``.
         overkill: share of good parts that may be rejected where the threshold is chosen.
         criterion: the loss, a sum of ``ce``, ``dice`` and ``bce``.
 
@@ -54,21 +58,71 @@ class Segment:
     criterion: str = CRITERION
     name: ClassVar[str] = "segment"
     good: ClassVar[int | None] = 0
+    metric_names: ClassVar[tuple[str, ...]] = ("dice", "iou", "macc", "escape@overkill")
+    head_names: ClassVar[tuple[str, ...]] = ("pixels",)
+    needs: ClassVar[Needs] = frozenset({"masks"})
+    space: ClassVar[str] = "lw_cnn"
+    recipe: ClassVar[Mapping[str, Any]] = {"batch_size": 8, "balance": 1.0}  # every image has thousands of pixels
+    outputs: ClassVar[Mapping[str, str]] = {"probabilities": "(N, K, H, W)"}
+    figures: ClassVar[tuple[Figure, ...]] = (
+        Figure("dice", "Dice"),
+        Figure("interval", "95 %"),
+        Figure("iou", "IoU"),
+        Figure("iou_interval", "95 %"),
+        Figure("macc", "mAcc"),
+        Figure("accuracy", "accuracy"),
+    )
+    tiled: ClassVar[bool] = True
+    notes: ClassVar[str] = (
+        "Dice and IoU are of pixels pooled over the images, averaged over the defect classes. mAcc and accuracy are of "
+        "whole images, called defective where a defect is the most probable class of any pixel."
+    )
+    rejects: ClassVar[str] = " in any pixel"
 
     def __post_init__(self) -> None:
         assert len(self.classes) >= 2, "the background and at least one defect"
-        if self.metric not in METRICS:
-            raise DataError("unknown metric", got=self.metric, fix=known_names(self.metric, METRICS))
-        parse_criterion(self.criterion)
+        self.check(Aim(self.metric, criterion=self.criterion))
 
-    def targets(self, images: Images, indices: NDArray[np.integer]) -> Tensor:
-        """Masks (n, H, W), uint8; of tiled images those of whole images, which must be of one size.
+    @classmethod
+    def suits(cls, samples: Sequence[Sample]) -> bool:
+        """Where something is marked."""
+        return any(sample.regions for sample in samples)
 
-        Raises:
-            DataError: the images have no masks.
-        """
-        masks = _masks(images)
-        return torch.from_numpy(masks[indices] if images.sizes is None else np.stack([*map(images.mask, indices)]))
+    @classmethod
+    def check(cls, aim: Aim) -> None:
+        """See ``Task.check``."""
+        check_metric(aim.metric, cls.metric_names)
+        parse_criterion(aim.criterion or CRITERION)
+
+    @classmethod
+    def on_images(cls, images: Images, aim: Aim) -> Self:
+        """See ``Task.on_images``."""
+        if images.masks is None or not images.regions:
+            raise _no_masks(images)
+        metric = aim.metric or cls.metric_names[0]
+        return cls((BACKGROUND, *images.regions), metric, aim.overkill, aim.criterion or CRITERION)
+
+    @classmethod
+    def on_heads(cls, heads: Heads, good: int | None) -> Self:
+        """See ``Task.on_heads``; the background is what is good."""
+        return cls(tuple(heads["pixels"]))
+
+    @property
+    def heads(self) -> Heads:
+        """One head, for every pixel."""
+        return {"pixels": self.classes}
+
+    def summary(self, images: Images) -> str:
+        """See ``Task.summary``."""
+        tiles = "" if images.tile is None else f" in {len(images.pixels)} tiles of {images.tile} pixels"
+        return f"{len(images)} images{tiles}, {int(images.marked.sum())} with a defect ({', '.join(images.regions)})"
+
+    def absent(self, images: Images, indices: NDArray[np.integer]) -> list[str]:
+        """The kinds of defects that no mask of these images shows."""
+        masks, shown = _masks(images), np.zeros(256, dtype=np.bool_)  # of all numbers that a mask's uint8 can be
+        for row in images.rows(indices):
+            shown |= np.bincount(masks[row].ravel(), minlength=256) > 0
+        return [name for number, name in enumerate(images.regions, start=1) if not shown[number]]
 
     def labels(self, images: Images, indices: NDArray[np.integer]) -> NDArray[np.int64]:
         """The defect class with the most pixels (n,), 0 where the mask is empty."""
@@ -76,20 +130,27 @@ class Segment:
         counts = [np.bincount(images.mask(i).ravel(), minlength=len(self.classes))[1:] for i in indices]
         return np.array([1 + count.argmax() if count.any() else 0 for count in counts], dtype=np.int64)
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Outputs, truth: Truth) -> Tensor:
         """The sum that ``criterion`` names: logits (N, K, H, W), masks (N, H, W)."""
-        logits, masks = outputs.float(), targets.long()
+        assert truth.masks is not None, "the task needs masks"
+        logits, masks = _logits(outputs), truth.masks.long()
         return torch.stack([SEGMENTATION_LOSSES[name](logits, masks) for name in parse_criterion(self.criterion)]).sum()
 
-    def predict(self, outputs: Tensor) -> Tensor:
+    def predict(self, outputs: Outputs) -> Answers:
         """Softmax over the classes: logits → probabilities, (N, K, H, W) both."""
-        return softmax_maps(outputs.float())
+        return {"probabilities": softmax_maps(_logits(outputs))}
 
-    def record(self, probabilities: Tensor, targets: Tensor) -> Records:
+    def marks(self, answers: Answers, threshold: float | None) -> NDArray[np.bool_]:
+        """The pixels that alone would have the part rejected; see ``train.activation.defect_masks``."""
+        return defect_masks(answers["probabilities"], threshold)
+
+    def record(self, answers: Answers, truth: Truth) -> Records:
         """Per image: pixels by class that are ``hit``, ``predicted`` and ``labelled``, and the ``scores`` (n, K).
 
         A score is the largest probability of a defect class in any pixel, the background's the smallest.
         """
+        assert truth.masks is not None, "the task needs masks"
+        probabilities, targets = answers["probabilities"], truth.masks
         records = np.empty(len(probabilities), dtype=_record_type(len(self.classes)))
         found = probabilities.argmax(dim=1)
         for k in range(len(self.classes)):
@@ -111,7 +172,7 @@ class Segment:
         Raises:
             DataError: the images have no defect, or no good one where the metric needs it.
         """
-        value = METRICS[self.metric](self, records, labels)
+        value = _SCORES[self.metric](self, records, labels)
         if value is None or np.isnan(value):
             raise DataError(
                 f"these images give no {self.metric}",
@@ -177,8 +238,17 @@ def parse_criterion(text: str) -> tuple[str, ...]:
 
 def _masks(images: Images) -> NDArray[np.uint8]:
     if images.masks is None:
-        raise DataError("the images have no masks to segment by", got=images.name, fix="use --task classify")
+        raise _no_masks(images)
     return images.masks
+
+
+def _no_masks(images: Images) -> DataError:
+    return DataError("the images have no masks to segment by", got=images.name, fix="use --task classify")
+
+
+def _logits(outputs: Outputs) -> Tensor:
+    assert isinstance(outputs, Tensor), "the networks of this task have one head"
+    return outputs.float()
 
 
 def _record_type(classes: int) -> np.dtype[Any]:
@@ -205,7 +275,7 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-METRICS: dict[str, Callable[[Segment, Records, NDArray[np.integer]], float | None]] = {
+_SCORES: dict[str, Callable[[Segment, Records, NDArray[np.integer]], float | None]] = {
     "dice": lambda task, records, labels: overlap(_counts(records)).mean_dice,
     "iou": lambda task, records, labels: overlap(_counts(records)).mean_iou,
     "macc": lambda task, records, labels: detection(_called(records), labels > 0).macc,

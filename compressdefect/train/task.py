@@ -1,46 +1,122 @@
-"""What a training is for: the part of it that knows what outputs and targets mean."""
+"""What a training is for: the one place that knows what a network's outputs mean and what their figures are called."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from compressdefect.data.images import Images
+from compressdefect.data.sample import Sample
+from compressdefect.data.truth import Needs, Truth
+from compressdefect.train.operating_point import OVERKILL
 
+Heads = Mapping[str, tuple[str, ...]]  # a network's heads by name, each with the names of its outputs
+Outputs = Tensor | tuple[Tensor, ...]  # what a network returns: one tensor, or one for each head in their order
+Answers = dict[str, Tensor]  # what the exported graph returns, by the names of its outputs
 Records = NDArray[Any]
 
 
+class Figure(NamedTuple):
+    """A figure of ``metrics`` that tables show: its key, and the title of its column."""
+
+    key: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a user may choose of a task; what is None is the task's default.
+
+    Attributes:
+        metric: the figure that decides.
+        overkill: share of good parts that may be rejected where the threshold is chosen.
+        criterion: the loss.
+    """
+
+    metric: str | None = None
+    overkill: float = OVERKILL
+    criterion: str | None = None
+
+
 class Task(Protocol):
-    """Turns a network's outputs into a loss, into probabilities, and into the figures that decide.
+    """Turns a network's outputs into a loss, into answers, and into the figures that decide.
 
-    The life of one batch:
+    A new task is one file with a class like ``classify.Classify``, and one entry in ``tasks.TASKS``. What the class
+    says of itself before there is any data:
 
-    1. ``targets`` says what is true of some images, in the form that ``loss`` compares with: class numbers (N,) or
-       masks (N, H, W). ``fit`` gathers their uint8 pixels (N, C, H, W) and augments both.
-    2. The network normalises the pixels and returns raw outputs, for classification logits (N, K) or (N, heads, K), for
-       segmentation logits (N, K, H, W).
-    3. ``loss`` compares outputs and targets; its gradient trains the network.
-    4. Outside training, ``predict`` turns outputs into probabilities. The exported graph ends in the same function, so
-       the figures measured in training are those of the model that ships. Images that were cut into tiles are trained
-       on tile by tile; their tiles' probabilities are joined here, so what follows is of whole images.
-    5. ``record`` keeps of each image's probabilities and target what figures need, and no more: one small entry per
-       image, in a numpy array of any dtype. Whole sets are held as records, never as probability maps.
+    - ``name`` is what ``--task`` takes, and ``metric_names`` what ``--metric`` takes, the default first;
+    - ``head_names`` are the heads that its networks have, in the order of their outputs;
+    - ``needs`` are the annotations that are loaded: nothing beside the images' classes, masks, boxes;
+    - ``suits`` tells whether the annotations of a folder are made for it; the first task that says so is the default;
+    - ``space`` is where a search looks by default, ``recipe`` where its training differs from ``FitConfig``;
+    - ``outputs`` are the outputs of the exported graph with their shapes, ``figures`` the columns of its tables.
+
+    ``on_images`` and ``on_heads`` make the task: from the images that it is trained on, or from what a trained model
+    says of itself. Then the life of one batch is:
+
+    1. ``fit`` gathers the images' uint8 pixels (N, C, H, W) and their ``Truth``, as much of it as ``needs`` says, and
+       augments both.
+    2. The network normalises the pixels and returns one tensor for each of ``heads``.
+    3. ``loss`` compares them with the truth; its gradient trains the network.
+    4. Outside training, ``predict`` turns outputs into answers. The exported graph ends in the same function, so the
+       figures measured in training are those of the model that ships. Images that were cut into tiles are trained on
+       tile by tile; their tiles' answers are joined here, so what follows is of whole images.
+    5. ``record`` keeps of each image's answers and truth what figures need, and no more: one small entry per image, in
+       a numpy array of any dtype. Whole sets are held as records, never as maps.
     6. When a whole set is predicted, ``score`` gives the one number that decisions are made on, and ``metrics`` the
        full account that commands print. Both read the records and the images' ``labels``.
 
     A task is immutable and holds no data; the same object serves training, validation, test and export.
     """
 
+    name: ClassVar[str]
+    metric_names: ClassVar[tuple[str, ...]]
+    head_names: ClassVar[tuple[str, ...]]
+    needs: ClassVar[Needs]
+    space: ClassVar[str]
+    recipe: ClassVar[Mapping[str, Any]]
+    outputs: ClassVar[Mapping[str, str]]
+    figures: ClassVar[tuple[Figure, ...]]
+    tiled: ClassVar[bool]  # whether the answers are maps, so that those of an image's tiles can be joined
+    notes: ClassVar[str]  # what a reader of the figures should know, a sentence or none
+    rejects: ClassVar[str]  # where in an image its score is above the threshold when it is rejected: " in any pixel"
+
+    @classmethod
+    def suits(cls, samples: Sequence[Sample]) -> bool:
+        """Whether these annotations are made for the task."""
+
+    @classmethod
+    def check(cls, aim: Aim) -> None:
+        """Refuse a metric or a loss that the task does not have, before any image is loaded.
+
+        Raises:
+            DataError: it is unknown, or there is no choice.
+        """
+
+    @classmethod
+    def on_images(cls, images: Images, aim: Aim) -> Self:
+        """The task of telling these images apart.
+
+        Raises:
+            DataError: they lack annotations that it needs, or the aim is not one of the task.
+        """
+
+    @classmethod
+    def on_heads(cls, heads: Heads, good: int | None) -> Self:
+        """The task of a network with these heads, as a bundle describes it."""
+
     @property
-    def name(self) -> str:
-        """Name on the command line: ``classify``, ``segment``."""
+    def heads(self) -> Heads:
+        """The heads that a network for the task has, with the names of their outputs."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the outputs, in order."""
+        """The classes of whole images, in the order of ``image_probabilities``."""
 
     @property
     def good(self) -> int | None:
@@ -50,20 +126,26 @@ class Task(Protocol):
     def metric(self) -> str:
         """Name of the figure that ``score`` returns."""
 
-    def targets(self, images: Images, indices: NDArray[np.integer]) -> Tensor:
-        """What is true of these images, for ``loss``; masks (n, H, W) move with the pixels in augmentation."""
+    def summary(self, images: Images) -> str:
+        """How many images there are, and what is to be told apart in them."""
+
+    def absent(self, images: Images, indices: NDArray[np.integer]) -> list[str]:
+        """The names of what none of these images shows, of all that the task tells apart."""
 
     def labels(self, images: Images, indices: NDArray[np.integer]) -> NDArray[np.int64]:
         """The class of each image as a whole (n,): ``good`` where nothing is wrong with the part."""
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Outputs, truth: Truth) -> Tensor:
         """Mean loss of a batch, a scalar in float32 whatever the outputs' precision."""
 
-    def predict(self, outputs: Tensor) -> Tensor:
-        """Probabilities from outputs, in float32."""
+    def predict(self, outputs: Outputs) -> Answers:
+        """What is answered, by the names in ``outputs``, in float32."""
 
-    def record(self, probabilities: Tensor, targets: Tensor) -> Records:
-        """One entry per image of a batch (n, …); both tensors are on one device, and n may be 0."""
+    def marks(self, answers: Answers, threshold: float | None) -> NDArray[np.bool_] | None:
+        """The pixels (n, H, W) that are called defective; None where the task does not say where a defect is."""
+
+    def record(self, answers: Answers, truth: Truth) -> Records:
+        """One entry per image of a batch (n, …); all tensors are on one device, and n may be 0."""
 
     def image_probabilities(self, records: Records) -> NDArray[np.float32]:
         """How much speaks for each class in each image as a whole (n, K); 1 − that of ``good`` is its defect score."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from compressdefect.cost.cost import Cost
 from compressdefect.deploy.bundle import FP32, Bundle, write_bundle
 from compressdefect.deploy.export import export_onnx
-from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Parity, Preprocessing
+from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Parity, Preprocessing, Reading
 from compressdefect.models.inspector import Inspector
 from compressdefect.train.classify import Classify
 
@@ -72,6 +72,8 @@ def manifest(**changes: object) -> BundleManifest:
         "name": "timm:test",
         "timm": "test_tiny",
         "task": "classify",
+        "heads": dict(TASK.heads),
+        "reading": Reading.of(TASK),
         "classes": TASK.classes,
         "good": 0,
         "input": SHAPE,

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from compressdefect.deploy.card import render_card
+from compressdefect.deploy.manifest import Reading
+from compressdefect.train.segment import Segment
 
 from .conftest import manifest
 
@@ -59,7 +61,9 @@ def test_what_is_missing_is_said() -> None:
 def test_a_segmentation_shows_its_own_figures() -> None:
     figures = {"n": 40, "dice": 0.812, "interval": [0.75, 0.86], "iou": 0.684, "iou_interval": [0.6, 0.75]}
     figures |= {"macc": 0.95, "accuracy": 0.96, "escape": 0.1, "overkill": None}
-    card = render_card(manifest(task="segment", classes=("background", "scratch"), metrics={"test": figures}))
+    task = Segment(("background", "scratch"))
+    says = {"task": task.name, "heads": dict(task.heads), "reading": Reading.of(task), "classes": task.classes}
+    card = render_card(manifest(**says, metrics={"test": figures}))
     assert "| test | 81.2 % | 75.0–86.0 % | 68.4 % | 60.0–75.0 % | 95.0 % | 96.0 % | 40 |" in card
     assert "1 − p(`background`) is above **0.438** in any pixel" in card
     assert "float32 (N, K, H, W)" in card

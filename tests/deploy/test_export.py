@@ -77,7 +77,7 @@ def test_another_networks_graph_fails_parity(graph: Path, pixels: np.ndarray) ->
     other = tiny_inspector()
     with torch.no_grad():
         other.network.head.bias.add_(torch.linspace(0, 1, 6))
-    with pytest.raises(BundleError, match=r"does not reproduce its network: got probabilities differ by up to 0\."):
+    with pytest.raises(BundleError, match=r"does not reproduce its network: got answers differ by up to 0\."):
         check_parity(other, TASK, graph, pixels)
 
 

@@ -85,7 +85,7 @@ def test_the_shipped_graph_and_the_manifest_are_enough_to_decide_alike(trained: 
 def test_the_mistakes_are_shown_as_whole_images(trained: dict[str, Any], webs: Path) -> None:
     best = Bundle.open(Path(trained["run"]) / "best")
     images = load_images(webs, input=32, masks=True, tile=48)
-    (layer,) = _outlines(best, images)([1])
+    (layer,) = _outlines(best, best.task(), images)([1])
     assert layer.shape == (4, *images.picture(1).shape[1:]) == (4, 27, 80)
     assert (layer[1] == 200).any()  # the true outline's green
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from compressdefect.catalog import find_space
 from compressdefect.cost.netscore import netscore
-from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Preprocessing
+from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Preprocessing, Reading
 from compressdefect.models.templates import template_of
 from compressdefect.runs import RunFolder
 from compressdefect.search.trials import TrialRecord, write_trials
@@ -134,6 +134,8 @@ def write_best(
         name=name,
         genotype=json.loads(best.genotype),
         task="classify",
+        heads=dict(task.heads),
+        reading=Reading.of(task),
         classes=classes,
         good=good,
         input=(images.pixels.shape[1], 224, 224),

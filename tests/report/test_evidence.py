@@ -74,7 +74,7 @@ def test_damaged_predictions_are_named(tmp_path: Path, broken: str) -> None:
 
 def test_a_damaged_bundle_is_named(tmp_path: Path) -> None:
     make_run(tmp_path / "run", per_class=2, trials=0, side=8)
-    (tmp_path / "run" / "best" / "bundle.json").write_text(json.dumps({"schema_version": 1}))
+    (tmp_path / "run" / "best" / "bundle.json").write_text(json.dumps({"schema_version": 2}))
     with pytest.raises(BundleError, match=r"bundle\.json is wrong"):
         read_evidence(tmp_path / "run")
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from compressdefect.data.truth import Truth
+from compressdefect.deploy.manifest import Reading
 from compressdefect.report import gallery, headline, tables
 from compressdefect.report.evidence import read_evidence
 from compressdefect.report.html import write_report
@@ -29,9 +31,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FakeImages]:
     truth = torch.tensor([[[0, 0], [0, 0]], [[1, 1], [0, 0]]]).repeat_interleave(40, dim=0)
     found = torch.nn.functional.one_hot(truth * torch.tensor([[1, 0], [0, 0]]), 2).permute(0, 3, 1, 2).float()
     bundle = json.loads((folder.best / "bundle.json").read_text())
-    figures = task.metrics(task.record(found, truth), np.repeat([0, 1], 40), threshold=0.5)
+    records = task.record({"probabilities": found}, Truth(truth[:, 0, 0], truth))
+    figures = task.metrics(records, np.repeat([0, 1], 40), threshold=0.5)
+    reading = {"task": "segment", "heads": dict(task.heads), "reading": Reading.of(task).model_dump()}
     (folder.best / "bundle.json").write_text(
-        json.dumps({**bundle, "task": "segment", "metrics": {"test": {**bundle["metrics"]["test"], **figures}}})
+        json.dumps({**bundle, **reading, "metrics": {"test": {**bundle["metrics"]["test"], **figures}}})
     )
     folder.update_manifest(task="segment", metric="dice")
     return path, images

@@ -9,7 +9,8 @@ import torch
 
 from compressdefect.data.augment import Augmentation
 from compressdefect.data.images import Images
-from compressdefect.train.batches import Batches, affordable, class_numbers, gather
+from compressdefect.data.truth import Truth
+from compressdefect.train.batches import Batches, affordable, gather
 from compressdefect.train.segment import Segment
 
 
@@ -29,11 +30,11 @@ def test_an_epoch_visits_every_image_once_in_an_order_of_its_own(images: Images)
         images.pixels, numbered, images.names, images.hashes, tuple(map(str, numbered)), images.groups
     )  # the label of each image is its number
     batches = Batches(images, numbered[8:], 7, seed=3)
-    first, second = (torch.cat([targets for _, targets in batches]).tolist() for _ in range(2))
+    first, second = (torch.cat([truth.labels for _, truth in batches]).tolist() for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(8, 48))
     assert first != second
     again = Batches(images, numbered[8:], 7, seed=3)
-    assert torch.cat([targets for _, targets in again]).tolist() == first
+    assert torch.cat([truth.labels for _, truth in again]).tolist() == first
 
 
 def test_augmentation_changes_pixels_and_is_seeded(images: Images) -> None:
@@ -53,7 +54,7 @@ def test_a_memory_map_is_copied(images: Images, tmp_path: Path) -> None:
     mapped = Images.load(tmp_path)
     pixels = gather(mapped, np.array([3, 1]))
     assert torch.equal(pixels, torch.from_numpy(images.pixels[[3, 1]]))
-    assert class_numbers(mapped, np.array([3, 1])).tolist() == images.labels[[3, 1]].tolist()
+    assert Truth.of(mapped, np.array([3, 1])).labels.tolist() == images.labels[[3, 1]].tolist()
     pixels.zero_()  # the map is read-only, the copy is not
 
 
@@ -63,9 +64,10 @@ def test_masks_move_with_the_pixels(images: Images) -> None:
     blocks = np.kron(rng.integers(0, 2, (48, 4, 4), dtype=np.uint8), np.ones((4, 4), dtype=np.uint8))
     marked = dataclasses.replace(images, pixels=blocks[:, None] * np.uint8(255), masks=blocks, regions=("defect",))
     still = Augmentation(shift=0.0, zoom=0.0, brightness=0.0, contrast=0.0)
-    task = Segment(("background", "defect"))
-    batches = Batches(marked, np.arange(16), 16, seed=0, augmentation=still, targets=task.targets)
-    pixels, masks = next(iter(batches))
+    batches = Batches(marked, np.arange(16), 16, seed=0, augmentation=still, needs=Segment.needs)
+    pixels, truth = next(iter(batches))
+    masks = truth.masks
+    assert masks is not None
     assert torch.equal(pixels[:, 0] // 255, masks)
     assert sorted(masks.sum(dim=(1, 2)).tolist()) == sorted(blocks[:16].sum(axis=(1, 2)).tolist())
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from compressdefect.data.truth import Truth
 from compressdefect.errors import DataError
-from compressdefect.train.classify import METRICS, Classify
+from compressdefect.train.classify import Classify
 from compressdefect.train.losses import paired_discrepancy_loss
 from compressdefect.train.task import Task
 
@@ -28,25 +29,27 @@ def test_one_column_is_plain_cross_entropy(shape: tuple[int, ...]) -> None:
     outputs, targets = torch.randn(shape, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
     task = Classify(("a", "b", "c"), label_smoothing=0.2)
     torch.testing.assert_close(
-        task.loss(outputs, targets), F.cross_entropy(outputs.reshape(4, 3), targets, label_smoothing=0.2)
+        task.loss(outputs, Truth(targets)), F.cross_entropy(outputs.reshape(4, 3), targets, label_smoothing=0.2)
     )
-    torch.testing.assert_close(task.predict(outputs), outputs.reshape(4, 3).softmax(dim=-1))
+    torch.testing.assert_close(task.predict(outputs)["probabilities"], outputs.reshape(4, 3).softmax(dim=-1))
 
 
 def test_two_columns_take_the_paired_loss_and_the_mean_probability() -> None:
     outputs, targets = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
     task = Classify(("a", "b", "c"), discrepancy=0.05, label_smoothing=0.0)
-    torch.testing.assert_close(task.loss(outputs, targets), paired_discrepancy_loss(outputs, targets, discrepancy=0.05))
     torch.testing.assert_close(
-        task.predict(outputs), (outputs[:, 0].softmax(dim=-1) + outputs[:, 1].softmax(dim=-1)) / 2
+        task.loss(outputs, Truth(targets)), paired_discrepancy_loss(outputs, targets, discrepancy=0.05)
+    )
+    torch.testing.assert_close(
+        task.predict(outputs)["probabilities"], (outputs[:, 0].softmax(dim=-1) + outputs[:, 1].softmax(dim=-1)) / 2
     )
 
 
 def test_half_precision_outputs_give_a_float32_loss_and_probabilities() -> None:
     outputs = torch.zeros(2, 2, 2, dtype=torch.bfloat16)
     task = Classify(TWO)
-    assert task.loss(outputs, torch.tensor([0, 1])).dtype == torch.float32
-    assert task.predict(outputs).dtype == torch.float32
+    assert task.loss(outputs, Truth(torch.tensor([0, 1]))).dtype == torch.float32
+    assert task.predict(outputs)["probabilities"].dtype == torch.float32
 
 
 def test_metrics_of_validation_and_test() -> None:
@@ -87,7 +90,7 @@ def test_scores(metric: str, expected: float) -> None:
 
 
 def test_every_metric_is_right_about_a_perfect_classifier() -> None:
-    for metric in METRICS:
+    for metric in Classify.metric_names:
         assert math.isclose(Classify(TWO, good=0, metric=metric).score(np.eye(2), np.array([0, 1])), 1.0)
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compressdefect.data.truth import Truth
 from compressdefect.data.warp import sample_masks
 from compressdefect.errors import CompressDefectError, DataError
 from compressdefect.train.gradual import DefectsFirst, Gradual, zoom_points
@@ -82,9 +83,9 @@ def test_without_defects_or_masks_it_is_refused() -> None:
         DefectsFirst(Gradual(), np.array([1, 3]), EVEN, _masks())
     with pytest.raises(DataError, match=r"without masks or boxes.*or train without it"):
         DefectsFirst(Gradual(), np.arange(20), EVEN, None)
-    pixels, targets = torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.zeros(1)
+    pixels, truth = torch.zeros(1, 1, 4, 4, dtype=torch.uint8), Truth(torch.zeros(1))
     unzoomed = DefectsFirst(Gradual(ratio=1), np.arange(20), EVEN, None)
-    assert unzoomed.zoom(np.array([0]), pixels, targets, 0, _generator())[0] is pixels
+    assert unzoomed.zoom(np.array([0]), pixels, truth, 0, _generator())[0] is pixels
 
 
 def test_the_zoom_enlarges_pixels_and_mask_alike() -> None:
@@ -92,19 +93,22 @@ def test_the_zoom_enlarges_pixels_and_mask_alike() -> None:
     pixels = torch.from_numpy(np.where(masks[:, None] > 0, 200, 50).astype(np.uint8))
     first = DefectsFirst(Gradual(ratio=3), np.arange(20), EVEN, masks)
     chosen = np.arange(0, 20, 2)
-    near, mask = first.zoom(chosen, pixels[chosen], torch.from_numpy(masks[chosen]), 0, _generator())
+    truth = Truth(torch.arange(10), torch.from_numpy(masks[chosen]))
+    near, moved = first.zoom(chosen, pixels[chosen], truth, 0, _generator())
+    mask = moved.masks
+    assert mask is not None
     assert near.shape == (10, 1, 40, 60)
     assert (near.dtype, mask.dtype) == (torch.uint8, torch.uint8)
     areas = mask.sum(dim=(1, 2)).double()
     assert areas.mean() == pytest.approx(9 * 12, rel=0.1)
     assert (near[:, 0][mask == 1] > 80).all()
     assert len({int(index) for index in mask.flatten(1).int().argmax(dim=1)}) > 5  # not always in the same place
-    again = first.zoom(chosen, pixels[chosen], torch.from_numpy(masks[chosen]), 0, _generator())
+    again = first.zoom(chosen, pixels[chosen], truth, 0, _generator())
     assert torch.equal(near, again[0])
-    labels = torch.arange(10)
-    assert first.zoom(chosen, pixels[chosen], labels, 0, _generator())[1] is labels
+    unmasked = Truth(truth.labels)
+    assert first.zoom(chosen, pixels[chosen], unmasked, 0, _generator())[1] == unmasked
     seen = pixels[chosen]
-    assert first.zoom(chosen, seen, labels, 0.5, _generator())[0] is seen
+    assert first.zoom(chosen, seen, unmasked, 0.5, _generator())[0] is seen
 
 
 @given(

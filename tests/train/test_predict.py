@@ -10,7 +10,7 @@ from torch import nn
 from compressdefect.data.images import Images
 from compressdefect.errors import TrainingError
 from compressdefect.train.classify import Classify
-from compressdefect.train.predict import predict, probabilities
+from compressdefect.train.predict import answers, predict
 from compressdefect.train.segment import Segment
 
 
@@ -55,10 +55,10 @@ def test_figures_of_tiled_images_are_those_of_whole_ones(webs: tuple[Images, Ima
 
 def test_answers_of_tiles_are_joined_to_one_of_the_image(webs: tuple[Images, Images], tiny_decoder: Any) -> None:
     task, network = Segment(("background", "scratch", "spot")), tiny_decoder().eval()
-    whole = probabilities(network, webs[0], np.array([3]), task)
+    whole = answers(network, webs[0], np.array([3]), task)["probabilities"]
     assert whole.shape == (1, 3, 24, 40)
     torch.testing.assert_close(whole.sum(dim=1), torch.ones(1, 24, 40))
-    inside = probabilities(network, webs[0].pieces, np.array([3 * len(webs[0].tiling(3))]), task)
+    inside = answers(network, webs[0].pieces, np.array([3 * len(webs[0].tiling(3))]), task)["probabilities"]
     torch.testing.assert_close(whole[..., :4, :4], inside[..., :4, :4])  # where only the first tile is
 
 

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from compressdefect.data.images import Images
+from compressdefect.data.truth import Truth
 from compressdefect.errors import DataError
 from compressdefect.train.losses import SEGMENTATION_LOSSES
-from compressdefect.train.segment import METRICS, Segment, parse_criterion
+from compressdefect.train.segment import Segment, parse_criterion
+from compressdefect.train.task import Aim, Records
 
 TASK = Segment(("background", "scratch", "spot"))
 
@@ -19,9 +21,13 @@ def certain(masks: torch.Tensor, classes: int = 3) -> torch.Tensor:
     return torch.nn.functional.one_hot(masks.long(), classes).permute(0, 3, 1, 2).float()
 
 
-def test_targets_are_masks_and_labels_the_largest_defect(marked: Images) -> None:
-    indices = np.array([5, 1, 0])
-    assert torch.equal(TASK.targets(marked, indices), torch.from_numpy(marked.masks[indices]))
+def recorded(probabilities: torch.Tensor, masks: torch.Tensor) -> Records:
+    """The records of these answers, where these masks are true."""
+    labels = torch.zeros(len(masks), dtype=torch.int64)
+    return TASK.record({"probabilities": probabilities}, Truth(labels, masks))
+
+
+def test_labels_are_the_largest_defect(marked: Images) -> None:
     masks = np.zeros((3, 16, 16), dtype=np.uint8)
     masks[1, 0, :3], masks[1, 1, :2] = 1, 2
     masks[2, 0, :3], masks[2, 1, :4] = 1, 2
@@ -31,7 +37,7 @@ def test_targets_are_masks_and_labels_the_largest_defect(marked: Images) -> None
 
 def test_without_masks_there_is_nothing_to_segment(images: Images) -> None:
     with pytest.raises(DataError, match="no masks to segment by"):
-        TASK.targets(images, np.arange(2))
+        Segment.on_images(images, Aim())
 
 
 @pytest.mark.parametrize("criterion", ["ce", "dice", "bce", "ce+dice", "bce + dice"])
@@ -39,13 +45,13 @@ def test_the_loss_is_the_sum_that_was_asked_for(criterion: str) -> None:
     outputs = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     masks = torch.randint(0, 3, (2, 4, 5), generator=torch.Generator().manual_seed(1))
     parts = [SEGMENTATION_LOSSES[name.strip()](outputs, masks) for name in criterion.split("+")]
-    loss = Segment(TASK.classes, criterion=criterion).loss(outputs, masks.to(torch.uint8))
+    loss = Segment(TASK.classes, criterion=criterion).loss(outputs, Truth(torch.zeros(2), masks.to(torch.uint8)))
     torch.testing.assert_close(loss, sum(parts))
 
 
 def test_a_record_counts_pixels_and_keeps_the_most_suspicious() -> None:
     probabilities = torch.tensor([[[0.6, 0.2], [1.0, 0.5]], [[0.4, 0.5], [0.0, 0.2]], [[0.0, 0.3], [0.0, 0.3]]])
-    (record,) = TASK.record(probabilities.unsqueeze(0), torch.tensor([[[1, 1], [0, 2]]], dtype=torch.uint8))
+    (record,) = recorded(probabilities.unsqueeze(0), torch.tensor([[[1, 1], [0, 2]]], dtype=torch.uint8))
     assert record["predicted"].tolist() == [3, 1, 0]
     assert record["labelled"].tolist() == [1, 2, 1]
     assert record["hit"].tolist() == [1, 1, 0]
@@ -56,7 +62,7 @@ def test_metrics_of_validation_and_test() -> None:
     """Four 2 × 2 images: a defect found by half, one missed, and two good ones, one of them with a false alarm."""
     truth = torch.tensor([[[1, 1], [0, 0]], [[2, 0], [0, 0]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]])
     found = torch.tensor([[[1, 0], [0, 0]], [[0, 0], [0, 0]], [[0, 0], [0, 0]], [[1, 0], [0, 0]]])
-    records, labels = TASK.record(0.9 * certain(found) + 0.1 / 3, truth), np.array([1, 2, 0, 0])
+    records, labels = recorded(0.9 * certain(found) + 0.1 / 3, truth), np.array([1, 2, 0, 0])
     val = TASK.metrics(records, labels)
     assert json.loads(json.dumps(val)) == val
     assert val["n"] == 4
@@ -73,25 +79,25 @@ def test_metrics_of_validation_and_test() -> None:
 
 def test_where_nothing_is_wrong_figures_of_defects_are_unknown() -> None:
     empty = torch.zeros(3, 2, 2, dtype=torch.int64)
-    found = TASK.metrics(TASK.record(certain(empty), empty), np.zeros(3, dtype=np.int64))
+    found = TASK.metrics(recorded(certain(empty), empty), np.zeros(3, dtype=np.int64))
     assert all(found[key] is None for key in ("dice", "iou", "interval", "macc", "tpr", "escape"))
     assert (found["tnr"], found["accuracy"], found["overkill"]) == (1.0, 1.0, 0.0)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", Segment.metric_names)
 def test_every_metric_is_right_about_a_perfect_network_and_one_that_sees_nothing(metric: str) -> None:
     truth, labels = torch.tensor([[[1, 1], [0, 0]], [[0, 0], [0, 0]]]), np.array([1, 0])
     task = Segment(TASK.classes, metric=metric)
-    assert task.score(task.record(certain(truth), truth), labels) == 1.0
-    blind = task.record(certain(torch.zeros_like(truth)), truth)
+    assert task.score(recorded(certain(truth), truth), labels) == 1.0
+    blind = recorded(certain(torch.zeros_like(truth)), truth)
     assert task.score(blind, labels) == (0.5 if metric == "macc" else 0.0)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", Segment.metric_names)
 def test_images_that_cannot_decide_are_an_error(metric: str) -> None:
     empty = torch.zeros(2, 2, 2, dtype=torch.int64)
     with pytest.raises(DataError, match=f"these images give no {metric}: got 0 of 2 with a defect"):
-        Segment(TASK.classes, metric=metric).score(TASK.record(certain(empty), empty), np.zeros(2, dtype=np.int64))
+        Segment(TASK.classes, metric=metric).score(recorded(certain(empty), empty), np.zeros(2, dtype=np.int64))
 
 
 def test_wrong_metrics_and_losses_are_named() -> None:
