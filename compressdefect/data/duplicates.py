@@ -2,15 +2,18 @@
 
 Candidates have perceptual hashes (imagehash's phash, 64 bits) at most 8 bits apart and are confirmed by the
 correlation of their pixels. All that confirmed pairs connect is one group, so no confirmed twin of a test image is
-trained on. Where that would chain a large part of the data together, two groups become one only if most of their pairs
-are confirmed, from the most to the least alike.
+trained on.
+
+Under a fixed camera all parts look alike. A group is too large to be one part if it has more than 25 images, and these
+are over a fifth of the data or most pairs of them are confirmed. It is a view, and its pairs are confirmed again by
+what differs from the view (``views.py``). What still chains over a fifth of the data together is left in groups of
+which most pairs are confirmed, joined from the most to the least alike.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import imagehash
@@ -20,55 +23,20 @@ from scipy.cluster.hierarchy import DisjointSet
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from compressdefect.errors import DataError
+from compressdefect.data.views import Pair, pairs_by_what_differs
 
 MAX_HAMMING = 8
 MIN_CORRELATION = 0.85
-LARGEST_SHARE = 0.2
+MOST_PHOTOS = 25  # of one part
+LARGEST_SHARE = 0.2  # of the data that one part may be
 SIDE = 224  # pixels at which all images are compared, whatever a network sees of them
 THUMBNAIL = 56
 MAX_PAIRS = 500_000  # close pairs that are looked at one by one
 _BLOCK = 256
 _PIECE = 1024
+_ROUNDS = 4  # views in views
+_SAMPLE = 128  # images of a group that are compared pair by pair
 _CLOSE = 64 - 2 * MAX_HAMMING  # product of two hashes' signs
-
-
-def duplicate_groups(looks: Sequence[Look], hashes: Sequence[str]) -> np.ndarray:
-    """Group number (N,) int64 of each image by its look and its file's hash; files with equal bytes share one."""
-    first: dict[str, int] = {}
-    copies = np.array([first.setdefault(digest, i) for i, digest in enumerate(hashes)], dtype=np.int64)
-    originals = np.unique(copies)
-    different = [looks[i] for i in originals]
-    marks = np.array([look.hash for look in different], dtype=np.uint64)
-    merged = find_twins(marks, np.stack([look.thumbnail for look in different])).group
-    return _number(merged[np.searchsorted(originals, copies)])
-
-
-def groups_by_name(pattern: str, names: Sequence[str], hashes: Sequence[str]) -> np.ndarray:
-    """Group number (N,) of files by the first match of ``pattern`` in their names; copies join their original.
-
-    Raises:
-        DataError: The pattern is not a regular expression, or matches no name.
-    """
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise DataError(
-            "--group is not a regular expression", got=f"{pattern} ({error})", fix="or use auto or none"
-        ) from error
-    matches = [expression.search(name) for name in names]
-    if not any(matches):
-        raise DataError("--group matches no file name", got=pattern, fix=f"names look like {names[0]}")
-    keys = [
-        (match.group(1 if match.lastindex else 0) if match else name, bool(match))
-        for match, name in zip(matches, names, strict=True)
-    ]
-    together = DisjointSet(range(len(names)))
-    for values in (keys, hashes):
-        first: dict[object, int] = {}
-        for i, value in enumerate(values):
-            together.merge(i, first.setdefault(value, i))
-    return _number(np.array([together[i] for i in range(len(names))]))
 
 
 class Look(NamedTuple):
@@ -87,10 +55,15 @@ def look_of(picture: Image.Image) -> Look:
 
 
 class Twins(NamedTuple):
-    """Which images look alike: a representative of the group (N,) of each, and of how many others it is a twin (N,)."""
+    """Which images look alike.
+
+    ``group`` (N,) is a representative of the group of each, ``partners`` (N,) of how many others it is a twin, and
+    ``in_view`` bool (N,) says which were told apart by what differs from a view that they share.
+    """
 
     group: np.ndarray
     partners: np.ndarray
+    in_view: np.ndarray
 
 
 def find_twins(hashes: np.ndarray, thumbnails: np.ndarray, copies: np.ndarray | None = None) -> Twins:
@@ -102,20 +75,60 @@ def find_twins(hashes: np.ndarray, thumbnails: np.ndarray, copies: np.ndarray | 
     sees the same part makes them, an image joins the group of the first image that it resembles.
     """
     weights = np.ones(len(hashes), dtype=np.int64) if copies is None else copies
-    pairs = _confirmed_pairs(hashes, thumbnails, limit=MAX_PAIRS)
-    if pairs is None:
-        group = _group_by_leaders(hashes, thumbnails)
+    confirmed = _confirmed_pairs(hashes, thumbnails, limit=MAX_PAIRS)
+    pairs = _pairs_with_leaders(hashes, thumbnails) if confirmed is None else confirmed
+    pairs, in_view = _divide_views(pairs, hashes, thumbnails)
+    if confirmed is None:
+        group = _connected(len(hashes), pairs)
         members = np.zeros_like(weights)
         np.add.at(members, group, weights)
-        return Twins(group, members[group] - 1)
+        return Twins(group, members[group] - 1, in_view)
     first, second = np.array([pair[:2] for pair in pairs], dtype=np.int64).reshape(-1, 2).T
     partners = weights - 1
     np.add.at(partners, first, weights[second])
     np.add.at(partners, second, weights[first])
-    return Twins(_merge(len(hashes), pairs), partners)
+    return Twins(_merge(len(hashes), pairs), partners, in_view)
 
 
-def _confirmed_pairs(hashes: np.ndarray, thumbnails: np.ndarray, *, limit: int) -> list[tuple[int, int, float]] | None:
+def _divide_views(pairs: list[Pair], hashes: np.ndarray, thumbnails: np.ndarray) -> tuple[list[Pair], np.ndarray]:
+    """The pairs, in views only those that differ from the view alike; and which images (N,) are in a view.
+
+    A large group in a view may be a view again, of parts that have more in common.
+    """
+    count = len(hashes)
+    in_view = np.zeros(count, dtype=np.bool_)
+    known: set[bytes] = set()
+    for _ in range(_ROUNDS):
+        groups = [group for group in _members(_connected(count, pairs)) if group.tobytes() not in known]
+        for view in (group for group in groups if _is_view(group, hashes, thumbnails)):
+            known.add(view.tobytes())
+            alike = pairs_by_what_differs(thumbnails[view], limit=MAX_PAIRS)
+            if alike is not None:
+                inside = set(view.tolist())
+                pairs = [pair for pair in pairs if pair[0] not in inside]
+                pairs += [(int(view[i]), int(view[j]), correlation) for i, j, correlation in alike]
+                in_view[view] = True
+    return pairs, in_view
+
+
+def _members(group: np.ndarray) -> list[np.ndarray]:
+    """The indices of each group."""
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+
+
+def _is_view(group: np.ndarray, hashes: np.ndarray, thumbnails: np.ndarray) -> bool:
+    """Whether a group (M,) is too large to be one part: a large share of the data, or pair by pair alike."""
+    if len(group) <= MOST_PHOTOS:
+        return False
+    if len(group) > LARGEST_SHARE * len(hashes):
+        return True
+    some = group[:: -(-len(group) // _SAMPLE)]
+    alike = _confirmed_pairs(hashes[some], thumbnails[some], limit=_SAMPLE**2)
+    return alike is not None and len(alike) > len(some) * (len(some) - 1) / 4
+
+
+def _confirmed_pairs(hashes: np.ndarray, thumbnails: np.ndarray, *, limit: int) -> list[Pair] | None:
     """Pairs (i, j, correlation), i < j, of close hashes and alike pixels; None if more than ``limit`` are close."""
     pairs, close = [], 0
     for i, j in _close_pairs(_signs(hashes)):
@@ -159,11 +172,11 @@ def _close_pairs(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield i[piece : piece + _PIECE], j[piece : piece + _PIECE]
 
 
-def _group_by_leaders(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
-    """The leader (N,) of each image: the earlier leader with the closest hash if they look alike, else itself."""
+def _pairs_with_leaders(hashes: np.ndarray, thumbnails: np.ndarray) -> list[Pair]:
+    """Pairs (leader, i, correlation): the earlier leader with the closest hash, if they look alike; else i leads."""
     bits = _signs(hashes)
     leaders: list[int] = []
-    leader_of = np.arange(len(hashes))
+    pairs: list[Pair] = []
     for start in range(0, len(bits), _BLOCK):
         block = bits[start : start + _BLOCK]
         known = len(leaders)
@@ -178,33 +191,37 @@ def _group_by_leaders(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
                 products = bits[fresh] @ bits[i]
                 if products.max() > agreement[row]:
                     leader, agreement[row] = fresh[int(products.argmax())], products.max()
-            alike = agreement[row] >= _CLOSE and (
-                _correlations(thumbnails[[leader]], thumbnails[[i]])[0] >= MIN_CORRELATION
-            )
-            if alike:
-                leader_of[i] = leader
+            close = agreement[row] >= _CLOSE
+            correlation = _correlations(thumbnails[[leader]], thumbnails[[i]])[0] if close else 0.0
+            if correlation >= MIN_CORRELATION:
+                pairs.append((int(leader), i, float(correlation)))
             else:
                 leaders.append(i)
-    return leader_of
+    return pairs
 
 
-def _merge(count: int, pairs: list[tuple[int, int, float]]) -> np.ndarray:
+def _merge(count: int, pairs: list[Pair]) -> np.ndarray:
     """Representative of each of ``count`` items: those that pairs connect belong together.
 
     Twins of twins may be strangers, and where much of the data hangs together that way, no split could be made of it.
     A group of more than ``LARGEST_SHARE`` of the items is therefore left in parts in which most pairs agree.
     """
-    ends = np.array([pair[:2] for pair in pairs], dtype=np.int64).reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    label = connected_components(graph, directed=False)[1]
-    _, first, sizes = np.unique(label, return_index=True, return_counts=True)
-    group, too_large = first[label], sizes[label] > LARGEST_SHARE * count
+    group = _connected(count, pairs)
+    too_large = np.bincount(group, minlength=count)[group] > LARGEST_SHARE * count
     if too_large.any():
         group[too_large] = _merge_by_majority(count, pairs)[too_large]
     return group
 
 
-def _merge_by_majority(count: int, pairs: list[tuple[int, int, float]]) -> np.ndarray:
+def _connected(count: int, pairs: list[Pair]) -> np.ndarray:
+    """The first (N,) of all items that pairs connect with each of ``count`` items."""
+    ends = np.array([pair[:2] for pair in pairs], dtype=np.int64).reshape(-1, 2)
+    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    label = connected_components(graph, directed=False)[1]
+    return np.asarray(np.unique(label, return_index=True)[1][label])
+
+
+def _merge_by_majority(count: int, pairs: list[Pair]) -> np.ndarray:
     """Representative of each of ``count`` items after merging pairs, most alike first, while most pairs agree."""
     together = DisjointSet(range(count))
     links: dict[int, Counter[int]] = defaultdict(Counter)  # how many pairs two groups have in common
@@ -224,7 +241,3 @@ def _merge_by_majority(count: int, pairs: list[tuple[int, int, float]]) -> np.nd
                 links[kept][other] += common
                 links[other][kept] += common
     return np.array([together[i] for i in range(count)], dtype=np.int64)
-
-
-def _number(representatives: np.ndarray) -> np.ndarray:
-    return np.unique(representatives, return_inverse=True)[1].reshape(-1).astype(np.int64)

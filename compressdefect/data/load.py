@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from compressdefect.data.convert import mask_of
-from compressdefect.data.duplicates import Look, duplicate_groups, groups_by_name, look_of
+from compressdefect.data.duplicates import Look, look_of
 from compressdefect.data.files import relative_name
 from compressdefect.data.findings import reason
+from compressdefect.data.groups import Groups, groups_by_look, groups_by_name
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.labels import DEFECT, GOOD, choose_labels, too_few_classes
 from compressdefect.data.pile import Pile, too_large
@@ -181,13 +182,14 @@ class _Loader:
             self._forget_region(good)
         names = tuple(relative_name(sample.path, listing.root) for sample in self.kept)
         splits = tuple(sample.split for sample in self.kept if sample.split is not None)
+        groups = self._groups(names)
         return Images(
             self.shown.rows,
             labels=np.array([classes.index(label) for label in self.labels], dtype=np.int64),
             names=names,
             hashes=tuple(self.hashes),
             classes=classes,
-            groups=self._groups(names),
+            groups=groups.numbers,
             good=classes.index(good) if good in classes else None,
             splits=splits or None,
             name=listing.name,
@@ -199,14 +201,14 @@ class _Loader:
             regions=() if self.masks is None else self.listing.region_classes,
             tile=self.tile,
             sizes=None if self.tile is None else np.array(self.sizes, dtype=np.int64),
-            remarks=listing.remarks,
+            remarks=(*listing.remarks, *groups.remarks),
         )
 
-    def _groups(self, names: tuple[str, ...]) -> np.ndarray:
+    def _groups(self, names: tuple[str, ...]) -> Groups:
         if self.group == "auto":
-            return duplicate_groups(self.looks, self.hashes)
+            return groups_by_look(self.looks, self.hashes)
         if self.group == "none":
-            return np.arange(len(names), dtype=np.int64)
+            return Groups(np.arange(len(names), dtype=np.int64))
         return groups_by_name(self.group, names, self.hashes)
 
     def _forget_region(self, label: str) -> None:
@@ -263,13 +265,15 @@ def _load_synthetic(input: int, labels: str, good: str | None, group: str, progr
     pixels = images.pixels
     if images.shape[1:] != (input, input):
         pixels = np.stack([resize(plate.transpose(1, 2, 0), input, input).transpose(2, 0, 1) for plate in pixels])
-    groups = images.groups if group in ("auto", "none") else groups_by_name(group, images.names, list(images.hashes))
+    different = group in ("auto", "none")
+    groups = Groups(images.groups) if different else groups_by_name(group, images.names, images.hashes)
     return replace(
         images,
         pixels=pixels,
         labels=np.array(index, dtype=np.int64)[images.labels],
         classes=choice.classes,
         good=None if choice.good is None else choice.classes.index(choice.good),
-        groups=groups,
+        groups=groups.numbers,
         group=group,
+        remarks=groups.remarks,
     )

@@ -95,7 +95,11 @@ def _load(options: DataOptions) -> Images:
     from compressdefect.train.tasks import TASKS, task_kind
 
     kind = task_kind(choose_task(options, list(TASKS), "a split"))
-    return load(options, input=_SPLIT_SIDE, needs=kind.needs, voice=Voice())
+    voice = Voice()
+    images = load(options, input=_SPLIT_SIDE, needs=kind.needs, voice=voice)
+    for remark in images.remarks:
+        voice.say(remark)
+    return images
 
 
 def _by_class(images: Images, rows: np.ndarray) -> dict[str, int]:

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from compressdefect.data import duplicates
+from compressdefect.data import audit_rules, duplicates
 from compressdefect.data.audit import Audit, audit
-from compressdefect.data.audit_rules import ADVICE, MANY_ALIKE
+from compressdefect.data.audit_rules import ADVICE
 from compressdefect.data.read import read_all
 from compressdefect.data.sample import Finding, Listing, Region, Sample, Stated
 from compressdefect.data.shapes import Box, MaskFile, Polygon
+from tests.data.fixture import Fixture, photographs, write
 
 WriteImage = Callable[..., Path]
 Found = dict[str, list[tuple[str, ...]]]
@@ -158,19 +159,26 @@ def test_a_picture_in_two_official_parts_leaks(tmp_path: Path, write_image: Writ
     assert result.splits == {"train": {"good": 3, "scratch": 4}, "test": {"good": 4, "scratch": 3}}
 
 
-def test_a_fixed_view_is_one_group_and_not_a_flood_of_pairs(
-    tmp_path: Path, write_image: WriteImage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("pairs", [duplicates.MAX_PAIRS, 100])
+def test_parts_in_one_fixed_view_are_no_near_duplicates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: int
 ) -> None:
-    monkeypatch.setattr(duplicates, "MAX_PAIRS", 100)
-    write_image("good/a.png")
-    for number in range(MANY_ALIKE):
-        _lighter(tmp_path / "good/a.png", tmp_path / f"good/b{number:02}.png", gain=0.4 + number / 100)
-    strangers = [write_image(f"scratch/{number}.png") for number in range(20)]
-    result = audit(read_all(tmp_path))
-    ((files,),) = [found_in(result)["near-duplicate"]]
-    assert len(files) == MANY_ALIKE + 1
-    assert not any(path.name in name for path in strangers for name in files if "scratch" in name)
-    assert "--group REGEX" in next(f.advice for f in result.findings if f.kind == "near-duplicate")
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", pairs)
+    fixture = Fixture()
+    parts = photographs(fixture, 30)
+    parts[4:6] = photographs(fixture, 1, each=2)
+    result = audit(read_all(write(tmp_path, parts)))
+    assert found_in(result) == {"near-duplicate": [("good/004.png", "scratch/005.png")]}
+    assert result.leak == pytest.approx(2 / 30 / 2)
+
+
+def test_many_images_that_look_alike_may_be_a_fixed_view(twelve_each: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_rules, "MANY_ALIKE", 2)
+    for number in range(2):
+        _lighter(twelve_each / "good/03.png", twelve_each / f"good/03_{number}.png", gain=0.5 + 0.2 * number)
+    (finding,) = audit(read_all(twelve_each)).findings
+    assert len(finding.files) == 3
+    assert "--group REGEX" in finding.advice
 
 
 def test_masks_that_contradict_the_class(tmp_path: Path, write_image: WriteImage) -> None:

@@ -15,12 +15,10 @@ from compressdefect.data.duplicates import (
     Look,
     _merge,
     _merge_by_majority,
-    duplicate_groups,
     find_twins,
-    groups_by_name,
     look_of,
 )
-from compressdefect.errors import DataError
+from compressdefect.data.groups import groups_by_look
 
 
 def _pictures(count: int, seed: int = 0, size: int = 64) -> np.ndarray:
@@ -50,19 +48,19 @@ def test_a_lighter_noisier_copy_is_a_near_duplicate() -> None:
 
 def test_colour_images_are_compared_by_their_grey() -> None:
     rgb = np.repeat(_pictures(5), 3, axis=1)
-    groups = duplicate_groups(_looks(np.concatenate([rgb, rgb[:1]])), list("abcdef"))
+    groups = groups_by_look(_looks(np.concatenate([rgb, rgb[:1]])), list("abcdef")).numbers
     assert groups[0] == groups[5]
     assert len(set(groups.tolist())) == 5
 
 
 def test_equal_hashes_share_a_group_even_without_structure() -> None:
     blank = np.zeros((3, 1, 16, 16), dtype=np.uint8)
-    assert duplicate_groups(_looks(blank), ["a", "b", "a"]).tolist() == [0, 1, 0]
+    assert groups_by_look(_looks(blank), ["a", "b", "a"]).numbers.tolist() == [0, 1, 0]
 
 
 def test_flat_images_with_close_hashes_are_not_confirmed() -> None:
     noise = np.random.default_rng(0).integers(120, 136, (30, 1, 64, 64), dtype=np.uint8)
-    assert len(set(duplicate_groups(_looks(noise), [str(i) for i in range(30)]).tolist())) == 30
+    assert len(set(groups_by_look(_looks(noise), [str(i) for i in range(30)]).numbers.tolist())) == 30
 
 
 TWO_CLIQUES = [(i, j, 0.99) for start in (0, 4) for i in range(start, start + 4) for j in range(i + 1, start + 4)]
@@ -124,15 +122,3 @@ def test_too_many_pairs_are_grouped_by_the_first_that_looks_alike(monkeypatch: p
     assert capped.group.tolist() == list(range(6)) * 4
     assert exact.group.tolist() == list(range(6)) * 4
     assert exact.partners.tolist() == capped.partners.tolist() == [3] * 24
-
-
-def test_groups_by_name() -> None:
-    names = ["a/tile7_exp1.png", "b/tile7_exp2.png", "a/tile8_exp1.png", "a/other.png"]
-    assert groups_by_name(r"tile(\d+)", names, list("wxyz")).tolist() == [0, 0, 1, 2]
-    assert (
-        len(set(groups_by_name(r"tile(\d+)", names, ["w", "x", "y", "w"]).tolist())) == 2
-    )  # a copy joins its original
-    with pytest.raises(DataError, match="not a regular expression"):
-        groups_by_name("(", names, list("wxyz"))
-    with pytest.raises(DataError, match="matches no file name"):
-        groups_by_name("plate", names, list("wxyz"))
