@@ -9,14 +9,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from compressdefect.data.convert import region_boxes
+from compressdefect.data.convert import CopyError, read_mask, region_boxes
 from compressdefect.data.duplicates import Look, look_of
 from compressdefect.data.files import relative_name
 from compressdefect.data.findings import reason
-from compressdefect.data.mask_levels import coded_levels
-from compressdefect.data.pixels import decode_stored
+from compressdefect.data.pixels import Pixels, decode_stored
 from compressdefect.data.sample import Finding, Region, Sample, Stated
-from compressdefect.data.shapes import ANTIALIASED, Box, Mask, MaskFile, Polygon, SizeMismatchError, marked
+from compressdefect.data.shapes import Box, Mask, MaskFile, Polygon, SizeMismatchError
 from compressdefect.errors import DataError
 
 TOLERANCE = 0.5  # pixels by which a box may leave its image, as rounding makes it
@@ -54,7 +53,7 @@ def scan(sample: Sample, root: Path) -> Outcome:
     except (DataError, OSError) as error:
         return None, (Finding("unreadable", (name,), f"cannot be read: {reason(error)}"),)
     size = pixels.shape[0], pixels.shape[1]
-    defects, found = _defects(sample.regions, size, name)
+    defects, found = _defects(sample.regions, pixels, name)
     found += [*_out_of_bounds(sample.regions or (), size, name), *_misstated(sample.stated, size, channels, name)]
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     facts = Scan(
@@ -69,7 +68,7 @@ def scan(sample: Sample, root: Path) -> Outcome:
 
 
 def _defects(
-    regions: tuple[Region, ...] | None, size: tuple[int, int], name: str
+    regions: tuple[Region, ...] | None, pixels: Pixels, name: str
 ) -> tuple[frozenset[str] | None, list[Finding]]:
     """Classes of the regions that are not empty, and what is wrong with the masks."""
     if regions is None:
@@ -77,7 +76,10 @@ def _defects(
     classes, found, broken = set(), [], False
     for region in regions:
         try:
-            mask, remarks = _mask(region, size, name)
+            mask, remarks = _mask(region, pixels, name)
+        except CopyError as error:
+            broken = True
+            found.append(Finding("unexpected-mask", (name,), f"its mask is no mask: {error.got}", "remove the copy"))
         except SizeMismatchError as error:
             broken = True
             found.append(Finding("size-mismatch", (name,), reason(error)))
@@ -90,31 +92,22 @@ def _defects(
     return None if broken and not classes else frozenset(classes), found
 
 
-def _mask(region: Region, size: tuple[int, int], name: str) -> tuple[Mask | None, list[Finding]]:
+def _mask(region: Region, pixels: Pixels, name: str) -> tuple[Mask | None, list[Finding]]:
     """The pixels of a region, and what is odd about them; None of an outline, which counts wherever it lies."""
     if isinstance(region.shape, Box | Polygon):
         return None, []
     found = []
     if isinstance(region.shape, MaskFile):
-        levels = region.shape.levels(*size)
-        mask, codes = marked(levels), coded_levels(levels)
-        if len(codes) > 1:
-            found.append(_several_levels(codes, region.label, name))
+        mask, levels = read_mask(region.shape, pixels)
+        if levels:
+            text = f"its mask has the levels {', '.join(map(str, levels))}; all of them count as {region.label}"
+            found.append(Finding("class-mismatch", (name,), text, "write one class only, as 0 and 255"))
     else:
-        mask = region.shape.rasterize(*size)
+        mask = region.shape.rasterize(*pixels.shape[:2])
     if mask.mean() > NEARLY_ALL:
         text, advice = f"its mask marks {mask.mean():.0%} of the image", "invert it if its background is marked"
         found.append(Finding("unexpected-mask", (name,), text, advice))
     return mask, found
-
-
-def _several_levels(codes: list[int], label: str, name: str) -> Finding:
-    used = [code for code in codes if code >= ANTIALIASED] or codes
-    lost = [str(code) for code in codes if code not in used]
-    text = f"its mask has the levels {', '.join(map(str, codes))}; {', '.join(map(str, used))} count as {label}"
-    if lost:
-        text += f", {', '.join(lost)} as background"
-    return Finding("class-mismatch", (name,), text, "write one class only, as 0 and 255")
 
 
 def _out_of_bounds(regions: Iterable[Region], size: tuple[int, int], name: str) -> Iterator[Finding]:

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compressdefect.data.mask_levels import is_copy, marking
 from compressdefect.data.sample import Region
-from compressdefect.data.shapes import Box, Ellipse, Mask, Polygon
+from compressdefect.data.shapes import Box, Ellipse, Mask, MaskFile, Polygon
 from compressdefect.errors import DataError
 
 MAX_CLASSES = 255
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
+
+
+class CopyError(DataError):
+    """What should be a mask shows the image itself."""
+
+
+class ReadMask(NamedTuple):
+    """The defect's pixels, bool (H, W), and the levels of the classes that the file shows if it shows several."""
+
+    pixels: Mask
+    classes: tuple[int, ...]
+
+
+def read_mask(shape: MaskFile, pixels: NDArray[np.uint8]) -> ReadMask:
+    """Read the mask of an image (H, W, C).
+
+    Raises:
+        DataError: The file cannot be read.
+        SizeMismatchError: It is a mask of another size.
+        CopyError: It is no mask.
+    """
+    levels = shape.levels(*pixels.shape[:2])
+    if is_copy(levels, pixels):
+        raise CopyError(f"the mask {shape.path.name} is no mask", got="it is a copy of the image", fix="remove it")
+    lowest, classes = marking(levels)
+    return ReadMask(levels >= lowest, classes)
 
 
 def boxes_of(mask: Mask) -> list[Box]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from compressdefect.data.convert import mask_of
+from compressdefect.data.convert import CopyError, mask_of, read_mask
 from compressdefect.data.duplicates import Look, look_of
 from compressdefect.data.files import relative_name
 from compressdefect.data.findings import reason
@@ -19,8 +21,8 @@ from compressdefect.data.labels import DEFECT, GOOD, choose_labels, too_few_clas
 from compressdefect.data.pile import Pile, too_large
 from compressdefect.data.pixels import decode, is_grey, resize, resize_mask, stored_size
 from compressdefect.data.read import UNLABELLED, read
-from compressdefect.data.sample import Listing, Progress, Sample
-from compressdefect.data.shapes import MaskFile, MatMask
+from compressdefect.data.sample import Listing, Progress, Region, Sample
+from compressdefect.data.shapes import Box, Drawn, MaskFile, MatMask
 from compressdefect.data.synthetic import plates
 from compressdefect.data.tiles import Tiling
 from compressdefect.errors import DataError
@@ -97,6 +99,7 @@ class _Loader:
         self.unreadable = [item for item in listing.skipped if item[1] != UNLABELLED]
         self.unlabelled = [item for item in listing.skipped if item[1] == UNLABELLED]
         self.unmarked: list[tuple[str, str]] = []
+        self.leveled: Counter[tuple[int, ...]] = Counter()
         pictures = sum(self._pictures(sample) for sample in listing.samples)
         self.shown = Pile(side, pictures=pictures)
         self.masks = Pile(side, pictures=pictures) if masks else None
@@ -109,7 +112,7 @@ class _Loader:
         try:
             content = sample.path.read_bytes()
             decoded = decode(content)
-            mask = self._mask(sample, *decoded.shape[:2])
+            mask = self._mask(sample, decoded)
         except (DataError, OSError) as error:
             self.unreadable.append((name, reason(error)))
             return
@@ -137,21 +140,35 @@ class _Loader:
         except DataError:
             return 0
 
-    def _mask(self, sample: Sample, height: int, width: int) -> np.ndarray | None:
+    def _mask(self, sample: Sample, pixels: np.ndarray) -> np.ndarray | None:
         """The mask uint8 (H, W) where it is needed: asked for, or to tell good from defect, or the good class.
 
-        One that was only asked for does not decide which images there are: it is empty where it cannot be read.
+        One that was only asked for does not decide which images there are: it is empty where it cannot be read. Nor
+        does a copy of an image that has a class: it leaves open whether the class is the good one.
         """
-        decides = self.only_marked or sample.label is None or sample.label in self.maybe_good
+        needed = self.only_marked or sample.label is None
+        decides = needed or sample.label in self.maybe_good
         if self.masks is None and not decides:
             return None
+        height, width = pixels.shape[:2]
         try:
-            return mask_of(sample.regions or (), height, width, self.listing.region_classes)
+            regions = [self._read(region, pixels) for region in sample.regions or ()]
+            return mask_of(regions, height, width, self.listing.region_classes)
         except (DataError, OSError) as error:
-            if decides:
+            if needed or (decides and not isinstance(error, CopyError)):
                 raise
+            self.maybe_good.discard(str(sample.label))
             self.unmarked.append((f"the mask of {relative_name(sample.path, self.listing.root)}", reason(error)))
             return np.zeros((height, width), dtype=np.uint8)
+
+    def _read(self, region: Region, pixels: np.ndarray) -> Region:
+        """A region with its mask in memory, if it is a file."""
+        if not isinstance(region.shape, MaskFile):
+            return region
+        mask, levels = read_mask(region.shape, pixels)
+        if levels:
+            self.leveled[levels] += 1
+        return replace(region, shape=Drawn(mask))
 
     def _add_picture(self, decoded: np.ndarray, mask: np.ndarray | None) -> None:
         """Take up the pixels (H, W, C) and the mask (H, W) of an image, whole or in tiles."""
@@ -201,8 +218,17 @@ class _Loader:
             regions=() if self.masks is None else self.listing.region_classes,
             tile=self.tile,
             sizes=None if self.tile is None else np.array(self.sizes, dtype=np.int64),
-            remarks=(*listing.remarks, *groups.remarks),
+            remarks=(*listing.remarks, *self._remarks(), *groups.remarks),
         )
+
+    def _remarks(self) -> Iterator[str]:
+        """How the marks were understood."""
+        if self.leveled:
+            levels = ", ".join(map(str, sorted({level for levels in self.leveled for level in levels})))
+            yield f"masks with several levels ({levels}), all of which count as the defect: {self.leveled.total()}"
+        boxed = sum(map(_has_boxes_alone, self.kept)) if self.only_marked else 0
+        if boxed:
+            yield f"images with boxes alone, so that all that lies in a box counts as the defect: {boxed}"
 
     def _groups(self, names: tuple[str, ...]) -> Groups:
         if self.group == "auto":
@@ -247,6 +273,10 @@ def _unmarked_classes(listing: Listing) -> set[str]:
         return set()
     ruled_out = {sample.label for sample in listing.samples if not _may_be_unmarked(sample)}
     return set(listing.classes) - ruled_out
+
+
+def _has_boxes_alone(sample: Sample) -> bool:
+    return bool(sample.regions) and all(isinstance(region.shape, Box) for region in sample.regions or ())
 
 
 def _may_be_unmarked(sample: Sample) -> bool:

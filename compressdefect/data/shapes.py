@@ -16,6 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from compressdefect.data.mask_levels import marked
 from compressdefect.data.matfile import read_segmentation
 from compressdefect.data.pixels import decode_mask
 from compressdefect.errors import DataError
@@ -23,7 +24,6 @@ from compressdefect.errors import DataError
 Mask: TypeAlias = NDArray[np.bool_]  # (H, W)
 Point: TypeAlias = tuple[float, float]
 
-ANTIALIASED = 128  # in a mask that reaches this level, what is darker is background
 CRACK = 2  # the segment of the crack in CrackForest's files
 
 
@@ -37,7 +37,7 @@ class SizeMismatchError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class MaskFile:
-    """A picture of the defect: its pixels from level 128 on, or all but 0 where none reaches 128."""
+    """A picture of the defect; ``mask_levels.marking`` tells which of its pixels."""
 
     path: Path
 
@@ -62,9 +62,16 @@ class MaskFile:
         return levels
 
 
-def marked(levels: NDArray[np.uint8]) -> Mask:
-    """Which of a mask's levels (H, W) are defect: from 128 on, or all but 0 where none reaches 128."""
-    return levels >= (ANTIALIASED if levels.max(initial=0) >= ANTIALIASED else 1)
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """The defect's pixels, bool (H, W), in memory."""
+
+    pixels: Mask
+
+    def rasterize(self, height: int, width: int) -> Mask:
+        """The pixels as they are; they are those of an image of this size."""
+        assert self.pixels.shape == (height, width)
+        return self.pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +306,7 @@ class Ellipse:
         return np.asarray((along / self.a) ** 2 + (across / self.b) ** 2 <= 1)
 
 
-Shape: TypeAlias = MaskFile | MatMask | Rle | CocoRle | Polygon | Ellipse | Box
+Shape: TypeAlias = MaskFile | MatMask | Drawn | Rle | CocoRle | Polygon | Ellipse | Box
 
 
 def _span(start: float, stop: float, length: int) -> slice:

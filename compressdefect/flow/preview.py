@@ -15,9 +15,10 @@ from compressdefect.data.convert import mask_of
 from compressdefect.data.draw import COLOURS, annotated, framed, tinted
 from compressdefect.data.files import relative_name
 from compressdefect.data.labels import GOOD
+from compressdefect.data.mask_levels import marked
 from compressdefect.data.pixels import decode, decode_mask, resize, resize_mask, to_channels
 from compressdefect.data.sample import Listing, Region, Sample
-from compressdefect.data.shapes import Box, MaskFile, marked
+from compressdefect.data.shapes import Box, MaskFile
 from compressdefect.errors import DataError
 from compressdefect.flow.data import check_writable, listing_of, output_path
 from compressdefect.flow.voice import Voice

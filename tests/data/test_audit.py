@@ -245,10 +245,10 @@ def test_masks_of_several_classes_are_named(tmp_path: Path, write_image: WriteIm
     ]
     found = {f.files[0]: f.message for f in audit(listing_of(tmp_path, *samples)).findings if "mask" in f.message}
     assert found == {
-        "a.bmp": "its mask has the levels 50, 100, 150, 200; 150, 200 count as dent, 50, 100 as background",
-        "b.bmp": "its mask has the levels 1, 2, 3, 4; 1, 2, 3, 4 count as dent",
-        "c.bmp": "its mask has the levels 1, 255; 255 count as dent, 1 as background",
-        "d.bmp": "its mask has the levels 50, 100, 150, 200; 150, 200 count as dent, 50, 100 as background",
+        "a.bmp": "its mask has the levels 50, 100, 150, 200; all of them count as dent",
+        "b.bmp": "its mask has the levels 1, 2, 3, 4; all of them count as dent",
+        "c.bmp": "its mask has the levels 1, 255; all of them count as dent",
+        "d.bmp": "its mask has the levels 50, 100, 150, 200; all of them count as dent",
     }
 
 
@@ -265,6 +265,19 @@ def test_soft_edges_and_compression_are_no_classes(tmp_path: Path, write_image: 
         quality = {"quality": 40 + 5 * number} if kind == "jpg" else {}
         samples.append(_image_with(write_image, tmp_path / f"{number}.{kind}", levels, **quality))
     assert not [f for f in audit(listing_of(tmp_path, *samples)).findings if "mask" in f.message]
+
+
+def test_a_copy_of_the_image_is_no_mask(tmp_path: Path, write_image: WriteImage) -> None:
+    write_image("a/0.jpg")
+    with Image.open(tmp_path / "a/0.jpg") as image:
+        image.save(tmp_path / "a/0.png")
+    write_image("a/1.jpg")
+    write_mask(tmp_path / "a/1.png")
+    result = audit(read_all(tmp_path))
+    assert found_in(result) == {"unexpected-mask": [("a/0.jpg",)]}
+    assert [f.message for f in result.findings if f.kind == "unexpected-mask"] == [
+        "its mask is no mask: it is a copy of the image"
+    ]
 
 
 def test_a_mask_of_nearly_everything_is_named(tmp_path: Path, write_image: WriteImage) -> None:

@@ -239,4 +239,4 @@ def test_an_exported_test_part_without_labels_needs_a_decision(exported: Path) -
     (exported / "test/labels/c_jpg.rf.3.txt").unlink()
     loaded = load_images(exported, input=16, group="none", masks=True, unlabelled="good")
     assert loaded.names[loaded.labels.tolist().index(0)] == "test/images/c_jpg.rf.3.jpg"
-    assert loaded.remarks == ("taken as good, having no label files: 1 image of test",)
+    assert loaded.remarks[0] == "taken as good, having no label files: 1 image of test"
