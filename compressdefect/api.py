@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time as clocks
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compressdefect import catalog
 from compressdefect import study as studies
 from compressdefect.errors import DataError, ModelError, RunError, SpaceError, known_names
-from compressdefect.options import DataOptions, SearchOptions, TrainOptions
+from compressdefect.options import EvaluateOptions, SearchOptions, SplitOptions, TrainOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
 
 if TYPE_CHECKING:
     from compressdefect.cost.cost import Cost
     from compressdefect.deploy.model_ref import ModelRef
-
-_RESUMABLE = ("time", "trials", "workers", "threads_per_trial", "data")  # what a resumed search may be given anew
 
 
 def search(
@@ -38,6 +36,7 @@ def search(
         CompressDefectError: an option, the data or the run folder is wrong.
     """
     from compressdefect.flow.search import run_search
+    from compressdefect.flow.stored import resumed
 
     if space is not None:
         options["space"] = space
@@ -45,26 +44,8 @@ def search(
         if run_dir is None:
             raise RunError("--resume needs the run to go on with", fix="give its folder with --run-dir")
         run = RunFolder.open(Path(run_dir))
-        return run_search(_resumed(options, run), run)
+        return run_search(resumed(run, options), run)
     return run_search(SearchOptions(**options), None, run_dir=None if run_dir is None else Path(run_dir))
-
-
-def _resumed(given: Mapping[str, Any], run: RunFolder) -> SearchOptions:
-    """A run's own options, with what may be given anew; files are the same by any path."""
-    from compressdefect.flow.prepare import anchored
-
-    stored = run.manifest.get("options")
-    if run.manifest.get("command") != "search" or not isinstance(stored, dict):
-        raise RunError("not the run of a search", got=run.path, fix="--resume goes on with a search's run folder")
-    options = anchored(SearchOptions(**given))
-    for name, value in given.items():
-        if getattr(options, name) != stored.get(name) and name not in _RESUMABLE:
-            raise RunError(
-                f"a resumed search keeps its --{name.replace('_', '-')}",
-                got=f"{value} instead of {stored.get(name)}",
-                fix="start a new run",
-            )
-    return SearchOptions(**{**stored, **given})
 
 
 def train(model: str, *, run_dir: Path | str | None = None, **options: Any) -> dict[str, Any]:
@@ -85,12 +66,11 @@ def evaluate(model: str, **options: Any) -> dict[str, Any]:
 
     Args:
         model: a run or bundle folder.
-        options: ``data``, ``format``, ``labels``, ``good``, ``unlabelled`` and ``group``; a run's own where they are
-            left out.
+        options: fields of ``EvaluateOptions``; what is left out is the run's own.
     """
     from compressdefect.flow.train import run_evaluation
 
-    return run_evaluation(model, options)
+    return run_evaluation(model, EvaluateOptions(**options))
 
 
 def cost(
@@ -274,14 +254,14 @@ def data_split(data: str, *, out: str = "split.json", folds: int | None = None, 
         out: the file; with ``folds``, one for each, with its number added to the name.
         folds: so many splits, in which every image is tested once; an official test part stays, and the rest takes
             turns in validation.
-        options: ``format``, ``labels``, ``good``, ``unlabelled``, ``group``, ``test_share``, ``val_share``, ``seed``.
+        options: further fields of ``SplitOptions``.
 
     Raises:
         DataError: the data cannot be split so.
     """
     from compressdefect.flow.data import run_split
 
-    return run_split(DataOptions(data=data, **options), out, folds)
+    return run_split(SplitOptions(data=data, **options), out, folds)
 
 
 def list_names(what: str = "spaces") -> dict[str, Any]:

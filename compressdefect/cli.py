@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import io
 import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from compressdefect.errors import CompressDefectError
-from compressdefect.options import SearchOptions
+from compressdefect.options import (
+    EvaluateOptions,
+    Option,
+    RunOptions,
+    SearchOptions,
+    SplitOptions,
+    TrainOptions,
+    options_in,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,123 +36,55 @@ app = typer.Typer(
     " tested edge model.\n\nStart with: compressdefect search --data IMAGES --budget-flops 100M",
 )
 
-_DEFAULTS = SearchOptions()
-
-# Options that several commands share.
-Data = Annotated[str, typer.Option(help="A folder of images in a known layout, or 'synthetic'.")]
-OwnData = Annotated[str | None, typer.Option(help="The images again, if they moved; default: where the run has them.")]
-Format = Annotated[str | None, typer.Option(help="Layout of the folder; detected when not given.")]
-Labels = Annotated[str, typer.Option(help="'all' classes, 'binary' (good or defective), or a,b,c.")]
-Good = Annotated[str | None, typer.Option(help="Name of the class of good parts; found by name when not given.")]
-Unlabelled = Annotated[
-    str | None,
-    typer.Option(help="What images of a part without any label file are: 'good', or left out ('skip'). For YOLO."),
-]
-Group = Annotated[str, typer.Option(help="Keep near duplicates in one split: auto, none, or a REGEX over file names.")]
-SplitFile = Annotated[
-    Path | None, typer.Option("--split", help="A split.json of an earlier run or of data split, used as it is.")
-]
-TestShare = Annotated[float | None, typer.Option(help="Share of the images kept for the test.")]
-ValShare = Annotated[float, typer.Option(help="Share of the training part that decisions are made on.")]
-Input = Annotated[int | None, typer.Option(help="Side of the square input, in pixels; default: the design's own.")]
-TileSide = Annotated[
-    int | None,
-    typer.Option(
-        "--tile",
-        help="To segment large images: cut them into overlapping squares of so many pixels, each shown to the model at"
-        " its input's size.",
-    ),
-]
-Task = Annotated[
-    str | None, typer.Option(help="classify or segment; default: the model's own, else as the images are annotated.")
-]
+# What several commands take that is not for their options.
+Input = Annotated[int | None, typer.Option(help="Side of the square input, in pixels.")]
 TimmTask = Annotated[
     str | None, typer.Option("--task", help="classify or segment, for timm models that can be either.")
 ]
-Metric = Annotated[
-    str | None,
-    typer.Option(
-        help="What is maximised: accuracy (or balanced_accuracy) to classify, dice (or iou, macc) to segment,"
-        " escape@overkill for either."
-    ),
+RunDir = Annotated[
+    Path | None, typer.Option(help="Where to write; default: a new folder in runs/.", rich_help_panel="Run")
 ]
-Loss = Annotated[
-    str | None,
-    typer.Option(
-        help="To segment: ce, dice, bce or a sum of them; dice needs another to tell classes apart; default: ce+dice."
-    ),
-]
-Balance = Annotated[
-    float | None,
-    typer.Option(
-        help="How evenly training shows the classes: 0 as often as they occur, 1 all alike; default: 0.5, to segment 1."
-    ),
-]
-Gradual = Annotated[
-    str | None,
-    typer.Option(
-        help="Defects first, magnified, normal images late: 'on', or when to stop magnifying and when to let them in,"
-        " such as 20k,80k steps or 22%,89%."
-    ),
-]
-Augment = Annotated[str | None, typer.Option(help="Changes of the training images: standard, paper or none.")]
-Overkill = Annotated[float, typer.Option(help="Share of good parts that may be rejected; sets the threshold.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training part, at most.")]
-Time = Annotated[str | None, typer.Option(help="Whole wall time, everything included, such as 90s, 20m or 2h.")]
-Seed = Annotated[int, typer.Option(help="Seed of the split, the samplers and the trainings.")]
-RunDir = Annotated[Path | None, typer.Option(help="Where to write; default: a new folder in runs/.")]
-Accelerator = Annotated[str, typer.Option(help="auto, cpu or gpu.")]
-Peers = Annotated[str, typer.Option(help="Models that the latency is shown beside, or none.")]
-Threads = Annotated[int, typer.Option(help="Threads that latency is measured with.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --run-dir.", rich_help_panel="Run")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
 Model = Annotated[str, typer.Argument(help="A run folder, a bundle folder, a design or timm:NAME.")]
 Models = Annotated[list[str], typer.Argument(help="Run folders, bundle folders, designs or timm:NAMEs.")]
 
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def takes(kind: type, *names: str) -> Callable[[Command], Command]:
+    """Give a command a parameter for each option of a class, or for these of them; those it declares are its own."""
+
+    def declare(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        declared = {parameter.name for parameter in own}
+        taken = [
+            _parameter(option)
+            for option in options_in(kind)
+            if option.name not in declared and (not names or option.name in names)
+        ]
+        command.__signature__ = signature.replace(parameters=[*taken, *own])  # type: ignore[attr-defined]
+        return command
+
+    return declare
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    text = option.help.text
+    shown: Any = typer.Option(help=text, rich_help_panel=option.panel)
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=option.default,
+        annotation=Annotated[option.type, typer.Argument(help=text) if option.help.argument else shown],
+    )
+
 
 @app.command()
+@takes(SearchOptions)
 def search(
-    context: typer.Context,
-    space: Annotated[str | None, typer.Argument(help="A space by name or .toml path; default: the task's own.")] = None,
-    data: Data = "synthetic",
-    budget_flops: Annotated[str | None, typer.Option(help="At most so many FLOPs (2 per MAC), such as 100M.")] = None,
-    budget_macs: Annotated[str | None, typer.Option(help="At most so many multiply-accumulates.")] = None,
-    budget_params: Annotated[str | None, typer.Option(help="At most so many parameters.")] = None,
-    budget_memory: Annotated[str | None, typer.Option(help="At most so much peak activation memory: 2MiB.")] = None,
-    budget_latency: Annotated[str | None, typer.Option(help="At most so long an image, measured: 2ms.")] = None,
-    objective: Annotated[str, typer.Option(help="netscore, or pareto (metric against MACs or latency).")] = "netscore",
-    latency_exponent: Annotated[float, typer.Option(help="Weight of latency in NetScore.")] = 0.0,
-    sampler: Annotated[str, typer.Option(help="random, tpe, nsga2, nni:evolution or nni:tpe.")] = "tpe",
-    trials: Annotated[int | None, typer.Option(help="How many designs to train.")] = None,
-    time: Time = None,
-    epochs: Epochs = None,
-    workers: Annotated[int, typer.Option(help="Processes that train at the same time.")] = 1,
-    threads_per_trial: Annotated[int | None, typer.Option(help="Threads of each; default: cores / workers.")] = None,
-    threads: Threads = 1,
-    storage: Annotated[str | None, typer.Option(help="Optuna storage URL; default: study.db in the run.")] = None,
-    study: Annotated[str, typer.Option(help="Name of the Optuna study.")] = "search",
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --run-dir.")] = False,
-    format: Format = None,
-    labels: Labels = "all",
-    good: Good = None,
-    unlabelled: Unlabelled = None,
-    group: Group = "auto",
-    split: SplitFile = None,
-    test_share: TestShare = None,
-    val_share: ValShare = 0.2,
-    input: Input = None,
-    tile: TileSide = None,
-    task: Task = None,
-    metric: Metric = None,
-    overkill: Overkill = 0.01,
-    loss: Loss = None,
-    balance: Balance = None,
-    gradual: Gradual = None,
-    augment: Augment = None,
-    accelerator: Accelerator = "auto",
-    peers: Peers = _DEFAULTS.peers,
-    seed: Seed = 0,
-    run_dir: RunDir = None,
-    as_json: AsJson = False,
+    context: typer.Context, run_dir: RunDir = None, resume: Resume = False, as_json: AsJson = False, **options: Any
 ) -> None:
     """Find, train, test and export a compact network under a budget.
 
@@ -152,38 +94,9 @@ def search(
 
 
 @app.command()
+@takes(TrainOptions)
 def train(
-    context: typer.Context,
-    model: Model,
-    data: Data = "synthetic",
-    epochs: Epochs = None,
-    time: Time = None,
-    format: Format = None,
-    labels: Labels = "all",
-    good: Good = None,
-    unlabelled: Unlabelled = None,
-    group: Group = "auto",
-    split: SplitFile = None,
-    test_share: TestShare = None,
-    val_share: ValShare = 0.2,
-    input: Input = None,
-    tile: TileSide = None,
-    task: Task = None,
-    overkill: Overkill = 0.01,
-    loss: Loss = None,
-    balance: Balance = None,
-    gradual: Gradual = None,
-    augment: Augment = None,
-    optimizer: Annotated[str | None, typer.Option(help="adamw or sgd.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="cosine or onecycle.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    accelerator: Accelerator = "auto",
-    threads: Threads = 1,
-    peers: Peers = _DEFAULTS.peers,
-    seed: Seed = 0,
-    run_dir: RunDir = None,
-    as_json: AsJson = False,
+    context: typer.Context, model: Model, run_dir: RunDir = None, as_json: AsJson = False, **options: Any
 ) -> None:
     """Train one model, test it once and export it.
 
@@ -193,16 +106,8 @@ def train(
 
 
 @app.command()
-def evaluate(
-    context: typer.Context,
-    model: Model,
-    data: OwnData = None,
-    format: Annotated[str | None, typer.Option(help="Layout of the folder; default: the run's own.")] = None,
-    labels: Annotated[str | None, typer.Option(help="As for train; default: the run's own.")] = None,
-    good: Annotated[str | None, typer.Option(help="As for train; default: the run's own.")] = None,
-    unlabelled: Annotated[str | None, typer.Option(help="As for train; default: the run's own.")] = None,
-    as_json: AsJson = False,
-) -> None:
+@takes(EvaluateOptions)
+def evaluate(context: typer.Context, model: Model, as_json: AsJson = False, **options: Any) -> None:
     """Measure a trained model on the test images of its own split.
 
     Example: compressdefect evaluate runs/20260105-093000-classify --data IMAGES
@@ -214,7 +119,7 @@ def evaluate(
 def cost(
     context: typer.Context,
     models: Models,
-    input: Annotated[int | None, typer.Option(help="Side of the square input, in pixels.")] = None,
+    input: Input = None,
     channels: Annotated[int | None, typer.Option(help="Channels of the input.")] = None,
     classes: Annotated[int | None, typer.Option(help="Outputs of the model.")] = None,
     task: TimmTask = None,
@@ -231,7 +136,7 @@ def cost(
 def benchmark(
     context: typer.Context,
     models: Models,
-    input: Annotated[int | None, typer.Option(help="Side of the square input, in pixels, for all rows.")] = None,
+    input: Input = None,
     batch: Annotated[str, typer.Option(help="Batch sizes, such as 1,10.")] = "1",
     threads: Annotated[str, typer.Option(help="Thread counts, such as 1,2.")] = "1",
     precision: Annotated[str, typer.Option(help="Precisions, such as fp32.")] = "fp32",
@@ -246,11 +151,12 @@ def benchmark(
 
 
 @app.command()
+@takes(EvaluateOptions, "data")
 def report(
     context: typer.Context,
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    data: OwnData = None,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Write a run's report.html again.
 
@@ -260,15 +166,16 @@ def report(
 
 
 @app.command()
+@takes(RunOptions, "time")
 def study(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A study by name, or its folder.")],
     data: Annotated[str | None, typer.Option(help="The data, where the study lets you choose.")] = None,
     share: Annotated[float, typer.Option(help="Share of the full training: 0.2 is a quick pass.")] = 1.0,
-    time: Time = None,
-    resume: Annotated[bool, typer.Option(help="Go on with the run in --run-dir.")] = False,
     run_dir: RunDir = None,
+    resume: Resume = False,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Reproduce a published table, row by row.
 
@@ -296,36 +203,36 @@ DataFolder = Annotated[str, typer.Argument(metavar="DATA", help="A folder of ima
 
 
 @data_app.command("check")
+@takes(SplitOptions, "format", "good", "unlabelled")
 def data_check(
     context: typer.Context,
     data: DataFolder,
-    format: Format = None,
-    good: Good = None,
-    unlabelled: Unlabelled = None,
     html: Annotated[
         str | None, typer.Option(help="Where the page with pictures goes, or none; default: runs/check-NAME.html.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything was found.")] = False,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Open every image and say what is wrong with the data: copies, leaks, wrong labels, broken files.
 
     Example: compressdefect data check IMAGES --strict
     """
-    options = {name: value for name, value in _given(context).items() if name != "strict"}
-    if _run("data_check", as_json, **options)["findings"] and strict:
+    given = {name: value for name, value in _given(context).items() if name != "strict"}
+    if _run("data_check", as_json, **given)["findings"] and strict:
         raise typer.Exit(1)
 
 
 @data_app.command("preview")
+@takes(SplitOptions, "format")
 def data_preview(
     context: typer.Context,
     data: DataFolder,
-    format: Format = None,
     out: Annotated[Path | None, typer.Option(help="The PNG to write; default: runs/preview-NAME.png.")] = None,
     per_class: Annotated[int, typer.Option(help="Images of each class.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the choice of images and of what augmentation does.")] = 0,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Draw a contact sheet: images of each class with what is marked in them, and what each augmentation does.
 
@@ -335,25 +242,16 @@ def data_preview(
 
 
 @data_app.command("split")
+@takes(SplitOptions)
 def data_split(
     context: typer.Context,
     data: DataFolder,
     out: Annotated[Path, typer.Option(help="The file to write; with --folds, one for each, numbered.")] = Path(
         "split.json"
     ),
-    format: Format = None,
-    labels: Labels = "all",
-    good: Good = None,
-    unlabelled: Unlabelled = None,
-    group: Group = "auto",
-    task: Annotated[
-        str | None, typer.Option(help="segment: only images whose defects are marked, as in that training.")
-    ] = None,
-    test_share: TestShare = None,
-    val_share: ValShare = 0.2,
     folds: Annotated[int | None, typer.Option(help="So many splits, in which every image is tested once.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     as_json: AsJson = False,
+    **options: Any,
 ) -> None:
     """Split the images by class, groups of near duplicates kept together, into a file that --split takes back.
 

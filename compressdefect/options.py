@@ -1,65 +1,200 @@
-"""What a user can ask of the long commands, with the defaults in one place."""
+"""What a user can ask of the commands: each option once, with its default and its help.
+
+A class is what its options are about, and ``PANEL`` the heading that ``--help`` shows them under. A command's options
+are a class that joins some of these. The command line is made of them, so nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_type_hints
+
+PANELS = ("Data", "Budget", "Search", "Training", "Run")  # in the order of --help
+
+
+@dataclass(frozen=True)
+class Help:
+    """What ``--help`` says of an option.
+
+    Attributes:
+        text: a sentence.
+        argument: whether it is told by its place on the command line and not by its name.
+        panel: its heading, where that is not the one of its class.
+    """
+
+    text: str
+    argument: bool = False
+    panel: str | None = None
+
+
+class Option(NamedTuple):
+    """One option as a command declares it."""
+
+    name: str
+    type: Any
+    default: Any
+    help: Help
+    panel: str
+
+
+def options_in(kind: type) -> Iterator[Option]:
+    """The options of a class, under their panels in the order of ``PANELS``."""
+    hints = get_type_hints(kind, include_extras=True)
+    found = []
+    for field in fields(kind):
+        type_, said = get_args(hints[field.name])
+        owner = next(base for base in kind.__mro__ if field.name in vars(base).get("__annotations__", ()))
+        found.append(Option(field.name, type_, field.default, said, said.panel or vars(owner)["PANEL"]))
+    yield from sorted(found, key=lambda option: PANELS.index(option.panel))
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Which images, how they are read and split, and what every training is told."""
+class SplitOptions:
+    """Which images, how they are read, and how they are shared out."""
 
-    data: str = "synthetic"
-    format: str | None = None
-    labels: str = "all"
-    good: str | None = None
-    unlabelled: str | None = None
-    group: str = "auto"
-    split: str | None = None
-    test_share: float | None = None
-    val_share: float = 0.2
-    input: int | None = None
-    tile: int | None = None
-    task: str | None = None
-    metric: str | None = None
-    overkill: float = 0.01
-    loss: str | None = None
-    balance: float | None = None
-    gradual: str | None = None
-    augment: str | None = None
-    epochs: int | None = None
-    time: str | None = None
-    accelerator: str = "auto"
-    threads: int = 1
-    peers: str = "timm:mobilenetv3_large_100,timm:efficientnet_b0"
-    seed: int = 0
+    PANEL: ClassVar[str] = "Data"
+
+    data: Annotated[str, Help("A folder of images in a known layout, or 'synthetic'.")] = "synthetic"
+    format: Annotated[str | None, Help("Layout of the folder; detected when not given.")] = None
+    labels: Annotated[str, Help("'all' classes, 'binary' (good or defective), or a,b,c.")] = "all"
+    good: Annotated[str | None, Help("Name of the class of good parts; found by name when not given.")] = None
+    unlabelled: Annotated[
+        str | None,
+        Help("What images of a part without any label file are: 'good', or left out ('skip'). For YOLO."),
+    ] = None
+    task: Annotated[
+        str | None,
+        Help("Such as classify or segment; default: the model's own, else as the images are annotated."),
+    ] = None
+    group: Annotated[str, Help("Keep near duplicates in one split: auto, none, or a REGEX over file names.")] = "auto"
+    test_share: Annotated[float | None, Help("Share of the images kept for the test.")] = None
+    val_share: Annotated[float, Help("Share of the training part that decisions are made on.")] = 0.2
+    seed: Annotated[int, Help("Seed of the split, the samplers and the trainings.", panel="Run")] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(DataOptions):
-    """How one model is trained; what is not given is the recipe's own."""
+class DataOptions(SplitOptions):
+    """The images as a network sees them."""
 
-    optimizer: str | None = None
-    schedule: str | None = None
-    learning_rate: float | None = None
-    batch_size: int | None = None
+    PANEL: ClassVar[str] = "Data"
+
+    split: Annotated[str | None, Help("A split.json of an earlier run or of data split, used as it is.")] = None
+    input: Annotated[int | None, Help("Side of the square input, in pixels; default: the design's own.")] = None
+    tile: Annotated[
+        int | None,
+        Help(
+            "To segment large images: cut them into overlapping squares of so many pixels, each shown to the model at"
+            " its input's size."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(DataOptions):
-    """Where to search, under which budgets, and how."""
+class RecipeOptions:
+    """How every training is done; what is not given is the task's own."""
 
-    space: str | None = None
-    budget_flops: str | None = None
-    budget_macs: str | None = None
-    budget_params: str | None = None
-    budget_memory: str | None = None
-    budget_latency: str | None = None
-    objective: str = "netscore"
-    latency_exponent: float = 0.0
-    sampler: str = "tpe"
-    trials: int | None = None
-    workers: int = 1
-    threads_per_trial: int | None = None
-    storage: str | None = None
-    study: str = "search"
+    PANEL: ClassVar[str] = "Training"
+
+    epochs: Annotated[int | None, Help("Passes over the training part, at most.")] = None
+    loss: Annotated[
+        str | None,
+        Help("To segment: ce, dice, bce or a sum of them; dice needs another to tell classes apart; default: ce+dice."),
+    ] = None
+    balance: Annotated[
+        float | None,
+        Help(
+            "How evenly training shows the classes: 0 as often as they occur, 1 all alike; default: 0.5, to segment 1."
+        ),
+    ] = None
+    gradual: Annotated[
+        str | None,
+        Help(
+            "Defects first, magnified, normal images late: 'on', or when to stop magnifying and when to let them in,"
+            " such as 20k,80k steps or 22%,89%."
+        ),
+    ] = None
+    augment: Annotated[str | None, Help("Changes of the training images: standard, paper or none.")] = None
+    metric: Annotated[
+        str | None,
+        Help(
+            "What validation is judged by: accuracy (or balanced_accuracy) to classify, dice (or iou, macc) to segment,"
+            " escape@overkill for either."
+        ),
+    ] = None
+    overkill: Annotated[float, Help("Share of good parts that may be rejected; sets the threshold.")] = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How long a command may take, where it computes, and what its result is shown beside."""
+
+    PANEL: ClassVar[str] = "Run"
+
+    time: Annotated[str | None, Help("Whole wall time, everything included, such as 90s, 20m or 2h.")] = None
+    accelerator: Annotated[str, Help("auto, cpu or gpu.")] = "auto"
+    threads: Annotated[int, Help("Threads that latency is measured with.")] = 1
+    peers: Annotated[str, Help("Models that the latency is shown beside, or none.")] = (
+        "timm:mobilenetv3_large_100, timm:efficientnet_b0"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions(DataOptions, RecipeOptions, RunOptions):
+    """What every command that trains is asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(JobOptions):
+    """``train``: of the recipe also what a search leaves alone."""
+
+    PANEL: ClassVar[str] = "Training"
+
+    optimizer: Annotated[str | None, Help("adamw or sgd.")] = None
+    schedule: Annotated[str | None, Help("cosine or onecycle.")] = None
+    learning_rate: Annotated[float | None, Help("Peak learning rate.")] = None
+    batch_size: Annotated[int | None, Help("Images a step.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetOptions:
+    """What a design may cost."""
+
+    PANEL: ClassVar[str] = "Budget"
+
+    budget_flops: Annotated[str | None, Help("At most so many FLOPs (2 per MAC), such as 100M.")] = None
+    budget_macs: Annotated[str | None, Help("At most so many multiply-accumulates.")] = None
+    budget_params: Annotated[str | None, Help("At most so many parameters.")] = None
+    budget_memory: Annotated[str | None, Help("At most so much peak activation memory: 2MiB.")] = None
+    budget_latency: Annotated[str | None, Help("At most so long an image, measured: 2ms.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(JobOptions, BudgetOptions):
+    """``search``: where to search, and how."""
+
+    PANEL: ClassVar[str] = "Search"
+
+    space: Annotated[str | None, Help("A space by name or .toml path; default: the task's own.", argument=True)] = None
+    objective: Annotated[str, Help("netscore, or pareto (metric against MACs or latency).")] = "netscore"
+    latency_exponent: Annotated[float, Help("Weight of latency in NetScore.")] = 0.0
+    sampler: Annotated[str, Help("random, tpe, nsga2, nni:evolution or nni:tpe.")] = "tpe"
+    trials: Annotated[int | None, Help("How many designs to train.")] = None
+    workers: Annotated[int, Help("Processes that train at the same time.")] = 1
+    threads_per_trial: Annotated[int | None, Help("Threads of each; default: cores / workers.")] = None
+    storage: Annotated[str | None, Help("Optuna storage URL; default: study.db in the run.")] = None
+    study: Annotated[str, Help("Name of the Optuna study.")] = "search"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """``evaluate``: what of a run's own options may be given anew."""
+
+    PANEL: ClassVar[str] = "Data"
+
+    data: Annotated[str | None, Help("The images again, if they moved; default: where the run has them.")] = None
+    format: Annotated[str | None, Help("Layout of the folder; default: the run's own.")] = None
+    labels: Annotated[str | None, Help("As for train; default: the run's own.")] = None
+    good: Annotated[str | None, Help("As for train; default: the run's own.")] = None
+    unlabelled: Annotated[str | None, Help("As for train; default: the run's own.")] = None
+    group: Annotated[str | None, Help("As for train; default: the run's own.")] = None

@@ -15,7 +15,7 @@ from compressdefect.data.read import read_all, settle_unlabelled
 from compressdefect.data.sample import Listing
 from compressdefect.errors import DataError, RunError, known_names
 from compressdefect.flow.voice import Voice
-from compressdefect.options import DataOptions
+from compressdefect.options import SplitOptions
 from compressdefect.runs import atomic_write
 
 NO_PAGE = "none"
@@ -57,7 +57,7 @@ def run_check(
     return {**found.to_json(), "report": None if page is None else str(page)}
 
 
-def run_split(options: DataOptions, out: str, folds: int | None = None) -> dict[str, Any]:
+def run_split(options: SplitOptions, out: str, folds: int | None = None) -> dict[str, Any]:
     """Split a dataset and write the split, or one file for each of ``folds`` folds.
 
     Raises:
@@ -86,7 +86,7 @@ def run_split(options: DataOptions, out: str, folds: int | None = None) -> dict[
     return {"images": len(images), "groups": groups, "group": images.group, "seed": options.seed, "splits": rows}
 
 
-def _load(options: DataOptions) -> Images:
+def _load(options: SplitOptions) -> Images:
     """The images that a training on these options would see, small: their groups do not depend on their size.
 
     Its task is the one asked for, else the one that the annotations are made for, whatever the model.

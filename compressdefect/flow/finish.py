@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import CompressDefectError, RunError
 from compressdefect.flow.prepare import load
+from compressdefect.flow.stored import options_of
 from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions
 from compressdefect.report.gallery import PICTURE_SIDE, ActivationMap, Layers
@@ -93,13 +94,9 @@ def write_run_report(run: RunFolder, *, images: Images | None = None, data: str 
 
 
 def _images_again(run: RunFolder, bundle: Bundle, data: str | None) -> Images | None:
-    stored = run.manifest.get("options", {})
-    options = DataOptions(**{f.name: stored[f.name] for f in fields(DataOptions) if f.name in stored})
-    if data is not None:
-        options = DataOptions(**{**vars(options), "data": data})
-    voice = Voice()
+    options, voice = options_of(run, DataOptions, {} if data is None else {"data": data}), Voice()
     try:
-        return load(options, input=bundle.manifest.input[1], needs=bundle.task().needs, voice=voice)
+        return load(options, input=bundle.manifest.input[1], needs=bundle.task().needs, tile=options.tile, voice=voice)
     except CompressDefectError as error:
         if data is not None:
             raise

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 
@@ -22,7 +21,7 @@ from compressdefect.data.truth import Needs
 from compressdefect.errors import DataError, RunError, known_names
 from compressdefect.flow.remarks import remarks
 from compressdefect.flow.voice import Voice
-from compressdefect.options import DataOptions, SearchOptions
+from compressdefect.options import BudgetOptions, DataOptions, JobOptions, RecipeOptions, SearchOptions, SplitOptions
 from compressdefect.runs import RunFolder
 from compressdefect.train.gradual import Gradual
 from compressdefect.train.task import Aim, Task
@@ -53,7 +52,7 @@ class Prepared:
         return self.shown if len(self.split.val) else self.shown * (FOLDS - 1) // FOLDS
 
 
-def choose_task(options: DataOptions, offered: Sequence[str], model: str) -> str:
+def choose_task(options: SplitOptions, offered: Sequence[str], model: str) -> str:
     """The task that was asked for, the only one that a model offers, or the one that the annotations are made for.
 
     Of several that would do, it is the first (``train.tasks.TASKS``).
@@ -74,7 +73,7 @@ def choose_task(options: DataOptions, offered: Sequence[str], model: str) -> str
     return suited(samples, [name for name in TASKS if name in offered])
 
 
-def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Prepared:
+def prepare(options: JobOptions, *, input: int, task: str, voice: Voice) -> Prepared:
     """Load the images at a model's input size and split them as the options say.
 
     Raises:
@@ -82,7 +81,7 @@ def prepare(options: DataOptions, *, input: int, task: str, voice: Voice) -> Pre
     """
     kind, zooms = task_kind(task), _zooms(options)
     needs: Needs = kind.needs | {"masks"} if zooms else kind.needs
-    images = load(options, input=input, needs=needs, only_marked=bool(kind.needs), voice=voice)
+    images = load(options, input=input, needs=needs, only_marked=bool(kind.needs), tile=options.tile, voice=voice)
     if zooms and images.masks is None:
         raise DataError("gradual training zooms on defects", got=images.name, fix="leave --gradual out")
     found = kind.on_images(images, aim_of(options))
@@ -106,17 +105,25 @@ def _check_tiles(images: Images) -> None:
         )
 
 
-def _zooms(options: DataOptions) -> bool:
+def _zooms(options: JobOptions) -> bool:
     """Whether the training magnifies defects, and so must know where they are."""
     return options.gradual is not None and Gradual.parse(options.gradual, total=_MANY_STEPS).zoom(0) > 1
 
 
-def aim_of(options: DataOptions) -> Aim:
+def aim_of(options: RecipeOptions) -> Aim:
     """What the options choose of a task."""
     return Aim(options.metric, options.overkill, options.loss)
 
 
-def load(options: DataOptions, *, input: int, needs: Needs, only_marked: bool = True, voice: Voice) -> Images:
+def load(
+    options: SplitOptions,
+    *,
+    input: int,
+    needs: Needs,
+    only_marked: bool = True,
+    tile: int | None = None,
+    voice: Voice,
+) -> Images:
     """Load the images and the annotations that are needed, with a progress bar, and name the files that were skipped.
 
     Without ``only_marked`` masks change nothing else: an image whose defects nobody marked has an empty one.
@@ -135,7 +142,7 @@ def load(options: DataOptions, *, input: int, needs: Needs, only_marked: bool = 
             group=options.group,
             masks="masks" in needs,
             only_marked=only_marked,
-            tile=options.tile,
+            tile=tile,
             progress=lambda done, total: bar.update(work, completed=done, total=total),
         )
     for name, reason in images.skipped[:_SHOWN]:
@@ -158,7 +165,7 @@ def _split(options: DataOptions, images: Images) -> Split:
         raise DataError("not a split", got=path, fix="give a split.json of a run or of data split") from error
 
 
-def check_options(options: DataOptions, task: str) -> None:
+def check_options(options: JobOptions, task: str) -> None:
     """Check what can be checked before any image is loaded.
 
     Raises:
@@ -217,19 +224,6 @@ def _check_tile(side: int, task: str) -> None:
         raise DataError(f"--tile must be at least {MIN_SIDE} pixels", got=side, fix="use a size such as 512")
 
 
-Options = TypeVar("Options", bound=DataOptions)
-
-
-def anchored(options: Options) -> Options:
-    """The options with whole paths, so that a run can be gone on with from any folder."""
-    changes: dict[str, Any] = {}
-    for name in ("data", "split", "space"):
-        text = getattr(options, name, None)
-        if text not in (None, SYNTHETIC) and Path(text).exists():
-            changes[name] = str(Path(text).resolve())
-    return replace(options, **changes)
-
-
 def check_free(path: Path | None) -> None:
     """Refuse a run folder that cannot be used before any work is done.
 
@@ -248,7 +242,7 @@ def check_free(path: Path | None) -> None:
         )
 
 
-def budgets_of(options: SearchOptions) -> dict[str, str]:
+def budgets_of(options: BudgetOptions) -> dict[str, str]:
     """The budgets that were asked for, by the names that ``Budgets.parse`` takes."""
     names = ("flops", "macs", "params", "memory", "latency")
     return {name: text for name in names if (text := getattr(options, f"budget_{name}")) is not None}

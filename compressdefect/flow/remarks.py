@@ -8,13 +8,13 @@ from compressdefect import units
 from compressdefect.data.images import Images
 from compressdefect.data.labels import perhaps_good
 from compressdefect.data.split import Split
-from compressdefect.options import DataOptions, SearchOptions
+from compressdefect.options import SearchOptions, SplitOptions
 from compressdefect.train.task import Task
 
 LARGE_SHARE = 0.6  # of one class among the images
 
 
-def remarks(split: Split, images: Images, task: Task, options: DataOptions) -> list[str]:
+def remarks(split: Split, images: Images, task: Task, options: SplitOptions) -> list[str]:
     """One line for each thing that the figures would not tell."""
     found = [*images.remarks]
     if len(split.left_out):

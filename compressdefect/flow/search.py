@@ -18,7 +18,6 @@ from compressdefect.errors import SpaceError, TrainingError, known_names
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import (
     Prepared,
-    anchored,
     budgets_of,
     check_free,
     check_options,
@@ -26,6 +25,7 @@ from compressdefect.flow.prepare import (
     choose_task,
     prepare,
 )
+from compressdefect.flow.stored import anchored
 from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
 from compressdefect.flow.voice import Voice
 from compressdefect.models.design import Design

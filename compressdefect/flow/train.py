@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from compressdefect.deploy.deliver import Assignment, deliver, describe_data, me
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import DataError, ModelError
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import anchored, check_free, check_options, check_split, choose_task, prepare
+from compressdefect.flow.prepare import check_free, check_options, check_split, choose_task, prepare
+from compressdefect.flow.stored import anchored, options_of
 from compressdefect.flow.voice import Voice
-from compressdefect.options import DataOptions, TrainOptions
+from compressdefect.options import DataOptions, EvaluateOptions, JobOptions, TrainOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
 from compressdefect.train.batches import steps_per_epoch
@@ -78,18 +78,16 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     return {"run": str(run.path), "task": data.task.name, "val": done.val, "test": done.test}
 
 
-def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def run_evaluation(model: str, given: EvaluateOptions) -> dict[str, Any]:
     """Measure a trained model on its own test images; see ``api.evaluate``."""
     ref = resolve_model(model)
     split_file = _own_split(ref)
     if ref.bundle is None or split_file is None:
         raise ModelError("only a trained model can be evaluated", got=model, fix="give a run or bundle folder")
     manifest = ref.bundle.manifest
-    stored = ref.run.manifest.get("options", {}) if ref.run else {}
-    known = {
-        name: stored[name] for name in ("data", "format", "labels", "good", "unlabelled", "group") if name in stored
-    }
-    options = DataOptions(**{**known, **given, "split": split_file, "tile": _own_tile(ref)})
+    anew = {name: value for name, value in vars(given).items() if value is not None}
+    data = options_of(ref.run, DataOptions, {**anew, "split": split_file, "tile": _own_tile(ref)})
+    options = JobOptions(**vars(data))  # of the run only what is said of its data: its recipe is of no more use
     found = prepare(options, input=manifest.input[1], task=manifest.task, voice=Voice())
     if found.task.classes != manifest.classes or found.images.shape != manifest.input:
         raise DataError(
@@ -112,7 +110,7 @@ def run_evaluation(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def fit_config(options: DataOptions, train: int, task: str) -> FitConfig:
+def fit_config(options: JobOptions, train: int, task: str) -> FitConfig:
     """The recipe that the options ask for; what they leave open is the task's own.
 
     A few images or tiles (``train``) are shown in smaller batches, so that an epoch still makes some steps.

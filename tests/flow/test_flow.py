@@ -20,7 +20,7 @@ from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, DataError, RunError
 from compressdefect.flow.prepare import prepare
 from compressdefect.flow.voice import Voice
-from compressdefect.options import DataOptions, SearchOptions, TrainOptions
+from compressdefect.options import JobOptions, SearchOptions, TrainOptions
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
 
@@ -189,11 +189,11 @@ def test_too_short_for_gradual_training_is_refused_before_there_is_a_run(
         (4, SearchOptions(metric="accuracy"), False),
         (16, SearchOptions(), False),
         (4, TrainOptions(), False),
-        (4, DataOptions(), False),
+        (4, JobOptions(), False),
     ],
 )
 def test_one_large_class_is_pointed_out_where_a_metric_can_be_chosen(
-    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], scratched: int, asked: DataOptions, warned: bool
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], scratched: int, asked: JobOptions, warned: bool
 ) -> None:
     for label, count in (("good", 16), ("scratch", scratched)):
         (tmp_path / label).mkdir()
