@@ -200,7 +200,9 @@ def test_one_large_class_is_pointed_out_where_a_metric_can_be_chosen(
         for source in sorted((parts / label).iterdir())[:count]:
             shutil.copy(source, tmp_path / label)
     prepare(replace(asked, data=str(tmp_path)), input=32, task="classify", voice=Voice())
-    told = "80% of the images are good: accuracy favours a model that answers nothing else" in capsys.readouterr().err
+    told = (
+        "80.0 % of the images are good: accuracy favours a model that answers nothing else" in capsys.readouterr().err
+    )
     assert told == warned
 
 
