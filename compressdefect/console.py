@@ -43,7 +43,16 @@ def _search(out: Console, result: Result) -> None:
     out.print(f"{asked}\nbest: {best['design']}", soft_wrap=True)
     _table(out, ["params", "macs", "flops", "latency", "netscore"], [_cost_cells(best)])
     _figures(out, best)
+    if best["passed_over"]:
+        out.print(_passed_over(best["passed_over"]), soft_wrap=True)
     out.print(f"run: {result['run']}\nreport: {result['run']}/report.html", soft_wrap=True)
+
+
+def _passed_over(better: Result) -> str:
+    """What the winner gives away, and what it saves."""
+    gap, error = units.points(better["better_by"]), 100 * better["standard_error"]
+    ratios = " and ".join(f"{units.ratio(ratio, 1.0)} its {name}" for name, ratio in better["ratios"].items())
+    return f"passed over: {better['design']}, {gap} on validation (standard error {error:.2f}); best has {ratios}"
 
 
 def _cost_cells(best: Result) -> list[str]:

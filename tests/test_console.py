@@ -20,6 +20,18 @@ def test_a_rare_failure_is_not_rounded_away(capsys: pytest.CaptureFixture[str]) 
         assert text in card
 
 
+def test_a_better_design_that_was_passed_over_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    better = {"design": "named", "better_by": 0.006, "standard_error": 0.0081, "ratios": {"params": 0.5, "flops": 0.25}}
+    best = {"design": "d", "params": 1, "macs": 1, "flops": 2, "latency_ms": 1.0, "netscore": 9.0, "test": RARE}
+    result = {"run": "r", "asked": 2, "infeasible": 0, "trained": 2}
+    console.show("search", {**result, "best": {**best, "passed_over": better}})
+    printed = capsys.readouterr().out
+    assert "passed over: named, +0.6 points on validation (standard error 0.81)" in printed
+    assert "best has 0.50× its params and 0.25× its flops" in printed
+    console.show("search", {**result, "best": {**best, "passed_over": None}})
+    assert "passed over" not in capsys.readouterr().out
+
+
 def test_counts_are_written_as_on_the_card(capsys: pytest.CaptureFixture[str]) -> None:
     cost = manifest().cost
     row = {"model": "m", "input": (3, 24, 20), "params": cost.params, "macs": cost.macs, "flops": cost.flops}

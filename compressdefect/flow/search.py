@@ -277,6 +277,7 @@ class Best:
     name: str
     trial: StoredTrial
     delivered: Delivered
+    passed_over: dict[str, Any] | None
 
 
 def _deliver(
@@ -297,7 +298,7 @@ def _deliver(
     run.update_manifest(netscore=trial.netscore)
     if all(row["model"] != name for row in run.manifest.get("peers", ())):
         time_beside_peers(run, request.peers, threads=request.options.threads)
-    return Best(name, trial, delivered)
+    return Best(name, trial, delivered, _passed_over(request.space, outcome))
 
 
 def _train_winner(
@@ -337,7 +338,7 @@ def _deviations(request: Request, data: Prepared, run: RunFolder, outcome: Searc
     """What a reader of the card should know about how this model was chosen."""
     found = []
     if outcome.baseline is None:
-        found.append("trial 0 was not finished, so nothing says that this model is at least as good")
+        found.append("trial 0 was not finished, so this model was not compared with the named design")
     if not len(data.split.val):
         found.append("validation figures and threshold are out of fold, of trainings as short as the search's trials")
     if data.split.group == "none":
@@ -402,5 +403,27 @@ def _result(run: RunFolder, outcome: SearchOutcome, best: Best | None) -> dict[s
             "netscore": trial.netscore,
             "val": delivered.val,
             "test": delivered.test,
+            "passed_over": best.passed_over,
         }
     return result
+
+
+def _passed_over(space: Space, outcome: SearchOutcome) -> dict[str, Any] | None:
+    """The design with the best metric where another one won: how much better it is, and what the winner saves."""
+    better, winner, choice = outcome.passed_over, outcome.winner, outcome.choice
+    if better is None or winner is None or choice is None:
+        return None
+    gap = next(iter(choice.gaps.values()))
+    return {
+        "trial": better.number,
+        "design": _name(space, better),
+        "metric": better.metric,
+        "better_by": gap.difference,
+        "standard_error": gap.standard_error,
+        "params": better.params,
+        "macs": better.macs,
+        "flops": better.flops,
+        "latency_ms": better.latency_ms,
+        "netscore": better.netscore,
+        "ratios": {name: getattr(winner, name) / getattr(better, name) for name in ("params", "flops")},
+    }

@@ -15,6 +15,7 @@ from compressdefect.data.labels import GOOD
 from compressdefect.deploy.manifest import BundleManifest, parse_manifest
 from compressdefect.errors import RunError
 from compressdefect.runs import RunFolder
+from compressdefect.search.objective import baseline
 from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.genotype import Genotype
 from compressdefect.train.operating_point import OVERKILL
@@ -66,6 +67,14 @@ class Score(NamedTuple):
     number: int
     metric: float
     netscore: float
+
+
+class PassedOver(NamedTuple):
+    """The trial with the best metric where another one won: by how much, and the standard error of that."""
+
+    score: Score
+    difference: float
+    standard_error: float
 
 
 @dataclass(frozen=True)
@@ -138,8 +147,9 @@ class Evidence:
 
     @property
     def trial_zero(self) -> Score | None:
-        """The space's own named design, repaired to the budget; the one that a search has to beat."""
-        return next((score for score in self.finished if score.number == 0), None)
+        """The space's own named design, repaired to the budget; another trial repeats one that was interrupted."""
+        first = baseline(self.trials)
+        return None if first is None else self._numbered(first.number)
 
     @property
     def winner(self) -> Score | None:
@@ -147,8 +157,22 @@ class Evidence:
         if self.best and self.best.genotype:
             wanted = self.best.genotype.fingerprint
             return next((score for score in self.finished if score.trial.fingerprint == wanted), None)
-        found = leaders(self)
-        return found[-1] if found else None
+        return self._numbered(self._choice.get("winner"))
+
+    @property
+    def passed_over(self) -> PassedOver | None:
+        """The trial with a better metric than the winner's, if there is one."""
+        better, gaps = self._numbered(self._choice.get("best")), self._choice.get("gaps")
+        if better is None or better == self.winner or not gaps:
+            return None
+        return PassedOver(better, **next(iter(gaps.values())))
+
+    @property
+    def _choice(self) -> dict[str, Any]:
+        return self.manifest.get("choice") or {}
+
+    def _numbered(self, number: int | None) -> Score | None:
+        return next((score for score in self.finished if score.number == number), None)
 
     @property
     def winner_title(self) -> str:
@@ -171,12 +195,14 @@ class Evidence:
 
 
 def leaders(evidence: Evidence) -> list[Score]:
-    """The trials that led the search, one after the other: by NetScore, among those at least as good as trial 0."""
-    floor = evidence.trial_zero.metric if evidence.trial_zero else 0.0
-    found: list[Score] = []
-    for score in evidence.finished:
-        if score.metric >= floor and (not found or score.netscore > found[-1].netscore):
-            found.append(score)
+    """The trials that led the search when they were the last, by number; the one that leads now is the last of them.
+
+    A lead that went to an earlier trial is left out: one with a better metric may end the lead of a cheaper one.
+    """
+    known, found = {score.number: score for score in evidence.finished}, list[Score]()
+    for number in evidence.manifest.get("led") or ():
+        found = [score for score in found if score.number < number]
+        found += [known[number]] if number in known else []
     return found
 
 

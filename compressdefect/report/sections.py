@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from compressdefect import units
 from compressdefect.models.template import Layer
 from compressdefect.report import gallery, tables
-from compressdefect.report.evidence import Evidence
+from compressdefect.report.evidence import Evidence, PassedOver
 from compressdefect.report.figures import confusion, gain, history, operating, parallel, pareto
 from compressdefect.report.markup import Content, Markup, element, join
 
@@ -56,6 +56,8 @@ def search(evidence: Evidence) -> list[Section]:
     if front is None:
         return [section("search", "The search", empty("No trial has been trained to its end yet."))]
     content = [plot("pareto", pareto.draw(front), "Pareto front", _front_note(front))]
+    if evidence.passed_over:
+        content.append(element("p", _passed_over_note(evidence, evidence.passed_over), class_="note"))
     content.append(element("div", _history(evidence), _gain(evidence), class_="halves"))
     lines = parallel.compute(evidence)
     if lines:
@@ -189,7 +191,8 @@ def _gain(evidence: Evidence) -> Markup:
     text += f", {evidence.metric_title} {units.points(last.metric_gain)}"
     costs = (("FLOPs", last.flops_ratio), ("latency", last.latency_ratio))
     parts = [f"{units.ratio(ratio, 1.0)} the {name}" for name, ratio in costs if ratio is not None]
-    note = f"{', '.join([text, *parts])}. Only designs at least as good as trial 0 can lead."
+    rule = "A design leads by NetScore, and only while validation cannot tell it from the best."
+    note = f"{', '.join([text, *parts])}. {rule}"
     return plot("gain", gain.draw(data), title, note)
 
 
@@ -198,6 +201,17 @@ def _front_note(data: pareto.ParetoData) -> str:
     text += f" Turned away before any training: {len(data.turned_away)}." if data.turned_away else ""
     text += f" {data.below} lie below the axis: a double click shows them." if data.below else ""
     return text
+
+
+def _passed_over_note(evidence: Evidence, better: PassedOver) -> str:
+    number, winner = better.score.number, evidence.winner
+    assert winner is not None
+    text = f"Trial {number} was better on validation by {units.points(better.difference).lstrip('+')} of "
+    text += f"{evidence.metric_title}, with a standard error of {100 * better.standard_error:.2f}: too little to tell. "
+    costs = [("parameters", "params"), ("FLOPs", "flops"), ("latency", "latency_ms")]
+    saved = [(name, getattr(winner.trial, key), getattr(better.score.trial, key)) for name, key in costs]
+    ratios = [f"{units.ratio(own, its)} its {name}" for name, own, its in saved if own is not None and its]
+    return f"{text}It was passed over for trial {winner.number}, which has {', '.join(ratios)}."
 
 
 def _parallel_note(data: parallel.ParallelData) -> str:

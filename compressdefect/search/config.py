@@ -14,6 +14,7 @@ from compressdefect.search.plan import MIN_EPOCHS, Plan
 from compressdefect.search.samplers import derive_seed
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TrialRecord
+from compressdefect.search.winner import Choice
 
 TRAINED = ("complete", "pruned", "failed")
 
@@ -78,7 +79,7 @@ class SearchOutcome:
         ended: why no further design was asked, in words.
         trials: all stored trials by number.
         infeasible: the designs that the gate rejected.
-        winner: the best trial by ``Objective.winner``; None when none was finished.
+        choice: which trial won, and what it was compared with; None when none was finished.
         baseline: trial 0; None when it was not finished.
         front: the Pareto front of metric and price.
         plan: how long trials trained.
@@ -88,10 +89,25 @@ class SearchOutcome:
     ended: str
     trials: list[StoredTrial]
     infeasible: list[TrialRecord]
-    winner: StoredTrial | None
+    choice: Choice | None
     baseline: StoredTrial | None
     front: list[StoredTrial]
     plan: Plan | None
+
+    @property
+    def winner(self) -> StoredTrial | None:
+        """The trial that won."""
+        return None if self.choice is None else self._numbered(self.choice.winner)
+
+    @property
+    def passed_over(self) -> StoredTrial | None:
+        """The trial with the best metric, where another one won."""
+        if self.choice is None or self.choice.best == self.choice.winner:
+            return None
+        return self._numbered(self.choice.best)
+
+    def _numbered(self, number: int) -> StoredTrial:
+        return next(trial for trial in self.trials if trial.number == number)
 
     @property
     def trained(self) -> int:

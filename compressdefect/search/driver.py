@@ -12,9 +12,11 @@ from typing import Literal
 
 from compressdefect.errors import TrainingError
 from compressdefect.runs import RunFolder
+from compressdefect.search.answers import answers_path, write_answers
 from compressdefect.search.asking import Asker
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import TRAINED, SearchConfig, SearchOutcome, check_identity
+from compressdefect.search.deciding import Decider
 from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.search.gate import Gate
 from compressdefect.search.objective import baseline
@@ -24,8 +26,9 @@ from compressdefect.search.reach import first_design
 from compressdefect.search.repair import Admission
 from compressdefect.search.samplers import SearchDimensions, derive_seed, sampler
 from compressdefect.search.stopping import StopRule, quartile_rule
-from compressdefect.search.study import SearchStudy
+from compressdefect.search.study import SearchStudy, StoredTrial
 from compressdefect.search.trials import TrialTable, write_trials
+from compressdefect.search.winner import Choice
 from compressdefect.search.workers import Workers, open_workers
 from compressdefect.space.genotype import Genotype
 
@@ -74,6 +77,7 @@ def search(
             space=gate.space,
             objective=config.objective,
             run=_run_id(run),
+            folder=run.path,
             identity=config.identity(gate),
         )
         stack.callback(study.close)
@@ -89,8 +93,11 @@ def search(
             seed=config.seed,
             worker=config.worker,
         )
+        decider = Decider(config.objective, run.path, evaluator.measures)
         workers = open_workers(evaluator, config.workers, config.threads)
-        state = _Search(config, study, table, asker, workers, clock, reserve or _nothing, progress or Silent(), run)
+        state = _Search(
+            config, study, table, asker, decider, workers, clock, reserve or _nothing, progress or Silent(), run
+        )
         return state.run_to_end()
 
 
@@ -103,6 +110,7 @@ class _Search:
         study: SearchStudy,
         table: TrialTable,
         asker: Asker,
+        decider: Decider,
         workers: Workers,
         clock: Clock,
         reserve: Reserve,
@@ -110,8 +118,9 @@ class _Search:
         run: RunFolder,
     ) -> None:
         self.config, self.study, self.table, self.asker, self.workers = config, study, table, asker, workers
-        self.clock, self.reserve, self.progress, self.run = clock, reserve, progress, run
+        self.decider, self.clock, self.reserve, self.progress, self.run = decider, clock, reserve, progress, run
         self.trials = study.trials()
+        self.choice: Choice | None = None
         self.running: set[int] = set()
         self.plan: Plan | None = None
         self.ended = ""
@@ -127,10 +136,12 @@ class _Search:
             self.workers.close()
             self.study.interrupt()
             self.trials = self.study.trials()
+            self._choose()
             self._write()
         return self._outcome(status)
 
     def _work(self) -> None:
+        self._choose()
         self._show("planning")
         self.plan = self._make_plan()
         while True:
@@ -224,16 +235,31 @@ class _Search:
         return quartile_rule([trial.curve for trial in peers])
 
     def _finish(self, number: int, result: TrialResult) -> None:
+        if result.answers is not None:
+            write_answers(answers_path(self.run.path, self._numbered(number).fingerprint), result.answers)
         self.table.append(self.study.finish(number, result))
         self.running.discard(number)
         self.trials = self.study.trials()
-        self.run.update_manifest(elapsed_s=self.clock.elapsed_s)
+        self._choose()
         over = [trial for trial in self.trials if trial.state in TRAINED]
         if len(over) >= FAILURES and all(trial.state == "failed" for trial in over):
             raise TrainingError(f"the first {len(over)} trials all failed", got=over[-1].reason)
 
+    def _choose(self) -> None:
+        """Name the winner so far, and keep in the manifest which trials have led, one after the other."""
+        self.choice = self.decider.choose(self.trials)
+        led = list(self.run.manifest.get("led", ()))
+        if self.choice is not None and self.choice.winner not in led[-1:]:
+            led.append(self.choice.winner)
+        self.run.update_manifest(
+            elapsed_s=self.clock.elapsed_s, led=led, choice=None if self.choice is None else self.choice.to_json()
+        )
+
+    def _numbered(self, number: int) -> StoredTrial:
+        return next(trial for trial in self.trials if trial.number == number)
+
     def _show(self, doing: str) -> None:
-        winner = self.config.objective.winner(self.trials)
+        winner = None if self.choice is None else self._numbered(self.choice.winner)
         done = sum(trial.state in TRAINED for trial in self.trials)
         infeasible = len(self.table.infeasible)
         self.progress.update(
@@ -282,7 +308,7 @@ class _Search:
             ended=self.ended,
             trials=self.trials,
             infeasible=list(self.table.infeasible),
-            winner=objective.winner(self.trials),
+            choice=self.choice,
             baseline=baseline(self.trials),
             front=objective.front(self.trials),
             plan=self.plan,

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from compressdefect.data.images import Images
 from compressdefect.data.split import Split
 from compressdefect.errors import TrainingError
 from compressdefect.models.inspector import Inspector
 from compressdefect.models.templates import template_of
+from compressdefect.search.answers import Answers, measures_of
 from compressdefect.search.stopping import StopRule
+from compressdefect.search.winner import Measures
 from compressdefect.space.genotype import Genotype
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport
@@ -38,7 +42,7 @@ class TrialResult:
     """What a worker answers.
 
     ``epochs`` counts those trained, over all folds; ``curve`` holds (share of training done, metric); ``val`` the
-    validation figures of a complete trial.
+    validation figures of a complete trial, ``answers`` what it answered on each validation image.
     """
 
     state: Literal["complete", "pruned", "failed"]
@@ -48,6 +52,7 @@ class TrialResult:
     curve: tuple[tuple[float, float], ...] = ()
     val: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    answers: Answers | None = field(default=None, compare=False)
 
 
 class Interrupted(Exception):
@@ -67,6 +72,9 @@ class Evaluator(Protocol):
         Raises:
             Interrupted: ``cancelled`` turned true on the way.
         """
+
+    def measures(self, indices: NDArray[np.integer]) -> Measures:
+        """How answers on these images are compared; asked of an evaluator in the search's own process."""
 
     def shared(self, folder: Path) -> Evaluator:
         """A copy that can be pickled cheaply, its data in files of the folder."""
@@ -112,7 +120,13 @@ class TrainingEvaluator:
         seconds = time.monotonic() - began
         if found.stopped is not None:
             return watch.result("pruned", seconds, reason="below the lower quartile of earlier trials")
-        return watch.result("complete", seconds, metric=found.score, val=found.metrics)
+        result = watch.result("complete", seconds, metric=found.score, val=found.metrics)
+        return replace(result, answers=Answers(found.indices, found.records))
+
+    def measures(self, indices: NDArray[np.integer]) -> Measures:
+        """See ``Evaluator``."""
+        assert isinstance(self.images, Images)
+        return measures_of(self.task, self.images, indices)
 
     def build(self, genotype: Genotype, images: Images) -> Inspector:
         """A design's untrained network on raw pixels."""

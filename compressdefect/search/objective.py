@@ -1,4 +1,4 @@
-"""What a search optimises, and which finished trial wins."""
+"""What a search optimises, and which finished trials may win."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from compressdefect.cost.cost import Cost
 from compressdefect.cost.netscore import netscore
 from compressdefect.errors import SpaceError, known_names
 from compressdefect.search.trials import TrialRecord
+from compressdefect.search.winner import TOLERANCE
 
 KINDS = ("netscore", "pareto")
 WORST_NETSCORE = -1000.0  # of a metric of 0, so that storages and samplers see a finite number
@@ -63,29 +64,21 @@ class Objective:
 
     def front(self, trials: Sequence[Record]) -> list[Record]:
         """The finished trials that no other beats in metric and price, cheapest first."""
-        finished = [t for t in trials if t.state == "complete" and t.metric is not None]
         front: list[Record] = []
-        for trial in sorted(finished, key=lambda t: (self._price(t), -_metric(t), _order(t))):
+        for trial in sorted(_finished(trials), key=lambda t: (self._price(t), -_metric(t), _order(t))):
             if not front or _metric(trial) > _metric(front[-1]):
                 front.append(trial)
         return front
 
-    def winner(self, trials: Sequence[Record]) -> Record | None:
-        """The best NetScore among trials whose metric is at least trial 0's; with ``pareto``, among those on the front.
-
-        So on validation the result is never worse than the design that ships. None while nothing is finished.
-        """
-        finished = [t for t in trials if t.state == "complete" and t.metric is not None]
-        first = baseline(trials)
-        floor = -math.inf if first is None or first.metric is None else first.metric
-        pool = self.front(finished) if self.kind == "pareto" else finished
-        good = [t for t in pool if _metric(t) >= floor]
-        return max(good, key=lambda t: (-math.inf if t.netscore is None else t.netscore, -_order(t)), default=None)
+    def pool(self, trials: Sequence[Record]) -> list[Record]:
+        """The trials among which a winner is named: all finished ones; with ``pareto``, those on the front."""
+        return self.front(trials) if self.kind == "pareto" else _finished(trials)
 
     def floor(self, trials: Sequence[TrialRecord]) -> float:
-        """The metric that samplers should aim above: trial 0's; a front wants the cheap end too and has none."""
-        first = baseline(trials)
-        return -math.inf if self.kind == "pareto" or first is None or first.metric is None else first.metric
+        """The metric that a winner needs: a point below the best; a front wants the cheap end too and has none."""
+        if self.kind == "pareto":
+            return -math.inf
+        return max(map(_metric, _finished(trials)), default=-math.inf) - TOLERANCE
 
     def price(self, macs: int, latency_ms: float | None) -> float:
         """The second axis of the front."""
@@ -103,6 +96,10 @@ def baseline(trials: Sequence[Record]) -> Record | None:
     first = next((t for t in trials if t.number == 0), None)
     again = (t for t in trials if first is not None and t.fingerprint == first.fingerprint and t.state == "complete")
     return min(again, key=_order, default=None)
+
+
+def _finished(trials: Sequence[Record]) -> list[Record]:
+    return [trial for trial in trials if trial.state == "complete" and trial.metric is not None]
 
 
 def _metric(trial: TrialRecord) -> float:

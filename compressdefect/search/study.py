@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -42,12 +43,13 @@ _STATES: Mapping[TrialState, State] = {
 
 @dataclass(frozen=True, kw_only=True)
 class StoredTrial(TrialRecord):
-    """A trial of the study: its row, and what the table leaves out."""
+    """A trial of the study: its row, and what the table leaves out; ``folder`` is that of the run that started it."""
 
     flat: Mapping[str, Value]
     values: tuple[float, ...] = ()
     curve: tuple[tuple[float, float], ...] = ()
     val: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = field(default=Path(), compare=False)
 
     @property
     def design(self) -> Genotype:
@@ -70,6 +72,7 @@ class SearchStudy:
         space: whose designs are stored.
         objective: gives the directions and values.
         run: who owns the trials that are started here; running ones of others are left alone.
+        folder: where that run keeps what its trials answered.
         identity: what is searched for, as JSON values; searches that share a study must agree in it.
 
     Raises:
@@ -84,9 +87,10 @@ class SearchStudy:
         space: Space,
         objective: Objective,
         run: str,
+        folder: Path,
         identity: Mapping[str, Any],
     ) -> None:
-        self.space, self.objective, self.run = space, objective, run
+        self.space, self.objective, self.run, self.folder = space, objective, run, folder
         self._distributions = {key: distribution(domain) for key, domain in space.dimensions.items()}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
@@ -142,6 +146,7 @@ class SearchStudy:
                     "repaired": admission.repaired,
                     "epochs_planned": epochs,
                     "run": self.run,
+                    "folder": str(self.folder.resolve()),
                     "ticket": ticket,
                 },
             )
@@ -210,6 +215,7 @@ class SearchStudy:
             values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
             curve=tuple((share, metric) for share, metric in attributes.get("curve", ())),
             val=attributes.get("val", {}),
+            folder=Path(attributes["folder"]),
         )
 
 

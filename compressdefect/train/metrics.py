@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, rankdata
 
 CONFIDENCE = 0.95
 
@@ -26,6 +26,23 @@ def balanced_accuracy(table: NDArray[np.int64]) -> float:
     support = table.sum(axis=1)
     seen = support > 0
     return float((table.diagonal()[seen] / support[seen]).mean()) if seen.any() else float("nan")
+
+
+def area_under_roc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
+    """The chance that a positive outscores a negative, ties counting half; nan where there are not both.
+
+    Args:
+        scores: (n,), higher speaks for positive.
+        positive: (n,).
+
+    >>> area_under_roc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))  # scikit-learn's example
+    0.75
+    """
+    n, n_positive = len(scores), int(np.count_nonzero(positive))
+    if n_positive in (0, n):
+        return float("nan")
+    above = rankdata(scores)[positive].sum() - n_positive * (n_positive + 1) / 2  # Mann and Whitney's U
+    return float(above / (n_positive * (n - n_positive)))
 
 
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:

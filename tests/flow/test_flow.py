@@ -21,6 +21,7 @@ from compressdefect.errors import CompressDefectError, DataError, RunError
 from compressdefect.flow.prepare import prepare
 from compressdefect.flow.voice import Voice
 from compressdefect.options import JobOptions, SearchOptions, TrainOptions
+from compressdefect.search.answers import AUC, answers_path, read_answers
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
 
@@ -87,13 +88,26 @@ def test_a_share_for_the_test_does_not_go_with_a_split(searched: dict[str, Any],
     assert not (tmp_path / "r").exists()
 
 
-def test_the_winner_is_not_worse_than_trial_0(searched: dict[str, Any]) -> None:
-    with (Path(searched["run"]) / "trials.csv").open() as file:
-        rows = {row["fingerprint"]: row for row in csv.DictReader(file)}
-    genotype = json.loads((Path(searched["run"]) / "best" / "genotype.json").read_text())
-    winner = next(row for row in rows.values() if json.loads(row["genotype"]) == genotype)
-    first = next(row for row in rows.values() if row["number"] == "0")
-    assert float(winner["metric"]) >= float(first["metric"])
+def test_the_delivered_design_won_by_what_the_trials_answered(searched: dict[str, Any], parts: Path) -> None:
+    """The files of answers give every trial's metric again, and the winner's is at most a point below the best one."""
+    run = Path(searched["run"])
+    with (run / "trials.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["state"] == "complete"]
+    images = load_images(parts, input=32)
+    for row in rows:
+        answers = read_answers(answers_path(run, row["fingerprint"]))
+        assert answers is not None
+        hits = answers.records.argmax(axis=1) == images.labels[answers.indices]
+        assert float(hits.mean()) == pytest.approx(float(row["metric"]))
+    manifest = json.loads((run / "manifest.json").read_text())
+    winner, best = (
+        next(row for row in rows if int(row["number"]) == manifest["choice"][name]) for name in ("winner", "best")
+    )
+    assert json.loads(winner["genotype"]) == json.loads((run / "best" / "genotype.json").read_text())
+    assert set(manifest["choice"]["gaps"]) == {"accuracy", AUC}
+    assert float(best["metric"]) == max(float(row["metric"]) for row in rows)
+    assert float(best["metric"]) - float(winner["metric"]) <= 0.01
+    assert (searched["best"]["passed_over"] is None) == (winner == best)
 
 
 def test_a_finished_search_can_be_extended(

@@ -65,6 +65,7 @@ def make_run(
     records = make_trials(trials, classes=len(classes), channels=channels, budgets=budgets, seed=seed) if trials else []
     if records:
         write_trials(path / "trials.csv", records)
+    run.update_manifest(**led(records))
     if delivered:
         write_best(run, images, labels, records, classes=classes, good=good, rng=rng)
     run.finish("complete" if delivered else "stopped")
@@ -111,6 +112,21 @@ def _trained(number: int, cost: Any, genotype: Genotype, common: dict[str, Any],
     )
 
 
+def led(records: list[TrialRecord]) -> dict[str, Any]:
+    """Which trials led, as if a design wins by its NetScore when it is at least as good as trial 0."""
+    found: list[TrialRecord] = []
+    done = [r for r in records if r.netscore is not None]
+    for record in done:
+        if record.metric >= records[0].metric and (not found or record.netscore > found[-1].netscore):
+            found.append(record)
+    if not found:
+        return {}
+    best = max(done, key=lambda r: r.metric)
+    gaps = {"accuracy": {"difference": best.metric - found[-1].metric, "standard_error": 0.0123}}
+    choice = {"winner": found[-1].number, "best": best.number, "competed": len(done), "gaps": gaps}
+    return {"led": [r.number for r in found], "choice": choice}
+
+
 def write_best(
     run: RunFolder,
     images: FakeImages,
@@ -122,8 +138,7 @@ def write_best(
     rng: np.random.Generator,
 ) -> None:
     """The best trial as if it had been delivered, with answers on the test images and latencies of its peers."""
-    done = [r for r in records if r.netscore is not None and (r.metric or 0) >= (records[0].metric or 0)]
-    best = max(done, key=lambda r: r.netscore or 0.0, default=None)
+    best = records[led(records)["choice"]["winner"]] if records else None
     if best is None:
         best = make_trials(1, classes=len(classes), channels=images.pixels.shape[1], budgets={}, seed=0)[0]
     probabilities = make_probabilities(labels, len(classes), rng)

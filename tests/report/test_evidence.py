@@ -27,13 +27,37 @@ def test_the_delivered_design_leads_the_search(search: Evidence) -> None:
     assert leaders(search)[-1] == search.winner
 
 
-def test_leaders_only_rise_and_are_never_worse_than_trial_zero(search: Evidence) -> None:
-    found = leaders(search)
-    assert found[0] == search.trial_zero
-    assert [s.netscore for s in found] == sorted({s.netscore for s in found})
-    assert min(s.metric for s in found) == search.trial_zero.metric
-    best = max(s.netscore for s in search.finished if s.metric >= search.trial_zero.metric)
-    assert found[-1].netscore == best
+def test_leaders_are_those_that_the_search_named_when_it_had_come_so_far(search: Evidence) -> None:
+    done = [score.number for score in search.finished]
+    one, two, three, four = done[1:5]
+
+    def led(*numbers: int) -> list[int]:
+        return [score.number for score in leaders(replace(search, manifest={"led": numbers}))]
+
+    assert led(0, two, three) == [0, two, three]
+    assert led(0, three, one, four) == [0, one, four]
+    assert led(0, two, 0) == [0]
+    assert led(10**6) == led() == []
+
+
+def test_the_better_design_that_was_passed_over_is_known(search: Evidence) -> None:
+    found, best = search.passed_over, max(search.finished, key=lambda score: score.metric)
+    assert found is not None
+    assert found.score == best
+    assert found.difference == pytest.approx(best.metric - search.winner.metric)
+    assert found.standard_error == 0.0123
+    nothing = {**search.manifest, "choice": {**search.manifest["choice"], "best": search.winner.number}}
+    assert replace(search, manifest=nothing).passed_over is None
+    assert replace(search, manifest={}).passed_over is None
+
+
+def test_trial_zero_is_the_trial_that_repeated_it_after_a_kill(search: Evidence) -> None:
+    first, *others = search.trials
+    killed = replace(first, state="interrupted", metric=None, netscore=None)
+    again = replace(first, number=len(search.trials))
+    found = replace(search, trials=(killed, *others, again)).trial_zero
+    assert found is not None
+    assert (found.number, found.metric) == (len(search.trials), first.metric)
 
 
 def test_a_stopped_search_has_a_leader_but_nothing_delivered(evidence_of: Callable[..., Evidence]) -> None:

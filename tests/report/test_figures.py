@@ -100,6 +100,20 @@ def test_gain_starts_at_nothing_and_ends_at_the_winner(search: Evidence) -> None
     assert data.last == 59
 
 
+def test_gain_ends_at_the_winner_whichever_rule_named_it(search: Evidence) -> None:
+    """With a Pareto front, or after a lead that went to a better but dearer design, it is not the best NetScore."""
+    dearer = min(search.finished[1:], key=lambda score: score.netscore)
+    manifest = {"led": [0, search.winner.number, dearer.number], "choice": {"winner": dearer.number}}
+    evidence = replace(search, manifest=manifest, best=None)
+    assert gain.compute(evidence).steps[-1].number == evidence.winner.number == dearer.number
+
+
+def test_gain_starts_at_trial_zero_that_was_repeated(search: Evidence) -> None:
+    trials = (replace(search.trials[0], state="interrupted", metric=None), replace(search.trials[0], number=1))
+    data = gain.compute(replace(search, trials=trials, manifest={"led": [1]}, best=None))
+    assert (data.zero, [step.number for step in data.steps]) == (1, [1])
+
+
 def test_association_is_one_for_a_gene_that_decides_and_low_for_noise() -> None:
     metric = np.linspace(0.5, 0.9, 40)
     assert parallel.association([i // 10 for i in range(40)], metric) > 0.9

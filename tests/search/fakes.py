@@ -10,17 +10,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from compressdefect.cost.cost import Cost
 from compressdefect.models.template import Gene, Layer, Reduction
 from compressdefect.runs import RunFolder
+from compressdefect.search.answers import Answers
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.driver import search
 from compressdefect.search.evaluate import Interrupted, TrialJob, TrialResult
 from compressdefect.search.gate import Gate, Latency
+from compressdefect.search.winner import Measures
 from compressdefect.space.domain import ChoiceDomain, FloatDomain, IntDomain
 from compressdefect.space.genotype import Genotype, StageGenes
 from compressdefect.space.space import Condition, Parameter, Space
@@ -99,13 +103,17 @@ class Killed(BaseException):
 
 @dataclass(frozen=True)
 class FakeEvaluator:
-    """Quality is a hash of the design; every call is written to ``log``; ``…_at`` count calls."""
+    """Quality is a hash of the design; every call is written to ``log``; ``…_at`` count calls.
+
+    With ``images`` each of so many is an answer: the first design gets three wrong, any other four to six.
+    """
 
     log: Path
     sleep_s: float = 0.0
     fails: bool = False
     interrupt_at: int | None = None
     kill_at: int | None = None
+    images: int = 0
 
     def __call__(self, job: TrialJob, cancelled: Callable[[], bool]) -> TrialResult:
         with self.log.open("a") as file:
@@ -125,8 +133,17 @@ class FakeEvaluator:
             curve.append((epoch / job.epochs, quality(job.genotype) * epoch / job.epochs))
             if epoch < job.epochs and job.stop.stops(curve):
                 return TrialResult("pruned", 0.01, epochs=epoch, curve=tuple(curve), reason="below the quartile")
-        metric = curve[-1][1]
-        return TrialResult("complete", 0.01, metric, job.epochs, tuple(curve), {"accuracy": metric})
+        metric, answers = curve[-1][1], None
+        if self.images:
+            chance = np.random.default_rng(int(job.genotype.fingerprint, 16))
+            answers = Answers(np.arange(self.images), np.ones(self.images))
+            wrong = 3 if job.genotype == FIRST else chance.integers(4, 7)
+            answers.records[chance.choice(self.images, wrong, replace=False)] = 0
+            metric = float(answers.records.mean())
+        return TrialResult("complete", 0.01, metric, job.epochs, tuple(curve), {"accuracy": metric}, answers=answers)
+
+    def measures(self, indices: NDArray[np.integer]) -> Measures:
+        return Measures({"accuracy": lambda records, rows: float(records.mean())}, indices)
 
     def shared(self, folder: Path) -> FakeEvaluator:
         return self

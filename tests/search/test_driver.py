@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -77,10 +78,55 @@ def test_trial_zero_is_the_named_design_and_the_budgets_hold(tmp_path: Path) -> 
     outcome = run_search(tmp_path / "run", budgets=Budgets(macs=30_000_000), trials=8)
     assert outcome.trials[0].fingerprint == FIRST.fingerprint
     assert all(trial.macs <= 30_000_000 for trial in outcome.trials)
-    assert outcome.winner is not None
-    assert outcome.baseline is not None
-    assert (outcome.winner.metric or 0) >= (outcome.baseline.metric or 1)
+    assert outcome.baseline == outcome.trials[0]
     assert outcome.ended == "8 designs are trained"
+
+
+def test_the_winner_is_the_cheapest_that_the_images_cannot_tell_from_the_best(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", budgets=Budgets(), trials=6, sampler="random", evaluator={"images": 400})
+    finished = {trial.number: trial for trial in outcome.trials if trial.state == "complete"}
+    assert outcome.choice is not None
+    assert outcome.winner is not None
+    assert outcome.choice.competed == len(finished) > 4
+    assert outcome.passed_over == outcome.baseline is not None
+    assert outcome.passed_over.metric == max(trial.metric or 0 for trial in finished.values())
+    assert 0 < (outcome.passed_over.metric or 0) - (outcome.winner.metric or 0) <= 0.01
+    assert (outcome.winner.netscore or 0) > (outcome.passed_over.netscore or 0)
+    manifest = RunFolder.open(tmp_path / "run").manifest
+    assert manifest["choice"] == outcome.choice.to_json()
+    assert manifest["led"][0] == 0
+    assert manifest["led"][-1] == outcome.winner.number
+    kept = {path.stem for path in (tmp_path / "run" / "validation").iterdir()}
+    assert kept == {trial.fingerprint for trial in finished.values()}
+
+
+def test_without_answers_the_best_metric_wins(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", trials=6)
+    assert outcome.winner is not None
+    assert outcome.winner.metric == max(trial.metric or 0 for trial in outcome.trials)
+    assert outcome.passed_over is None
+
+
+def test_a_search_that_is_gone_on_with_compares_the_answers_of_both_parts(tmp_path: Path) -> None:
+    run_search(tmp_path / "run", trials=4, evaluator={"images": 50})
+    outcome = run_search(tmp_path / "run", trials=7, resume=True, evaluator={"images": 50})
+    assert outcome.choice is not None
+    assert outcome.choice.competed == sum(trial.state == "complete" for trial in outcome.trials) > 4
+
+
+def test_only_trials_with_answers_on_the_same_images_compete(tmp_path: Path) -> None:
+    """Of two runs that share a storage the other's folder may be out of reach, and so may be some files."""
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    one = run_search(tmp_path / "one", trials=3, storage=storage, evaluator={"images": 50})
+    both = run_search(tmp_path / "two", trials=5, storage=storage, evaluator={"images": 50})
+    assert one.choice is not None
+    assert both.choice is not None
+    assert (one.choice.competed, both.choice.competed) == (3, 5)
+    shutil.rmtree(tmp_path / "one")
+    alone = run_search(tmp_path / "two", trials=5, storage=storage, resume=True, evaluator={"images": 50})
+    assert alone.choice is not None
+    assert alone.choice.competed == 2
+    assert alone.choice.winner in (3, 4)
 
 
 def test_trial_zero_is_tried_at_a_half_and_a_quarter_of_its_macs_before_anything_else(tmp_path: Path) -> None:

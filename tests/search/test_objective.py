@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,22 +69,21 @@ def test_the_front_is_what_its_definition_says(points: list[tuple[int, int]]) ->
     assert front == {(t.metric, t.macs) for t in trials if not beaten(t)}
 
 
-def test_the_winner_is_never_worse_than_trial_zero() -> None:
-    cheap_but_worse, good = trial(1, 0.89, 10**6), trial(2, 0.91, 40 * 10**6)
-    trials = [trial(0, 0.90, 50 * 10**6), cheap_but_worse, good, trial(3, 0.92, 10**9)]
-    assert Objective("netscore").winner(trials) == good
-    assert Objective("pareto").winner(trials) == good
-    assert Objective().winner(trials[:2]) == trials[0]
+def test_only_finished_trials_may_win_and_with_pareto_those_on_the_front() -> None:
+    trials = [trial(0, 0.90, 50), trial(1, None, 1, "pruned"), trial(2, 0.92, 40), trial(3, None, 1, "running")]
+    assert [t.number for t in Objective().pool(trials)] == [0, 2]
+    assert [t.number for t in Objective("pareto").pool(trials)] == [2]
+
+
+def test_samplers_aim_a_point_below_the_best() -> None:
+    trials = [trial(0, 0.90, 50), trial(1, 0.92, 40), trial(2, 0.8, 40)]
+    assert Objective().floor(trials) == pytest.approx(0.91)
+    assert Objective("pareto").floor(trials) == Objective().floor([]) == -math.inf
 
 
 def test_trial_zero_may_have_been_tried_again() -> None:
     trials = [trial(0, None, 9, "interrupted", "a"), trial(1, 0.8, 9, "complete", "a"), trial(2, 0.7, 9)]
     assert baseline(trials) == trials[1]
-    assert Objective().winner(trials) == trials[1]
-
-
-def test_without_a_finished_trial_nothing_wins() -> None:
-    assert Objective().winner([trial(0, None, 1, "running"), trial(1, None, 1, "failed")]) is None
 
 
 def test_the_objective_has_to_exist() -> None:

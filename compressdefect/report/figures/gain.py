@@ -1,4 +1,4 @@
-"""The gain over trial 0: which trials took the lead, and by how much NetScore they beat the named design."""
+"""The gain over trial 0: which trials took the lead, and how far their NetScore is from the named design's."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class Step(NamedTuple):
 
 
 class GainData(NamedTuple):
-    """``last`` is the number of the last trial asked; ``steps`` starts at trial 0 itself."""
+    """``steps`` starts at trial ``zero`` itself; ``last`` is the number of the last trial asked."""
 
     steps: list[Step]
+    zero: int
     last: int
 
 
 def compute(evidence: Evidence) -> GainData | None:
-    """The changes of the lead, or None where trial 0 did not end."""
+    """The changes of the lead, or None where trial 0 did not end or has no NetScore."""
     zero = evidence.trial_zero
     if zero is None or not math.isfinite(zero.netscore):
         return None
@@ -42,9 +43,9 @@ def compute(evidence: Evidence) -> GainData | None:
             flops_ratio=_ratio(score.trial.flops, zero.trial.flops),
             latency_ratio=_ratio(score.trial.latency_ms, zero.trial.latency_ms),
         )
-        for score in leaders(evidence)
+        for score in [zero, *(score for score in leaders(evidence) if score.number > zero.number)]
     ]
-    return GainData(steps, max(t.number for t in evidence.trials if t.number is not None))
+    return GainData(steps, zero.number, max(t.number for t in evidence.trials if t.number is not None))
 
 
 def draw(data: GainData) -> go.Figure:
@@ -68,10 +69,12 @@ def draw(data: GainData) -> go.Figure:
             mode="markers",
             cliponaxis=False,
             marker={
-                "size": [14 if s.number == 0 else 18 if s is last else 9 for s in data.steps],
-                "symbol": ["diamond" if s.number == 0 else "star" if s is last else "circle" for s in data.steps],
+                "size": [14 if s.number == data.zero else 18 if s is last else 9 for s in data.steps],
+                "symbol": [
+                    "diamond" if s.number == data.zero else "star" if s is last else "circle" for s in data.steps
+                ],
                 "opacity": 1.0,
-                "color": [theme.TRIAL_ZERO if s.number == 0 else theme.WINNER for s in data.steps],
+                "color": [theme.TRIAL_ZERO if s.number == data.zero else theme.WINNER for s in data.steps],
             },
             text=[_said(step) for step in data.steps],
             hovertemplate="%{text}<extra></extra>",
