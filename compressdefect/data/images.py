@@ -25,7 +25,7 @@ class Images:
     ``names`` relative to the dataset; ``hashes`` SHA-256 of each file; ``groups`` int64 (N,), equal for images that
     must stay in one part of a split, made as ``group`` says; ``splits`` the official part of each image, if any;
     ``masks`` uint8 (N, H, W), 0 where nothing is wrong, else 1 + an index into ``regions``, if they were loaded;
-    ``mask_hashes`` SHA-256 of each as it was annotated, before it was resized; ``boxes`` per image float32 (k, 5), if
+    ``mark_hashes`` SHA-256 of each image's masks, or boxes, as annotated; ``boxes`` per image float32 (k, 5), if
     they were loaded: x0, y0, x1, y1 in pixels as resized, and an index into ``regions``; ``remarks`` how the data was
     understood.
 
@@ -48,7 +48,7 @@ class Images:
     test_share: float = DEFAULT_TEST_SHARE
     skipped: tuple[tuple[str, str], ...] = ()
     masks: np.ndarray | None = None
-    mask_hashes: tuple[str, ...] | None = None
+    mark_hashes: tuple[str, ...] | None = None
     boxes: tuple[np.ndarray, ...] | None = None
     regions: tuple[str, ...] = ()
     tile: int | None = None
@@ -68,8 +68,8 @@ class Images:
     def fingerprint(self) -> str:
         """16 hex digits of the files, their classes and the masks loaded, whatever their order and size in memory."""
         rows = [f"{digest} {self.classes[label]}" for digest, label in zip(self.hashes, self.labels, strict=True)]
-        if self.mask_hashes is not None:
-            rows = [f"{row} {digest}" for row, digest in zip(rows, self.mask_hashes, strict=True)]
+        if self.mark_hashes is not None:
+            rows = [f"{row} {digest}" for row, digest in zip(rows, self.mark_hashes, strict=True)]
         return hashlib.sha256("\n".join([*sorted(rows), *self.regions]).encode()).hexdigest()[:16]
 
     def tiling(self, index: int) -> Tiling:
@@ -135,7 +135,7 @@ class Images:
             hashes=tuple(self.hashes[i] for i in chosen),
             splits=None if self.splits is None else tuple(self.splits[i] for i in chosen),
             sizes=None if self.sizes is None else self.sizes[chosen],
-            mask_hashes=None if self.mask_hashes is None else tuple(self.mask_hashes[i] for i in chosen),
+            mark_hashes=None if self.mark_hashes is None else tuple(self.mark_hashes[i] for i in chosen),
             boxes=None if self.boxes is None else tuple(self.boxes[i] for i in chosen),
         )
 
@@ -155,7 +155,7 @@ class Images:
     def load(cls, folder: Path) -> Images:
         """Open what ``save`` wrote; the pixels stay on disk and are shared between processes."""
         rest: dict[str, Any] = json.loads((folder / "images.json").read_text(encoding="utf-8"))
-        for key in ("names", "hashes", "classes", "splits", "mask_hashes", "regions", "remarks"):
+        for key in ("names", "hashes", "classes", "splits", "mark_hashes", "regions", "remarks"):
             rest[key] = None if rest[key] is None else tuple(rest[key])
         rest["skipped"] = tuple((name, reason) for name, reason in rest["skipped"])
         for key in _ARRAYS:

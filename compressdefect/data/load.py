@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from compressdefect.data.convert import CopyError, mask_of, read_mask
+from compressdefect.data.convert import CopyError, mask_of, read_mask, region_boxes
 from compressdefect.data.duplicates import Look, look_of
 from compressdefect.data.files import relative_name
 from compressdefect.data.findings import reason
@@ -40,6 +40,7 @@ def load_images(
     unlabelled: str | None = None,
     group: str = "auto",
     masks: bool = False,
+    boxes: bool = False,
     only_marked: bool = True,
     tile: int | None = None,
     progress: Progress | None = None,
@@ -50,8 +51,9 @@ def load_images(
     ``labels``, ``good`` and ``unlabelled`` are those of ``read``.
     ``group`` is ``auto`` (duplicates and near duplicates stay together), ``none``, or a regular expression whose
     first match in the file name (its first parenthesis, if any) names the group. With ``masks`` those of the defects
-    are loaded too, and images whose defects nobody marked are left out; without ``only_marked`` the same images are
-    loaded as without masks, and one whose mask is missing or broken has an empty one. Images without a class of their
+    are loaded too, with ``boxes`` those around them, and images whose defects nobody marked are left out; without
+    ``only_marked`` the same images are loaded as without masks, and one whose mask is missing or broken has an empty
+    one. Images without a class of their
     own are ``good`` if nothing is marked in them, else ``defect``. With ``tile`` an image is resized so that a square
     of so many of its pixels becomes ``input`` × ``input``, and is cut into such squares; that takes masks.
 
@@ -62,11 +64,12 @@ def load_images(
     assert tile is None or (masks and only_marked), "the class of an image is not that of each of its tiles"
     if str(data) == SYNTHETIC:
         return _load_synthetic(input, labels, good, group, progress)
-    at_least = 1 if masks and only_marked else 2
+    marked = masks or boxes
+    at_least = 1 if marked and only_marked else 2
     listing = read(data, format, labels, good, at_least=at_least, unlabelled=unlabelled)
-    if masks and not listing.region_classes:
+    if marked and not listing.region_classes:
         raise _nothing_marked(listing.root, only_marked)
-    loaded = _Loader(listing, input, masks, only_marked, tile, group)
+    loaded = _Loader(listing, input, masks, boxes, only_marked and marked, tile, group)
     for done, sample in enumerate(listing.samples, start=1):
         loaded.add(sample)
         if progress is not None:
@@ -85,16 +88,17 @@ class _Loader:
     """Reads a listing image by image."""
 
     def __init__(
-        self, listing: Listing, side: int, masks: bool, only_marked: bool, tile: int | None, group: str
+        self, listing: Listing, side: int, masks: bool, boxes: bool, only_marked: bool, tile: int | None, group: str
     ) -> None:
         self.listing, self.side, self.tile, self.group = listing, side, tile, group
-        self.only_marked = masks and only_marked
+        self.only_marked = only_marked
         self.sizes: list[tuple[int, int]] = []
         self.looks: list[Look] = []
         self.kept: list[Sample] = []
         self.labels: list[str] = []
         self.hashes: list[str] = []
-        self.mask_hashes: list[str] = []
+        self.mark_hashes: list[str] = []
+        self.boxes: list[np.ndarray] | None = [] if boxes else None
         self.maybe_good = _unmarked_classes(listing)
         self.unreadable = [item for item in listing.skipped if item[1] != UNLABELLED]
         self.unlabelled = [item for item in listing.skipped if item[1] == UNLABELLED]
@@ -113,6 +117,7 @@ class _Loader:
             content = sample.path.read_bytes()
             decoded = decode(content)
             mask = self._mask(sample, decoded)
+            boxes = None if self.boxes is None else self._boxes_of(sample, *decoded.shape[:2])
         except (DataError, OSError) as error:
             self.unreadable.append((name, reason(error)))
             return
@@ -120,6 +125,8 @@ class _Loader:
             self._add_picture(decoded[..., :1] if is_grey(decoded) else decoded, mask)
         except MemoryError as error:
             raise too_large(f"{name} at {' × '.join(map(str, self._size(*decoded.shape[:2])))} pixels") from error
+        if boxes is not None:
+            self._add_boxes(boxes, *decoded.shape[:2])
         if mask is not None and mask.any():
             self.maybe_good.discard(str(sample.label))
         self.kept.append(sample)
@@ -178,9 +185,31 @@ class _Loader:
         self.shown.add(tiling.cut(resized.transpose(2, 0, 1)))
         if self.masks is not None and mask is not None:
             self.masks.add(tiling.cut(resize_mask(mask, height, width)[None]))
-            self.mask_hashes.append(hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest())
+            self.mark_hashes.append(hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest())
         if self.group == "auto":
             self.looks.append(_look(decoded))
+
+    def _boxes_of(self, sample: Sample, height: int, width: int) -> np.ndarray:
+        """The boxes float32 (k, 5) of an image in its own pixels, cut at its border, each with its class's number."""
+        classes = self.listing.region_classes
+        rows = [
+            (box.x0, box.y0, box.x1, box.y1, classes.index(region.label))
+            for region in sample.regions or ()
+            if region.label in classes
+            for box in region_boxes(region, height, width)
+        ]
+        boxes = np.array(rows, dtype=np.float32).reshape(-1, 5)
+        boxes[:, :4] = boxes[:, :4].clip(0, (width, height, width, height))
+        return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
+
+    def _add_boxes(self, boxes: np.ndarray, height: int, width: int) -> None:
+        """Take up the boxes of an image, resized as it is."""
+        assert self.boxes is not None
+        if self.masks is None:
+            self.mark_hashes.append(hashlib.sha256(repr((height, width)).encode() + boxes.tobytes()).hexdigest())
+        shown = self._size(height, width)
+        scale = np.array([shown[1] / width, shown[0] / height] * 2 + [1], dtype=np.float32)
+        self.boxes.append(boxes * scale)
 
     def _size(self, height: int, width: int) -> tuple[int, int]:
         """What an image of this size is resized to."""
@@ -214,8 +243,9 @@ class _Loader:
             test_share=listing.test_share,
             skipped=(*self.unreadable, *self.unlabelled, *self.unmarked),
             masks=None if self.masks is None else self.masks.rows[:, 0],
-            mask_hashes=None if self.masks is None else tuple(self.mask_hashes),
-            regions=() if self.masks is None else self.listing.region_classes,
+            mark_hashes=tuple(self.mark_hashes) or None,
+            boxes=None if self.boxes is None else tuple(self.boxes),
+            regions=() if self.masks is None and self.boxes is None else self.listing.region_classes,
             tile=self.tile,
             sizes=None if self.tile is None else np.array(self.sizes, dtype=np.int64),
             remarks=(*listing.remarks, *self._remarks(), *groups.remarks),
@@ -243,6 +273,8 @@ class _Loader:
         if label in regions:
             if self.masks is not None:
                 self.masks.rows[self.masks.rows > regions.index(label)] -= 1
+            for boxes in self.boxes or ():
+                boxes[boxes[:, 4] > regions.index(label), 4] -= 1
             self.listing = replace(self.listing, region_classes=tuple(name for name in regions if name != label))
 
     def _check_readable(self, max_unreadable_share: float) -> None:

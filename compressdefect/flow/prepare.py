@@ -141,6 +141,7 @@ def load(
             unlabelled=options.unlabelled,
             group=options.group,
             masks="masks" in needs,
+            boxes="boxes" in needs,
             only_marked=only_marked,
             tile=tile,
             progress=lambda done, total: bar.update(work, completed=done, total=total),

@@ -59,7 +59,7 @@ def test_all_but_the_pixels_is_as_without_tiles(tiled: Images, webs: Path) -> No
     whole = load_images(webs, input=32, masks=True)
     assert whole.sizes is None
     assert tiled.groups[0] == tiled.groups[4]
-    for key in ("names", "hashes", "classes", "mask_hashes", "regions", "good", "skipped", "fingerprint"):
+    for key in ("names", "hashes", "classes", "mark_hashes", "regions", "good", "skipped", "fingerprint"):
         assert getattr(tiled, key) == getattr(whole, key), key
     for key in ("labels", "groups", "marked"):
         np.testing.assert_array_equal(getattr(tiled, key), getattr(whole, key), err_msg=key)

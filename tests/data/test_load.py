@@ -284,3 +284,26 @@ def test_an_image_that_memory_does_not_hold_at_its_size_is_said_so(
         DataError, match=r"do not fit into memory: got defective/0\.png at 16 × 16 pixels; give a larger"
     ):
         load_images(good_and_defective, input=16)
+
+
+def test_boxes_are_loaded_at_the_size_of_the_input(tmp_path: Path) -> None:
+    layouts.voc(tmp_path)
+    images = load_images(tmp_path, input=30, boxes=True)
+    whole = load_images(tmp_path, input=30, masks=True)
+    assert images.boxes is not None
+    assert whole.masks is not None
+    assert images.masks is None
+    assert images.regions == whole.regions
+    assert any(len(boxes) for boxes in images.boxes)
+    for boxes, mask in zip(images.boxes, whole.masks, strict=True):
+        drawn = np.zeros_like(mask)
+        for x0, y0, x1, y1, number in boxes.round().astype(int):
+            drawn[y0:y1, x0:x1] = 1 + number
+        assert np.mean(drawn != mask) < 0.02  # but for the rounding of borders
+
+
+def test_other_boxes_are_other_data(tmp_path: Path) -> None:
+    layouts.voc(tmp_path)
+    with_boxes = load_images(tmp_path, input=16, boxes=True)
+    assert with_boxes.fingerprint == load_images(tmp_path, input=32, boxes=True).fingerprint
+    assert with_boxes.fingerprint != load_images(tmp_path, input=16, masks=True).fingerprint
