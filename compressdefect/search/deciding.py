@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from compressdefect.search.answers import Answers, answers_path, read_answers
+from compressdefect.search.held_out import HeldOut, held_out_path, read_held_out
 from compressdefect.search.objective import Objective
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.winner import Candidate, Choice, Measures, choose
@@ -30,7 +30,7 @@ class Decider:
 
     def __init__(self, objective: Objective, run: Path, measures: Callable[[NDArray[np.integer]], Measures]) -> None:
         self._objective, self._run, self._measures = objective, run, measures
-        self._read: dict[str, Answers] = {}
+        self._read: dict[str, HeldOut] = {}
 
     def choose(self, trials: Sequence[StoredTrial]) -> Choice | None:
         """The winner so far; None while nothing is finished."""
@@ -45,9 +45,9 @@ class Decider:
         images = max(same, key=lambda key: (len(key), len(same[key]), -same[key][0].number))
         return choose(same[images], self._measures(np.frombuffer(images, dtype=np.int64)))
 
-    def _answers(self, trial: StoredTrial) -> Answers | None:
+    def _answers(self, trial: StoredTrial) -> HeldOut | None:
         if trial.fingerprint not in self._read:
-            found = (read_answers(answers_path(folder, trial.fingerprint)) for folder in (self._run, trial.folder))
+            found = (read_held_out(held_out_path(folder, trial.fingerprint)) for folder in (self._run, trial.folder))
             answers = next((answers for answers in found if answers is not None), None)
             if answers is None:
                 return None
@@ -55,7 +55,7 @@ class Decider:
         return self._read[trial.fingerprint]
 
 
-def _candidate(trial: StoredTrial, answers: Answers) -> Candidate:
+def _candidate(trial: StoredTrial, answers: HeldOut) -> Candidate:
     assert trial.number is not None
     assert trial.netscore is not None
     return Candidate(trial.number, trial.netscore, answers.records)
@@ -63,7 +63,7 @@ def _candidate(trial: StoredTrial, answers: Answers) -> Candidate:
 
 def _unanswered(trial: StoredTrial) -> Candidate:
     """A trial as if it had one image with its metric: there is nothing to draw, so the standard error is 0."""
-    return _candidate(trial, Answers(np.zeros(1, np.int64), np.array([trial.metric])))
+    return _candidate(trial, HeldOut(np.zeros(1, np.int64), np.array([trial.metric])))
 
 
 _STORED = Measures({"metric": lambda records, rows: float(records[0])}, np.zeros(1, np.int64))

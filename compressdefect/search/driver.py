@@ -12,13 +12,13 @@ from typing import Literal
 
 from compressdefect.errors import TrainingError
 from compressdefect.runs import RunFolder
-from compressdefect.search.answers import answers_path, write_answers
 from compressdefect.search.asking import Asker
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import TRAINED, SearchConfig, SearchOutcome, check_identity
 from compressdefect.search.deciding import Decider
 from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.search.gate import Gate
+from compressdefect.search.held_out import held_out_path, write_held_out
 from compressdefect.search.objective import baseline
 from compressdefect.search.plan import CALIBRATION_EPOCHS, DEFAULT_EPOCHS, Plan, Reserve, plan_trials
 from compressdefect.search.progress import SearchProgress, SearchState, Silent
@@ -235,8 +235,8 @@ class _Search:
         return quartile_rule([trial.curve for trial in peers])
 
     def _finish(self, number: int, result: TrialResult) -> None:
-        if result.answers is not None:
-            write_answers(answers_path(self.run.path, self._numbered(number).fingerprint), result.answers)
+        if result.held_out is not None:
+            write_held_out(held_out_path(self.run.path, self._numbered(number).fingerprint), result.held_out)
         self.table.append(self.study.finish(number, result))
         self.running.discard(number)
         self.trials = self.study.trials()

@@ -17,7 +17,7 @@ from compressdefect.data.split import Split
 from compressdefect.errors import TrainingError
 from compressdefect.models.inspector import Inspector
 from compressdefect.models.templates import template_of
-from compressdefect.search.answers import Answers, measures_of
+from compressdefect.search.held_out import HeldOut, measures_of
 from compressdefect.search.stopping import StopRule
 from compressdefect.search.winner import Measures
 from compressdefect.space.genotype import Genotype
@@ -42,7 +42,7 @@ class TrialResult:
     """What a worker answers.
 
     ``epochs`` counts those trained, over all folds; ``curve`` holds (share of training done, metric); ``val`` the
-    validation figures of a complete trial, ``answers`` what it answered on each validation image.
+    validation figures of a complete trial, ``held_out`` what it answered on each validation image.
     """
 
     state: Literal["complete", "pruned", "failed"]
@@ -52,7 +52,7 @@ class TrialResult:
     curve: tuple[tuple[float, float], ...] = ()
     val: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
-    answers: Answers | None = field(default=None, compare=False)
+    held_out: HeldOut | None = field(default=None, compare=False)
 
 
 class Interrupted(Exception):
@@ -121,7 +121,7 @@ class TrainingEvaluator:
         if found.stopped is not None:
             return watch.result("pruned", seconds, reason="below the lower quartile of earlier trials")
         result = watch.result("complete", seconds, metric=found.score, val=found.metrics)
-        return replace(result, answers=Answers(found.indices, found.records))
+        return replace(result, held_out=HeldOut(found.indices, found.records))
 
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         """See ``Evaluator``."""

@@ -21,7 +21,7 @@ from compressdefect.errors import CompressDefectError, DataError, RunError
 from compressdefect.flow.prepare import prepare
 from compressdefect.flow.voice import Voice
 from compressdefect.options import JobOptions, SearchOptions, TrainOptions
-from compressdefect.search.answers import AUC, answers_path, read_answers
+from compressdefect.search.held_out import AUC, held_out_path, read_held_out
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
 
@@ -95,7 +95,7 @@ def test_the_delivered_design_won_by_what_the_trials_answered(searched: dict[str
         rows = [row for row in csv.DictReader(file) if row["state"] == "complete"]
     images = load_images(parts, input=32)
     for row in rows:
-        answers = read_answers(answers_path(run, row["fingerprint"]))
+        answers = read_held_out(held_out_path(run, row["fingerprint"]))
         assert answers is not None
         hits = answers.records.argmax(axis=1) == images.labels[answers.indices]
         assert float(hits.mean()) == pytest.approx(float(row["metric"]))

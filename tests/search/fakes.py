@@ -17,13 +17,13 @@ from torch import nn
 from compressdefect.cost.cost import Cost
 from compressdefect.models.template import Gene, Layer, Reduction
 from compressdefect.runs import RunFolder
-from compressdefect.search.answers import Answers
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.driver import search
 from compressdefect.search.evaluate import Interrupted, TrialJob, TrialResult
 from compressdefect.search.gate import Gate, Latency
+from compressdefect.search.held_out import HeldOut
 from compressdefect.search.winner import Measures
 from compressdefect.space.domain import ChoiceDomain, FloatDomain, IntDomain
 from compressdefect.space.genotype import Genotype, StageGenes
@@ -133,14 +133,14 @@ class FakeEvaluator:
             curve.append((epoch / job.epochs, quality(job.genotype) * epoch / job.epochs))
             if epoch < job.epochs and job.stop.stops(curve):
                 return TrialResult("pruned", 0.01, epochs=epoch, curve=tuple(curve), reason="below the quartile")
-        metric, answers = curve[-1][1], None
+        metric, held_out = curve[-1][1], None
         if self.images:
             chance = np.random.default_rng(int(job.genotype.fingerprint, 16))
-            answers = Answers(np.arange(self.images), np.ones(self.images))
+            held_out = HeldOut(np.arange(self.images), np.ones(self.images))
             wrong = 3 if job.genotype == FIRST else chance.integers(4, 7)
-            answers.records[chance.choice(self.images, wrong, replace=False)] = 0
-            metric = float(answers.records.mean())
-        return TrialResult("complete", 0.01, metric, job.epochs, tuple(curve), {"accuracy": metric}, answers=answers)
+            held_out.records[chance.choice(self.images, wrong, replace=False)] = 0
+            metric = float(held_out.records.mean())
+        return TrialResult("complete", 0.01, metric, job.epochs, tuple(curve), {"accuracy": metric}, held_out=held_out)
 
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         return Measures({"accuracy": lambda records, rows: float(records.mean())}, indices)

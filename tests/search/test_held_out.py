@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from compressdefect.data.images import Images
-from compressdefect.search.answers import AUC, Answers, answers_path, measures_of, read_answers, write_answers
+from compressdefect.data.truth import Truth
+from compressdefect.search.held_out import AUC, HeldOut, held_out_path, measures_of, read_held_out, write_held_out
 from compressdefect.train.classify import Classify
 from compressdefect.train.segment import Segment
 from compressdefect.train.task import Task
@@ -33,14 +34,14 @@ def segmented() -> np.ndarray:
     probabilities[:, 0] = 0.9
     probabilities[4:, 1, 1:3, 1:3] = 0.8
     probabilities[4:, 0, 1:3, 1:3] = 0.2
-    return task.record(probabilities, task.targets(images(), np.arange(6)))
+    return task.record({"probabilities": probabilities}, Truth.of(images(), np.arange(6), task.needs))
 
 
 @pytest.mark.parametrize("records", [classified(), segmented()], ids=["classify", "segment"])
 def test_answers_are_read_back_as_they_were(tmp_path: Path, records: np.ndarray) -> None:
-    path = answers_path(tmp_path, "0123456789abcdef")
-    write_answers(path, Answers(np.array([2, 3, 5, 7, 11, 13]), records))
-    found = read_answers(path)
+    path = held_out_path(tmp_path, "0123456789abcdef")
+    write_held_out(path, HeldOut(np.array([2, 3, 5, 7, 11, 13]), records))
+    found = read_held_out(path)
     assert found is not None
     assert found.indices.tolist() == [2, 3, 5, 7, 11, 13]
     assert found.records.dtype == records.dtype
@@ -51,12 +52,12 @@ def test_answers_are_read_back_as_they_were(tmp_path: Path, records: np.ndarray)
 def test_answers_that_cannot_be_read_are_none(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "a.npy").write_bytes(content)
-    assert read_answers(tmp_path / "a.npy") is None
+    assert read_held_out(tmp_path / "a.npy") is None
 
 
 def test_another_array_is_none(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(3))
-    assert read_answers(tmp_path / "a.npy") is None
+    assert read_held_out(tmp_path / "a.npy") is None
 
 
 def test_a_classifier_is_measured_by_its_metric_and_how_it_ranks() -> None:

@@ -25,19 +25,19 @@ FOLDER = "validation"
 AUC = "area under the ROC curve"
 
 
-class Answers(NamedTuple):
+class HeldOut(NamedTuple):
     """A task's records (n, …) of the images ``indices`` (n,), in ascending order."""
 
     indices: NDArray[np.int64]
     records: Records
 
 
-def answers_path(run: Path, fingerprint: str) -> Path:
+def held_out_path(run: Path, fingerprint: str) -> Path:
     """Where a run folder keeps the answers of a design."""
     return run / FOLDER / f"{fingerprint}.npy"
 
 
-def write_answers(path: Path, answers: Answers) -> None:
+def write_held_out(path: Path, answers: HeldOut) -> None:
     """Keep a trial's answers.
 
     Raises:
@@ -52,11 +52,11 @@ def write_answers(path: Path, answers: Answers) -> None:
     atomic_write(path, content.getvalue())
 
 
-def read_answers(path: Path) -> Answers | None:
+def read_held_out(path: Path) -> HeldOut | None:
     """A trial's answers; None where there are none, or none that can be read."""
     try:
         kept = np.load(path, allow_pickle=False)
-        return Answers(kept["index"], kept["record"])
+        return HeldOut(kept["index"], kept["record"])
     except (OSError, EOFError, ValueError, IndexError):
         return None
 
