@@ -27,7 +27,7 @@ def search(
     Args:
         space: a space by name or path; None is the task's default.
         run_dir: where to write; None is a new folder in ``runs/``.
-        resume: go on with the run in ``run_dir``, with that run's own options; of those given now the time, the
+        resume: resume the run in ``run_dir``, with that run's own options; of those given now the time, the
             number of trials, the workers, their threads and where the data lies count; any other must be the same.
         options: fields of ``SearchOptions``; what is left out keeps its default, or the resumed run's value.
 
@@ -42,7 +42,7 @@ def search(
         options["space"] = space
     if resume:
         if run_dir is None:
-            raise RunError("--resume needs the run to go on with", fix="give its folder with --run-dir")
+            raise RunError("--resume needs the run to resume", fix="give its folder with --run-dir")
         run = RunFolder.open(Path(run_dir))
         return run_search(resumed(run, options), run)
     return run_search(SearchOptions(**options), None, run_dir=None if run_dir is None else Path(run_dir))
@@ -174,7 +174,7 @@ def study(
     studies.check_data(studies.load_study(folder), data)
     if resume:
         if run_dir is None:
-            raise RunError("--resume needs the run to go on with", fix="give its folder with --run-dir")
+            raise RunError("--resume needs the run to resume", fix="give its folder with --run-dir")
         run = RunFolder.open(Path(run_dir))
         if run.manifest.get("study") != folder.name or run.manifest.get("share") != share:
             raise RunError(

@@ -44,7 +44,7 @@ TimmTask = Annotated[
 RunDir = Annotated[
     Path | None, typer.Option(help="Where to write; default: a new folder in runs/.", rich_help_panel="Run")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --run-dir.", rich_help_panel="Run")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in --run-dir.", rich_help_panel="Run")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
 Model = Annotated[str, typer.Argument(help="A run folder, a bundle folder, a design or timm:NAME.")]
 Models = Annotated[list[str], typer.Argument(help="Run folders, bundle folders, designs or timm:NAMEs.")]
@@ -302,7 +302,7 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def _explain(error: BaseException) -> int:
-    """Print the one line that a user needs and return the exit code; what is a defect of ours goes on as it is."""
+    """Print the one line that a user needs and return the exit code; what is a defect of ours is raised again."""
     if isinstance(error, CompressDefectError):
         return _fail(str(error), error.exit_code)
     if isinstance(error, KeyboardInterrupt):

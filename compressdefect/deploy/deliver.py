@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -265,8 +265,3 @@ def _predictions(job: Assignment, records: Records, threshold: float | None) -> 
             "threshold": threshold,
         }
     )
-
-
-def recipe(config: FitConfig, **changes: Any) -> FitConfig:
-    """A recipe with the settings that are given; None leaves one as it is."""
-    return replace(config, **{name: value for name, value in changes.items() if value is not None})

@@ -170,7 +170,7 @@ def check_options(options: JobOptions, task: str) -> None:
     """Check what can be checked before any image is loaded.
 
     Raises:
-        DataError: a number is out of range, or the metric, the loss or the accelerator is not to be had.
+        DataError: a number is out of range, or the metric, the loss or the accelerator is not available.
     """
     for name in ("epochs", "threads", "trials", "workers", "threads_per_trial", "batch_size"):
         value = getattr(options, name, None)

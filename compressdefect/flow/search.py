@@ -146,7 +146,7 @@ def _space(options: SearchOptions) -> tuple[str, Space]:
 
 
 def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path | None = None) -> dict[str, Any]:
-    """Search and deliver the winner; see ``api.search``. A ``run`` that is given is gone on with."""
+    """Search and deliver the winner; see ``api.search``. Resumes ``run`` if given."""
     began = time.monotonic()
     request, voice, resume = Request.make(options), Voice(), run is not None
     check_free(run_dir)

@@ -35,13 +35,13 @@ def options_of(run: RunFolder | None, kind: type[Options], given: Mapping[str, A
 
 
 def resumed(run: RunFolder, given: Mapping[str, Any]) -> SearchOptions:
-    """The options of a search that goes on, of which only ``RESUMABLE`` may be given anew.
+    """The options of a resumed search, of which only ``RESUMABLE`` may be given anew.
 
     Raises:
         RunError: it is not the run of a search, or another option differs; a file is the same by any path.
     """
     if run.manifest.get("command") != "search" or not isinstance(run.manifest.get("options"), dict):
-        raise RunError("not the run of a search", got=run.path, fix="--resume goes on with a search's run folder")
+        raise RunError("not the run of a search", got=run.path, fix="--resume takes a search's run folder")
     own, now = asdict(options_of(run, SearchOptions, {})), asdict(anchored(SearchOptions(**given)))
     for name, value in given.items():
         if now[name] != own[name] and name not in RESUMABLE:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from compressdefect.deploy.deliver import Assignment, deliver, describe_data, metrics, recipe
+from compressdefect.deploy.deliver import Assignment, deliver, describe_data, metrics
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import DataError, ModelError
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
@@ -24,7 +24,7 @@ from compressdefect.train.predict import predict
 from compressdefect.train.tasks import task_kind
 
 FEW_IMAGES, SMALL_BATCH = 500, 16
-_RECIPE = (
+_SETTINGS = (  # of a recipe that an option of the same name changes
     "epochs",
     "optimizer",
     "schedule",
@@ -117,7 +117,8 @@ def fit_config(options: JobOptions, train: int, task: str) -> FitConfig:
     """
     few = FitConfig(batch_size=SMALL_BATCH) if train < FEW_IMAGES else FitConfig()
     standard = replace(few, **task_kind(task).recipe)
-    return recipe(standard, **{name: getattr(options, name, None) for name in _RECIPE})
+    asked = {name: getattr(options, name, None) for name in _SETTINGS}
+    return replace(standard, **{name: value for name, value in asked.items() if value is not None})
 
 
 def _check_length(config: FitConfig, shown: int) -> None:

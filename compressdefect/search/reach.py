@@ -22,7 +22,7 @@ def first_design(gate: Gate, named: Genotype | None) -> Admission:
     """The design a search starts from: the named one, repaired, else the nearest feasible one that descent finds.
 
     Raises:
-        InfeasibleError: nothing fits; the message says which constraint bit and the smallest value reachable.
+        InfeasibleError: nothing fits; the message says the binding constraint and the smallest value reachable.
     """
     starts = _starts(gate.space, named)
     admission = admit(gate, starts[0])
@@ -93,7 +93,7 @@ def _quantity(verdict: Verdict, name: str) -> float:
 
 
 def _infeasible(gate: Gate, closest: Verdict) -> InfeasibleError:
-    """Name the constraint that bit: one that is out of reach on its own if there is any, else all that clash."""
+    """Name the binding constraint: one that is out of reach on its own if there is any, else all that clash."""
     for check in closest.violated:
         smallest = smallest_reachable(gate, check.name)
         if smallest > check.limit:
