@@ -32,7 +32,7 @@ def main() -> None:
         TEMPLATES[space.template],
         Budgets.parse(flops=options.budget_flops),
         input_shape=(3, size, size),
-        classes=2,
+        heads={"image": ("a", "b")},
     )
     rng = random.Random(options.seed)
     flats = [space.sample(rng) for _ in range(options.designs)]

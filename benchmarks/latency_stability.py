@@ -20,7 +20,7 @@ from compressdefect.train.classify import Classify
 
 
 def main(model: str = "lightdefectnet", repeats: int = 10) -> None:
-    network = resolve_model(model).network(channels=3, classes=2)
+    network = resolve_model(model).network(channels=3, heads={"image": ("a", "b")})
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "graph.onnx"
         start = time.perf_counter()

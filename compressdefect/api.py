@@ -17,6 +17,7 @@ from compressdefect.search.quantity import parse_seconds
 if TYPE_CHECKING:
     from compressdefect.cost.cost import Cost
     from compressdefect.deploy.model_ref import ModelRef
+    from compressdefect.models.template import Heads
 
 
 def search(
@@ -93,8 +94,9 @@ def cost(
         own = ref.trained_input or (3, ref.design.input, ref.design.input)
         shape = (channels or own[0], input or own[1], input or own[2])
         outputs = classes or ref.classes()
-        found = _priced(ref, shape, outputs)
-        network = ref.design.build(channels=shape[0], classes=outputs)
+        heads = ref.heads(outputs)
+        found = _priced(ref, shape, heads)
+        network = ref.design.build(channels=shape[0], heads=heads)
         rows.append(
             {
                 "model": ref.name,
@@ -118,9 +120,9 @@ def _resolved(models: Sequence[str], task: str | None) -> list[ModelRef]:
     return refs if task is None else [ref.for_task(task) for ref in refs]
 
 
-def _priced(ref: ModelRef, shape: tuple[int, int, int], classes: int) -> Cost:
+def _priced(ref: ModelRef, shape: tuple[int, int, int], heads: Heads) -> Cost:
     try:
-        return ref.design.cost(input_shape=shape, classes=classes)
+        return ref.design.cost(input_shape=shape, heads=heads)
     except AssertionError as error:  # some of timm's networks take one input size only, and say so like this
         raise ModelError(f"{ref.name} cannot be counted at {shape}", got=error, fix="leave --input out") from error
 

@@ -134,7 +134,11 @@ def test_a_timm_model_costs_what_its_task_asks_for(call: Any) -> None:
         for task in ("classify", "segment")
     }
     (classifies,), (segments,) = (found["models"] for found in costs.values())
-    network = resolve_model("timm:mobilenetv3_small_100").for_task("segment").network(channels=3, classes=2)
+    network = (
+        resolve_model("timm:mobilenetv3_small_100")
+        .for_task("segment")
+        .network(channels=3, heads={"pixels": ("a", "b")})
+    )
     assert segments["params"] == sum(weight.numel() for weight in network.parameters())
     assert segments["params"] != classifies["params"]
     assert call("cost", "lw@0.35", "--task", "segment")[0] == 2

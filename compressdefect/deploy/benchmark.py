@@ -15,8 +15,6 @@ from compressdefect.deploy.model_ref import ModelRef
 from compressdefect.errors import ModelError
 from compressdefect.train.tasks import task_kind
 
-UNTRAINED_CLASSES = 2
-
 
 @dataclass(frozen=True)
 class _Entry:
@@ -61,7 +59,7 @@ def benchmark(
     with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
         entries = {}
         for index, model in enumerate(models):
-            cost = model.design.cost(input_shape=shape, classes=model.classes(UNTRAINED_CLASSES))
+            cost = model.design.cost(input_shape=shape, heads=model.heads())
             for precision in precisions:
                 key = f"{index}-{precision}"
                 graph = _graph(model, precision, shape, Path(folder) / f"{key}.onnx")
@@ -125,9 +123,8 @@ def _graph(model: ModelRef, precision: str, shape: tuple[int, int, int], path: P
             f"{model.name} has no {precision} graph at {shape[1]}×{shape[2]}",
             fix="use --precision fp32, or quantize it",
         )
-    classes = bundle.manifest.classes if bundle else tuple(f"class {i}" for i in range(UNTRAINED_CLASSES))
-    network = model.network(channels=shape[0], classes=len(classes))
-    kind = task_kind(model.tasks[0])
-    task = bundle.task() if bundle else kind.on_heads(dict.fromkeys(kind.head_names, classes), good=None)
+    heads = model.heads()
+    network = model.network(channels=shape[0], heads=heads)
+    task = bundle.task() if bundle else task_kind(model.tasks[0]).on_heads(heads, good=None)
     export_onnx(network, task, path, input_shape=shape)
     return path

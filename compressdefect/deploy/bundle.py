@@ -91,7 +91,7 @@ class Bundle:
         manifest = self.manifest
         genotype = Genotype.from_json(manifest.genotype) if manifest.genotype is not None else None
         design = Design(manifest.name, genotype, manifest.timm, timm_task=manifest.task)
-        bare = design.build(channels=manifest.input[0], classes=len(manifest.classes))
+        bare = design.build(channels=manifest.input[0], heads=manifest.heads)
         network = Inspector.from_statistics(bare, manifest.preprocessing.mean, manifest.preprocessing.std)
         try:
             network.load_state_dict(load(self.read(WEIGHTS)), strict=True)

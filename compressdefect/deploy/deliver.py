@@ -62,8 +62,8 @@ class Assignment:
 
     def network(self) -> Inspector:
         """The untrained network on raw pixels, normalised by the training images."""
-        channels, classes = self.images.shape[0], len(self.task.classes)
-        bare = seeded(lambda: self.design.build(channels=channels, classes=classes), self.config.seed)
+        channels, heads = self.images.shape[0], self.task.heads
+        bare = seeded(lambda: self.design.build(channels=channels, heads=heads), self.config.seed)
         return Inspector.from_statistics(bare, *pixel_statistics(self.images, self.split.train))
 
 
@@ -188,7 +188,7 @@ def _manifest(
     rows: list[LatencyRow],
 ) -> BundleManifest:
     images, split, genotype = job.images, job.split, job.design.genotype
-    cost = job.design.cost(input_shape=images.shape, classes=len(job.task.classes))
+    cost = job.design.cost(input_shape=images.shape, heads=job.task.heads)
     mean, std = pixel_statistics(images, split.train)
     return BundleManifest(
         name=job.name,

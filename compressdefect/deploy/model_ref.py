@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from compressdefect.deploy.bundle import MANIFEST, Bundle
 from compressdefect.errors import CompressDefectError, ModelError
 from compressdefect.models.design import TIMM_TASKS, Design, parse_design
+from compressdefect.models.template import Heads
 from compressdefect.runs import RunFolder
 from compressdefect.space.genotype import Genotype
+from compressdefect.train.tasks import task_kind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,13 +62,20 @@ class ModelRef:
             raise ModelError(f"{self.name} is not made to {task}", got=f"a model to {' or '.join(self.tasks)}")
         return replace(self, design=self.design.for_task(task))
 
-    def network(self, *, channels: int, classes: int) -> nn.Module:
+    def heads(self, classes: int | None = None) -> Heads:
+        """What the network answers: a trained model's own, else nameless classes, so many or two."""
+        if self.bundle is not None and classes is None:
+            return self.bundle.manifest.heads
+        names = tuple(f"class {i}" for i in range(classes or self.classes()))
+        return dict.fromkeys(task_kind(self.tasks[0]).head_names, names)
+
+    def network(self, *, channels: int, heads: Heads) -> nn.Module:
         """The network from raw pixels to outputs: a bundle's own, or an untrained one of this form."""
         if self.bundle is not None:
             return self.bundle.network()
         from compressdefect.models.inspector import Inspector
 
-        bare = self.design.build(channels=channels, classes=classes)
+        bare = self.design.build(channels=channels, heads=heads)
         return Inspector.from_statistics(bare, [_MEAN] * channels, [_STD] * channels).eval()
 
 

@@ -236,7 +236,7 @@ def _gate(request: Request, data: Prepared, evaluator: TrainingEvaluator) -> Gat
         TEMPLATES[request.space.template],
         request.budgets,
         input_shape=shape,
-        classes=len(data.task.classes),
+        heads=data.task.heads,
         latency=probe,
     )
 

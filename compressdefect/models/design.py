@@ -9,6 +9,7 @@ from compressdefect.catalog import designs, find_design
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Shape
 from compressdefect.errors import ModelError, known_names
+from compressdefect.models.template import Heads
 from compressdefect.models.templates import task_of, template_of
 from compressdefect.space.domain import Domain, FloatDomain, Value
 from compressdefect.space.genotype import Genotype
@@ -63,25 +64,25 @@ class Design:
             raise ModelError(f"{self.name} cannot {task}, it is made to {self.task}", fix=_designs_to(task))
         return self
 
-    def build(self, *, channels: int, classes: int) -> nn.Module:
+    def build(self, *, channels: int, heads: Heads) -> nn.Module:
         """The untrained network, without normalisation."""
         if self.genotype is not None:
-            return template_of(self.genotype).build(self.genotype, channels=channels, classes=classes)
+            return template_of(self.genotype).build(self.genotype, channels=channels, heads=heads)
         from compressdefect.models import pretrained
 
         assert self.timm_name is not None, "a design is ours or timm's"
         build = pretrained.build_segmenter if self.timm_task == "segment" else pretrained.build
-        return build(self.timm_name, channels=channels, classes=classes)
+        return build(self.timm_name, channels=channels, heads=heads)
 
-    def cost(self, *, input_shape: Shape, classes: int) -> Cost:
+    def cost(self, *, input_shape: Shape, heads: Heads) -> Cost:
         """Cost at an input (C, H, W): in closed form for our families, by tracing and exporting for timm's models."""
         if self.genotype is not None:
-            return template_of(self.genotype).cost(self.genotype, input_shape=input_shape, classes=classes)
+            return template_of(self.genotype).cost(self.genotype, input_shape=input_shape, heads=heads)
         from compressdefect.cost import counting
         from compressdefect.models.inspector import Inspector
 
         channels = input_shape[0]
-        network = self.build(channels=channels, classes=classes)
+        network = self.build(channels=channels, heads=heads)
         return counting.count(Inspector.from_statistics(network, [0.0] * channels, [1.0] * channels), input_shape)
 
 

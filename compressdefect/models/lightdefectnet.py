@@ -21,7 +21,7 @@ from compressdefect.blocks.normalize import normalize_cost
 from compressdefect.blocks.standardize import Standardize, standardize_cost
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Piece, Shape, convolution
-from compressdefect.models.template import Gene, Layer, Reduction
+from compressdefect.models.template import Gene, Heads, Layer, Reduction
 from compressdefect.space.genotype import Genes, Genotype, StageGenes
 
 _REDUCTIONS = {"conv": ("conv", 3), "pointwise": ("conv", 1), "maxpool": ("maxpool", 3)}
@@ -72,9 +72,10 @@ class StagePlan(NamedTuple):
 class LightDefectNet(nn.Module):
     """One network of the family."""
 
-    def __init__(self, genotype: Genotype, *, channels: int, classes: int) -> None:
+    def __init__(self, genotype: Genotype, *, channels: int, heads: Heads) -> None:
         super().__init__()
         net: Any = genotype.net
+        (classes,) = map(len, heads.values())
         width = net["stem_width"]
         self.contrast = Standardize() if net["contrast"] == "image" else nn.Identity()
         self.stem = Conv(channels, width, net["stem_kernel"], net["stem_stride"])
@@ -110,11 +111,11 @@ class LightDefectNetTemplate:
     tasks: tuple[str, ...] = ("classify",)
     genes: Mapping[str, Gene] = GENES
 
-    def build(self, genotype: Genotype, *, channels: int, classes: int) -> nn.Module:
+    def build(self, genotype: Genotype, *, channels: int, heads: Heads) -> nn.Module:
         """The network of a genotype."""
-        return LightDefectNet(genotype, channels=channels, classes=classes)
+        return LightDefectNet(genotype, channels=channels, heads=heads)
 
-    def cost(self, genotype: Genotype, *, input_shape: Shape, classes: int) -> Cost:
+    def cost(self, genotype: Genotype, *, input_shape: Shape, heads: Heads) -> Cost:
         """Closed form: the pieces run one after another, so counts add and the largest peak is the net's."""
         net: Any = genotype.net
         shape = input_shape
@@ -133,6 +134,7 @@ class LightDefectNetTemplate:
             if plan.exit:
                 pieces.append(downsample_cost(shape, plan.exit))
                 shape = pieces[-1].out
+        (classes,) = map(len, heads.values())
         pieces.append(head_cost(shape, classes, net["head_columns"]))
         params, macs = sum(p.params for p in pieces), sum(p.macs for p in pieces)
         return Cost(params, macs, max(p.peak for p in pieces), _uncounted(plans))
@@ -148,7 +150,7 @@ class LightDefectNetTemplate:
                 found.append(Reduction(f"stage{number}.{genes['aads']}", operator, kernel, 2))
         return tuple(found)
 
-    def layers(self, genotype: Genotype, *, input_shape: Shape, classes: int) -> list[Layer]:
+    def layers(self, genotype: Genotype, *, input_shape: Shape, heads: Heads) -> list[Layer]:
         """One row per block; the rows' sums are the cost's."""
         net: Any = genotype.net
         kernel, stride = net["stem_kernel"], net["stem_stride"]
@@ -156,6 +158,7 @@ class LightDefectNetTemplate:
         rows = [_row("stem", f"conv {kernel}×{kernel}, stride {stride}", stem)]
         for number, plan in enumerate(_plans(genotype), 1):
             rows += _stage_rows(f"stage{number}", rows[-1].out_shape, plan)
+        (classes,) = map(len, heads.values())
         head = head_cost(rows[-1].out_shape, classes, net["head_columns"])
         return [*rows, _row("head", f"average pool, {net['head_columns']} fully-connected", head)]
 

@@ -38,7 +38,7 @@ from compressdefect.blocks.normalize import normalize_cost
 from compressdefect.blocks.same_conv import Kernel, SameConv, same_conv_cost
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Piece, Shape, chain
-from compressdefect.models.template import Gene, Layer, Reduction
+from compressdefect.models.template import Gene, Heads, Layer, Reduction
 from compressdefect.space.genotype import Genotype
 
 _STEM: Kernel = (3, 3)
@@ -99,8 +99,9 @@ class Block(NamedTuple):
 class LwClassifier(nn.Module):
     """Backbone, average pool, one fully-connected layer."""
 
-    def __init__(self, genotype: Genotype, *, channels: int, classes: int) -> None:
+    def __init__(self, genotype: Genotype, *, channels: int, heads: Heads) -> None:
         super().__init__()
+        (classes,) = map(len, heads.values())
         blocks = backbone(genotype, channels)
         self.backbone = nn.Sequential(*[block.build() for block in blocks])
         self.head = ColumnHead(blocks[-1].channels, classes)
@@ -121,8 +122,9 @@ class LwClassifier(nn.Module):
 class LwSegmenter(nn.Module):
     """The same backbone, and a decoder from its last map and the shortcut's."""
 
-    def __init__(self, genotype: Genotype, *, channels: int, classes: int) -> None:
+    def __init__(self, genotype: Genotype, *, channels: int, heads: Heads) -> None:
         super().__init__()
+        (classes,) = map(len, heads.values())
         blocks = backbone(genotype, channels)
         self.tap = shortcut_index(genotype)
         self.backbone = nn.Sequential(*[block.build() for block in blocks])
@@ -145,13 +147,14 @@ class LwCnnTemplate:
     tasks: tuple[str, ...] = ("classify", "segment")
     genes: Mapping[str, Gene] = GENES
 
-    def build(self, genotype: Genotype, *, channels: int, classes: int) -> nn.Module:
+    def build(self, genotype: Genotype, *, channels: int, heads: Heads) -> nn.Module:
         """The network of a genotype."""
         network = LwSegmenter if genotype.net["task"] == "segment" else LwClassifier
-        return network(genotype, channels=channels, classes=classes)
+        return network(genotype, channels=channels, heads=heads)
 
-    def cost(self, genotype: Genotype, *, input_shape: Shape, classes: int) -> Cost:
+    def cost(self, genotype: Genotype, *, input_shape: Shape, heads: Heads) -> Cost:
         """Closed form: counts add, and the largest peak of the parts is the net's."""
+        (classes,) = map(len, heads.values())
         pieces = _backbone_pieces(genotype, input_shape)
         if genotype.net["task"] == "classify":
             pieces.append(head_cost(pieces[-1].out, classes))
@@ -174,8 +177,9 @@ class LwCnnTemplate:
                 found += [Reduction(block.name, "conv", max(kernel), block.stride) for kernel in kernels]
         return tuple(found)
 
-    def layers(self, genotype: Genotype, *, input_shape: Shape, classes: int) -> list[Layer]:
+    def layers(self, genotype: Genotype, *, input_shape: Shape, heads: Heads) -> list[Layer]:
         """One row per block; the rows' sums are the cost's."""
+        (classes,) = map(len, heads.values())
         pieces = _backbone_pieces(genotype, input_shape)
         blocks = backbone(genotype, input_shape[0])
         rows = [_row(block.name, block.operator, piece) for block, piece in zip(blocks, pieces, strict=True)]

@@ -14,17 +14,19 @@ from torch import Tensor, nn
 
 from compressdefect.blocks.decoder import Decoder, upsample
 from compressdefect.errors import ModelError
+from compressdefect.models.template import Heads
 
 _SHORTCUT = 8  # the shortcut's map is so many times smaller than the image, as LW CNN's is by default
 
 
-def build(name: str, *, channels: int, classes: int, weights: Path | None = None) -> nn.Module:
-    """A timm model with (N, classes) logits, from scratch unless a weights file is given.
+def build(name: str, *, channels: int, heads: Heads, weights: Path | None = None) -> nn.Module:
+    """A timm model with one head of (N, classes) logits, from scratch unless a weights file is given.
 
     Raises:
         ModelError: the name is unknown, or the weights do not fit.
     """
     check(name)
+    (classes,) = map(len, heads.values())
     try:
         model: nn.Module = timm.create_model(
             name, pretrained=False, in_chans=channels, num_classes=classes, checkpoint_path=str(weights or "")
@@ -47,7 +49,7 @@ class PretrainedSegmenter(nn.Module):
         return upsample(self.decoder(maps[-1], maps[self.tap]), x)
 
 
-def build_segmenter(name: str, *, channels: int, classes: int) -> PretrainedSegmenter:
+def build_segmenter(name: str, *, channels: int, heads: Heads) -> PretrainedSegmenter:
     """A timm encoder, from scratch, under the decoder that LW CNN has in its paper.
 
     Raises:
@@ -65,6 +67,7 @@ def build_segmenter(name: str, *, channels: int, classes: int) -> PretrainedSegm
             got=f"maps at 1/{', 1/'.join(map(str, reductions))} of the image's size",
             fix=f"use one that has a map at 1/{_SHORTCUT} and a smaller one, such as timm:mobilenetv3_small_100",
         )
+    (classes,) = map(len, heads.values())
     tap = reductions.index(_SHORTCUT)
     return PretrainedSegmenter(encoder, tap, Decoder(widths[-1], widths[tap], classes))
 

@@ -14,6 +14,9 @@ from compressdefect.space.domain import FloatDomain, Value
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Scope, Space
 
+Heads = Mapping[str, tuple[str, ...]]
+"""What a network answers: its heads by name, in order, each with the names of its outputs."""
+
 
 class Reduction(NamedTuple):
     """An operator that lowers the resolution, as a space's rules see it.
@@ -67,16 +70,16 @@ class Template(Protocol):
     tasks: tuple[str, ...]
     genes: Mapping[str, Gene]
 
-    def build(self, genotype: Genotype, *, channels: int, classes: int) -> nn.Module:
-        """The network, untrained: normalised (N, channels, H, W) in, the task's outputs out."""
+    def build(self, genotype: Genotype, *, channels: int, heads: Heads) -> nn.Module:
+        """The network, untrained: normalised (N, channels, H, W) in, a tensor for each head out, of one head itself."""
 
-    def cost(self, genotype: Genotype, *, input_shape: Shape, classes: int) -> Cost:
+    def cost(self, genotype: Genotype, *, input_shape: Shape, heads: Heads) -> Cost:
         """Exact cost at one input size in closed form; normalisation counts in the memory."""
 
     def reductions(self, genotype: Genotype) -> tuple[Reduction, ...]:
         """Every operator that lowers the resolution of the trunk, the stem first."""
 
-    def layers(self, genotype: Genotype, *, input_shape: Shape, classes: int) -> list[Layer]:
+    def layers(self, genotype: Genotype, *, input_shape: Shape, heads: Heads) -> list[Layer]:
         """The layer table, in order of execution."""
 
 

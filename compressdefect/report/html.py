@@ -87,8 +87,8 @@ def layers_of(evidence: Evidence) -> Sequence[Layer] | None:
     from compressdefect.models.templates import template_of
 
     genotype = evidence.best.genotype
-    shape, classes = evidence.best.manifest.input, len(evidence.classes)
-    return template_of(genotype).layers(genotype, input_shape=shape, classes=classes)
+    manifest = evidence.best.manifest
+    return template_of(genotype).layers(genotype, input_shape=manifest.input, heads=manifest.heads)
 
 
 def _masthead(evidence: Evidence, name: str) -> Markup:

@@ -64,7 +64,7 @@ class SearchConfig:
             "seed": self.seed,
             "budgets": gate.budgets.to_json(),
             "input": list(gate.input_shape),
-            "classes": gate.classes,
+            "heads": {name: list(outputs) for name, outputs in gate.heads.items()},
             "study": self.study,
             "data": self.data,
         }

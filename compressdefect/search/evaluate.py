@@ -130,7 +130,7 @@ class TrainingEvaluator:
 
     def build(self, genotype: Genotype, images: Images) -> Inspector:
         """A design's untrained network on raw pixels."""
-        network = template_of(genotype).build(genotype, channels=images.shape[0], classes=len(self.task.classes))
+        network = template_of(genotype).build(genotype, channels=images.shape[0], heads=self.task.heads)
         return Inspector.from_statistics(network, self.mean, self.std)
 
     def shared(self, folder: Path) -> TrainingEvaluator:

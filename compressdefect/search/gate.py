@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from compressdefect.cost.cost import Cost
-from compressdefect.models.template import Template
+from compressdefect.models.template import Heads, Template
 from compressdefect.search.constraints import Budgets, Check, active_rules
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Space
@@ -52,7 +52,7 @@ class Gate:
         template: the space's template.
         budgets: the limits.
         input_shape: (C, H, W).
-        classes: outputs of the network.
+        heads: what the network answers.
         latency: measures a design in ms per sample; needed with a latency budget or an objective that uses latency.
 
     Raises:
@@ -66,17 +66,17 @@ class Gate:
         budgets: Budgets,
         *,
         input_shape: tuple[int, int, int],
-        classes: int,
+        heads: Heads,
         latency: Latency | None = None,
     ) -> None:
         assert latency is not None or budgets.latency_ms is None, "a latency budget needs a way to measure"
         self.space, self.template, self.budgets = space, template, budgets
-        self.input_shape, self.classes, self.latency = input_shape, classes, latency
+        self.input_shape, self.heads, self.latency = input_shape, heads, latency
         self._rules = active_rules(space.rules)
 
     def cheap(self, genotype: Genotype) -> Verdict:
         """Check everything that needs no measurement."""
-        cost = self.template.cost(genotype, input_shape=self.input_shape, classes=self.classes)
+        cost = self.template.cost(genotype, input_shape=self.input_shape, heads=self.heads)
         return Verdict(genotype, cost, (*self._rule_checks(genotype), *self.budgets.cheap_checks(cost)))
 
     def check(self, genotype: Genotype) -> Verdict:

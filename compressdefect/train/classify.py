@@ -15,10 +15,11 @@ from compressdefect.data.images import Images
 from compressdefect.data.sample import Sample
 from compressdefect.data.truth import NOTHING, Needs, Truth
 from compressdefect.errors import DataError, known_names
+from compressdefect.models.template import Heads
 from compressdefect.train import operating_point as op
 from compressdefect.train.losses import paired_discrepancy_loss
 from compressdefect.train.metrics import accuracy, balanced_accuracy, confusion, interval
-from compressdefect.train.task import Aim, Answers, Figure, Heads, Outputs
+from compressdefect.train.task import Aim, Answers, Figure, Outputs
 
 METRIC_NAMES = ("accuracy", "balanced_accuracy", "escape@overkill")
 

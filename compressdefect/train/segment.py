@@ -16,6 +16,7 @@ from compressdefect.data.images import Images
 from compressdefect.data.sample import Sample
 from compressdefect.data.truth import Needs, Truth
 from compressdefect.errors import DataError, known_names
+from compressdefect.models.template import Heads
 from compressdefect.train import operating_point as op
 from compressdefect.train.activation import defect_masks
 from compressdefect.train.classify import check_metric
@@ -28,7 +29,7 @@ from compressdefect.train.segment_metrics import (
     overlap,
     overlap_intervals,
 )
-from compressdefect.train.task import Aim, Answers, Figure, Heads, Outputs, Records
+from compressdefect.train.task import Aim, Answers, Figure, Outputs, Records
 
 BACKGROUND = "background"
 CRITERION = "ce+dice"

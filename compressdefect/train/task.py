@@ -13,9 +13,9 @@ from torch import Tensor
 from compressdefect.data.images import Images
 from compressdefect.data.sample import Sample
 from compressdefect.data.truth import Needs, Truth
+from compressdefect.models.template import Heads
 from compressdefect.train.operating_point import OVERKILL
 
-Heads = Mapping[str, tuple[str, ...]]  # a network's heads by name, each with the names of its outputs
 Outputs = Tensor | tuple[Tensor, ...]  # what a network returns: one tensor, or one for each head in their order
 Answers = dict[str, Tensor]  # what the exported graph returns, by the names of its outputs
 Records = NDArray[Any]

@@ -14,6 +14,7 @@ from compressdefect.deploy.bundle import FP32, Bundle, write_bundle
 from compressdefect.deploy.export import export_onnx
 from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Parity, Preprocessing, Reading
 from compressdefect.models.inspector import Inspector
+from compressdefect.models.template import Heads
 from compressdefect.train.classify import Classify
 
 SHAPE = (3, 24, 20)
@@ -44,12 +45,14 @@ class TinyDesign:
 
     name, genotype, timm_name, input, task = "tiny", None, "test_tiny", 224, "classify"
 
-    def build(self, *, channels: int, classes: int) -> nn.Module:
+    def build(self, *, channels: int, heads: Heads) -> nn.Module:
         torch.manual_seed(0)
-        return TinyNet(channels, classes)
+        return TinyNet(channels, sum(map(len, heads.values())))
 
-    def cost(self, *, input_shape: tuple[int, int, int], classes: int) -> Cost:
-        return Cost(params=10 * classes, macs=input_shape[0] * input_shape[1] * input_shape[2], peak_bytes=0)
+    def cost(self, *, input_shape: tuple[int, int, int], heads: Heads) -> Cost:
+        return Cost(
+            10 * sum(map(len, heads.values())), macs=input_shape[0] * input_shape[1] * input_shape[2], peak_bytes=0
+        )
 
 
 def tiny_inspector() -> Inspector:

@@ -36,7 +36,9 @@ def test_reads_back_what_was_written(bundle: Bundle) -> None:
 def test_rebuilds_the_network(bundle: Bundle, network: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
     from compressdefect.models import design
 
-    monkeypatch.setattr(design.Design, "build", lambda self, *, channels, classes: TinyNet(channels, classes))
+    monkeypatch.setattr(
+        design.Design, "build", lambda self, *, channels, heads: TinyNet(channels, sum(map(len, heads.values())))
+    )
     rebuilt = Bundle.open(bundle.path).network()
     pixels = torch.randint(0, 256, (2, 3, 24, 20), dtype=torch.uint8)
     with torch.no_grad():
@@ -47,7 +49,9 @@ def test_rebuilds_the_network(bundle: Bundle, network: Inspector, monkeypatch: p
 def test_weights_of_another_design(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     from compressdefect.models import design
 
-    monkeypatch.setattr(design.Design, "build", lambda self, *, channels, classes: TinyNet(channels, classes + 1))
+    monkeypatch.setattr(
+        design.Design, "build", lambda self, *, channels, heads: TinyNet(channels, 1 + sum(map(len, heads.values())))
+    )
     with pytest.raises(BundleError, match="weights do not fit"):
         bundle.network()
 

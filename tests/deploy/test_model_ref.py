@@ -28,7 +28,7 @@ def test_a_design() -> None:
     found = resolve_model("lightdefectnet@0.5")
     assert (found.name, found.bundle, found.trained_input, found.classes()) == ("lightdefectnet@0.5", None, None, 2)
     assert found.design == parse_design("lightdefectnet@0.5")
-    outputs = found.network(channels=1, classes=3)(torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
+    outputs = found.network(channels=1, heads={"image": ("a", "b", "c")})(torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
     assert outputs.shape[0] == 2
     assert outputs.shape[-1] == 3
 
@@ -36,7 +36,7 @@ def test_a_design() -> None:
 def test_a_timm_model_becomes_what_a_task_needs_and_nothing_else_does(bundle: Bundle) -> None:
     found = resolve_model("timm:mobilenetv3_small_100").for_task("segment")
     assert (found.name, found.tasks) == ("timm:mobilenetv3_small_100", ("segment",))
-    outputs = found.network(channels=1, classes=2)(torch.zeros(1, 1, 32, 32, dtype=torch.uint8))
+    outputs = found.network(channels=1, heads={"pixels": ("a", "b")})(torch.zeros(1, 1, 32, 32, dtype=torch.uint8))
     assert outputs.shape == (1, 2, 32, 32)
     assert resolve_model("lw-seg@0.35").for_task("segment").design == parse_design("lw-seg@0.35")
     for name in ("lw@0.35", str(bundle.path)):
@@ -64,7 +64,7 @@ def test_a_run_folder_and_its_bundle(tmp_path: Path, bundle: Bundle) -> None:
 def test_a_genotype_survives_its_bundle(tmp_path: Path, graph: Path) -> None:
     design = parse_design("lightdefectnet@0.25")
     assert design.genotype is not None
-    network = Inspector.from_statistics(design.build(channels=3, classes=3), MEAN, STD).eval()
+    network = Inspector.from_statistics(design.build(channels=3, heads={"image": ("a", "b", "c")}), MEAN, STD).eval()
     description = manifest(name=design.name, timm=None, genotype=design.genotype.to_json())
     write_bundle(tmp_path / "bundle", description, network=network, graphs={FP32: graph})
     found = resolve_model(str(tmp_path / "bundle"))
@@ -72,7 +72,7 @@ def test_a_genotype_survives_its_bundle(tmp_path: Path, graph: Path) -> None:
     assert found.design.genotype.fingerprint == design.genotype.fingerprint
     pixels = torch.randint(0, 256, (2, 3, 48, 40), dtype=torch.uint8)
     with torch.no_grad():
-        rebuilt = found.network(channels=3, classes=3)
+        rebuilt = found.network(channels=3, heads={"image": ("a", "b", "c")})
         torch.testing.assert_close(rebuilt(pixels), network(pixels), rtol=0, atol=0)
 
 

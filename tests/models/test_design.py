@@ -86,9 +86,9 @@ def test_errors_say_what_to_do(text: str, message: str) -> None:
 def test_timm_models_are_built_and_priced() -> None:
     design = parse_design("timm:mobilenetv3_small_050")
     assert (design.genotype, design.timm_name, design.input) == (None, "mobilenetv3_small_050", 224)
-    network = design.build(channels=1, classes=3).eval()
+    network = design.build(channels=1, heads={"image": ("a", "b", "c")}).eval()
     assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 3)
-    cost = design.cost(input_shape=(1, 64, 64), classes=3)
+    cost = design.cost(input_shape=(1, 64, 64), heads={"image": ("a", "b", "c")})
     assert cost.params == sum(p.numel() for p in network.parameters())
     assert cost.peak_bytes > 4 * 2 * 64 * 64
     assert "hardswish" in " ".join(cost.uncounted)

@@ -9,7 +9,7 @@ from compressdefect.models.inspector import Inspector
 
 
 def test_it_takes_raw_pixels() -> None:
-    network = parse_design("lightdefectnet@0.5").build(channels=1, classes=2)
+    network = parse_design("lightdefectnet@0.5").build(channels=1, heads={"image": ("a", "b")})
     inspector = Inspector.from_statistics(network, [100.0], [50.0]).eval()
     pixels = torch.randint(0, 256, (2, 1, 33, 47), dtype=torch.uint8)
     with torch.no_grad():
@@ -20,7 +20,7 @@ def test_it_takes_raw_pixels() -> None:
 
 def test_timm_networks_have_the_same_two_halves() -> None:
     inspector = Inspector.from_statistics(
-        parse_design("timm:resnet10t").build(channels=3, classes=5), [0.0] * 3, [1.0] * 3
+        parse_design("timm:resnet10t").build(channels=3, heads={"image": tuple("abcde")}), [0.0] * 3, [1.0] * 3
     )
     pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     with torch.no_grad():

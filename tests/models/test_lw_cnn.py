@@ -31,20 +31,20 @@ SEGMENTERS = [("lw-seg@0.35", 512, 0.55, 923), ("lw-seg@0.75", 512, 0.60, 1312)]
 
 @pytest.mark.parametrize(("name", "size", "classes", "weights", "flops"), CLASSIFIERS)
 def test_classifiers_cost_what_the_paper_prints(name: str, size: int, classes: int, weights: str, flops: int) -> None:
-    cost = parse_design(name).cost(input_shape=(3, size, size), classes=classes)
+    cost = parse_design(name).cost(input_shape=(3, size, size), heads={"image": ("class",) * classes})
     assert f"{cost.params / 1e6:.2f}" == weights
     assert 0.975 * flops <= cost.flops / 1e6 <= flops
 
 
 @pytest.mark.parametrize(("name", "size", "weights", "flops"), SEGMENTERS)
 def test_segmenters_cost_what_the_paper_prints(name: str, size: int, weights: float, flops: int) -> None:
-    cost = parse_design(name).cost(input_shape=(3, size, size), classes=2)
+    cost = parse_design(name).cost(input_shape=(3, size, size), heads={"pixels": ("a", "b")})
     assert cost.params / 1e6 == pytest.approx(weights, rel=0.05)
     assert cost.flops / 1e6 == pytest.approx(flops, rel=0.05)
 
 
 def test_the_backbone_is_table_2() -> None:
-    rows = TEMPLATE.layers(find_design("lw")[1], input_shape=(3, 331, 331), classes=64)
+    rows = TEMPLATE.layers(find_design("lw")[1], input_shape=(3, 331, 331), heads={"a head": ("class",) * 64})
     maps = [(row.out_shape[0], row.out_shape[1]) for row in rows[:-1]]
     assert maps == [(32, 166), (16, 166), *[(24, 83)] * 2, *[(32, 42)] * 2, (32, 21), *[(64, 11)] * 4, (320, 11)]
 
@@ -76,7 +76,7 @@ def random_designs(seed: int, count: int) -> list[tuple[Genotype, Shape]]:
 
 
 def inspector(genotype: Genotype, shape: Shape) -> Inspector:
-    network = TEMPLATE.build(genotype, channels=shape[0], classes=3)
+    network = TEMPLATE.build(genotype, channels=shape[0], heads={"a head": ("a", "b", "c")})
     return Inspector.from_statistics(network, [128.0] * shape[0], [50.0] * shape[0])
 
 
@@ -84,20 +84,20 @@ def inspector(genotype: Genotype, shape: Shape) -> Inspector:
 def test_params_and_macs_equal_the_count(seed: int) -> None:
     for genotype, shape in random_designs(seed, 20):
         network = inspector(genotype, shape)
-        cost = TEMPLATE.cost(genotype, input_shape=shape, classes=3)
+        cost = TEMPLATE.cost(genotype, input_shape=shape, heads={"a head": ("a", "b", "c")})
         assert (cost.params, cost.macs, cost.uncounted) == (trainable(network), *trace_macs(network, shape)), genotype
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_peak_bytes_equal_the_walk_over_the_exported_graph(seed: int) -> None:
     for genotype, shape in random_designs(100 + seed, 2):
-        cost = TEMPLATE.cost(genotype, input_shape=shape, classes=3)
+        cost = TEMPLATE.cost(genotype, input_shape=shape, heads={"a head": ("a", "b", "c")})
         assert cost.peak_bytes == exported_peak_bytes(inspector(genotype, shape), shape), genotype
 
 
 def test_reductions_are_what_the_network_has() -> None:
     for genotype, _ in random_designs(7, 10):
-        network = TEMPLATE.build(genotype, channels=3, classes=2)
+        network = TEMPLATE.build(genotype, channels=3, heads={"a head": ("a", "b")})
         strided = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.stride[0] > 1]
         expected = [("conv", max(layer.kernel_size), layer.stride[0]) for layer in strided]
         assert [(r.operator, r.kernel, r.stride) for r in TEMPLATE.reductions(genotype)] == expected
@@ -105,8 +105,8 @@ def test_reductions_are_what_the_network_has() -> None:
 
 def test_the_layer_table_adds_up() -> None:
     for genotype, shape in random_designs(11, 50):
-        cost = TEMPLATE.cost(genotype, input_shape=shape, classes=2)
-        rows = TEMPLATE.layers(genotype, input_shape=shape, classes=2)
+        cost = TEMPLATE.cost(genotype, input_shape=shape, heads={"a head": ("a", "b")})
+        rows = TEMPLATE.layers(genotype, input_shape=shape, heads={"a head": ("a", "b")})
         assert sum(row.params for row in rows) == cost.params
         assert sum(row.macs for row in rows) == cost.macs
         assert [rows[0].name, rows[-1].name] == ["stem", "head" if task_of(genotype) == "classify" else "output"]
@@ -115,12 +115,16 @@ def test_the_layer_table_adds_up() -> None:
 @pytest.mark.parametrize("size", [(64, 48), (33, 31), (8, 8), (1, 1)])
 def test_outputs(size: tuple[int, int]) -> None:
     x = torch.randn(2, 1, *size)
-    classifier = parse_design("lw@0.35").build(channels=1, classes=4).eval()
+    classifier = parse_design("lw@0.35").build(channels=1, heads={"a head": tuple("abcd")}).eval()
     features = classifier.forward_features(x)
     assert features.shape[1] == 320
     assert torch.equal(classifier.forward_head(features), classifier(x))
     assert classifier(x).shape == (2, 1, 4)
-    assert parse_design("lw-seg@0.35").build(channels=1, classes=3).eval()(x).shape == (2, 3, *size)
+    assert parse_design("lw-seg@0.35").build(channels=1, heads={"a head": ("a", "b", "c")}).eval()(x).shape == (
+        2,
+        3,
+        *size,
+    )
 
 
 def test_the_shortcut_leaves_the_papers_block_4_or_5() -> None:
@@ -128,14 +132,14 @@ def test_the_shortcut_leaves_the_papers_block_4_or_5() -> None:
         genotype = parse_design(f"lw-seg:shortcut={shortcut}").genotype
         assert genotype is not None
         assert shortcut_index(genotype) == block - 1  # the paper counts from 1
-        rows = TEMPLATE.layers(genotype, input_shape=(3, 64, 64), classes=2)
+        rows = TEMPLATE.layers(genotype, input_shape=(3, 64, 64), heads={"a head": ("a", "b")})
         assert rows[block - 1].out_shape[1] == 64 // shortcut
         assert backbone(genotype, 3)[block - 1].stride == (2 if shortcut == 8 else 1)
 
 
 def test_a_classifiers_weights_fit_the_segmenters_backbone() -> None:
-    source = parse_design("lw@0.35").build(channels=3, classes=6)
-    target = parse_design("lw-seg@0.35").build(channels=3, classes=2)
+    source = parse_design("lw@0.35").build(channels=3, heads={"a head": tuple("abcdef")})
+    target = parse_design("lw-seg@0.35").build(channels=3, heads={"a head": ("a", "b")})
     missing = target.load_state_dict(source.state_dict(), strict=False).missing_keys
     assert missing
     assert all(key.startswith("decoder.") for key in missing)
@@ -144,7 +148,9 @@ def test_a_classifiers_weights_fit_the_segmenters_backbone() -> None:
 def test_bfloat16_training_step_is_finite() -> None:
     torch.manual_seed(0)
     for name in ("lw@0.35", "lw-seg@0.35"):
-        network = Inspector.from_statistics(parse_design(name).build(channels=3, classes=2), [128.0] * 3, [60.0] * 3)
+        network = Inspector.from_statistics(
+            parse_design(name).build(channels=3, heads={"a head": ("a", "b")}), [128.0] * 3, [60.0] * 3
+        )
         pixels = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
         with torch.autocast("cpu", torch.bfloat16):
             network.train()(pixels).float().square().sum().backward()

@@ -17,21 +17,21 @@ SMALL = "mobilenetv3_small_050"
 def test_an_encoder_under_the_decoder_is_built_and_priced() -> None:
     design = parse_design(f"timm:{SMALL}").for_task("segment")
     assert design.task == "segment"
-    network = design.build(channels=1, classes=3).eval()
+    network = design.build(channels=1, heads={"pixels": ("a", "b", "c")}).eval()
     assert network(torch.zeros(1, 1, 64, 96)).shape == (1, 3, 64, 96)
-    cost = design.cost(input_shape=(1, 64, 96), classes=3)
+    cost = design.cost(input_shape=(1, 64, 96), heads={"pixels": ("a", "b", "c")})
     assert (cost.params, cost.macs) == (trainable(network), trace_macs(network, (1, 64, 96))[0])
     assert cost.peak_bytes > 3 * 4 * 64 * 96
 
 
 @pytest.mark.parametrize("size", [(33, 47), (71, 40)])
 def test_any_size_comes_back_as_it_went_in(size: tuple[int, int]) -> None:
-    network = build_segmenter(SMALL, channels=3, classes=2).eval()
+    network = build_segmenter(SMALL, channels=3, heads={"pixels": ("a", "b")}).eval()
     assert network(torch.zeros(1, 3, *size)).shape == (1, 2, *size)
 
 
 def test_the_decoder_is_lw_cnns() -> None:
-    network = build_segmenter(SMALL, channels=3, classes=2)
+    network = build_segmenter(SMALL, channels=3, heads={"pixels": ("a", "b")})
     widths = network.encoder.feature_info.channels()  # type: ignore[operator, union-attr]
     assert trainable(network.decoder) == trainable(Decoder(widths[-1], widths[network.tap], 2))
     assert network.encoder.feature_info.reduction()[network.tap] == 8  # type: ignore[operator, union-attr]
@@ -39,6 +39,6 @@ def test_the_decoder_is_lw_cnns() -> None:
 
 def test_a_model_without_such_maps_is_refused() -> None:
     with pytest.raises(ModelError, match=r"vit_tiny_patch16_224 is no encoder .*use one that has a map at 1/8"):
-        build_segmenter("vit_tiny_patch16_224", channels=3, classes=2)
+        build_segmenter("vit_tiny_patch16_224", channels=3, heads={"pixels": ("a", "b")})
     with pytest.raises(ModelError, match=r"did you mean .*resnet50"):
-        build_segmenter("resnet5", channels=3, classes=2)
+        build_segmenter("resnet5", channels=3, heads={"pixels": ("a", "b")})

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from compressdefect.cost.cost import Cost
-from compressdefect.models.template import Gene, Layer, Reduction
+from compressdefect.models.template import Gene, Heads, Layer, Reduction
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
@@ -70,10 +70,10 @@ class FakeTemplate:
     tasks: tuple[str, ...] = ("classify",)
     genes: Mapping[str, Gene] = MappingProxyType({})
 
-    def build(self, genotype: Genotype, *, channels: int, classes: int) -> nn.Module:
+    def build(self, genotype: Genotype, *, channels: int, heads: Heads) -> nn.Module:
         raise NotImplementedError
 
-    def cost(self, genotype: Genotype, *, input_shape: tuple[int, int, int], classes: int) -> Cost:
+    def cost(self, genotype: Genotype, *, input_shape: tuple[int, int, int], heads: Heads) -> Cost:
         net: Any = genotype.net
         area, width = input_shape[1] * input_shape[2], net["stem_width"]
         params, macs, peak = 9 * width, 9 * width * area, 4 * width * area
@@ -85,7 +85,7 @@ class FakeTemplate:
             if genes["lower"] == "exit":
                 area, params = area // 4, params + 100
             peak = max(peak, 8 * width * area)
-        return Cost(params + width * classes, macs + width * classes, peak)
+        return Cost(params + width * sum(map(len, heads.values())), macs + width * sum(map(len, heads.values())), peak)
 
     def reductions(self, genotype: Genotype) -> tuple[Reduction, ...]:
         operator = str(genotype.net["operator"])
@@ -93,7 +93,7 @@ class FakeTemplate:
         stages = [f"stage{i}" for i, s in enumerate(genotype.stages, 1) if s.genes["lower"] == "exit"]
         return (Reduction("stem", "conv", 3, 2), *(Reduction(stage, operator, kernel, 2) for stage in stages))
 
-    def layers(self, genotype: Genotype, *, input_shape: tuple[int, int, int], classes: int) -> list[Layer]:
+    def layers(self, genotype: Genotype, *, input_shape: tuple[int, int, int], heads: Heads) -> list[Layer]:
         raise NotImplementedError
 
 
@@ -157,12 +157,12 @@ def quality(genotype: Genotype) -> float:
 
 
 def fake_latency(genotype: Genotype) -> float:
-    cost = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), classes=2)
+    cost = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), heads={"image": ("a", "b")})
     return 0.1 + cost.macs / 1e8
 
 
 def gate(budgets: Budgets, *, space: Space = SPACE, latency: Latency | None = None) -> Gate:
-    return Gate(space, FakeTemplate(), budgets, input_shape=(3, 32, 32), classes=2, latency=latency)
+    return Gate(space, FakeTemplate(), budgets, input_shape=(3, 32, 32), heads={"image": ("a", "b")}, latency=latency)
 
 
 def run_search(
