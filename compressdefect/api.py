@@ -216,6 +216,7 @@ def data_check(
     format: str | None = None,
     good: str | None = None,
     unlabelled: str | None = None,
+    bits: int | None = None,
     html: str | None = None,
 ) -> dict[str, Any]:
     """Open every image of a folder and tell what is wrong with the data.
@@ -225,6 +226,7 @@ def data_check(
         format: the layout; detected when not given.
         good: the class of good parts; found by name, or by its empty masks, when not given.
         unlabelled: what the images of parts without any label file are: ``good``, or left out (``skip``).
+        bits: how many 16-bit images use; the fewest that hold all values when not given.
         html: where the page with pictures goes; None is ``runs/check-NAME.html``, ``"none"`` writes none.
 
     Raises:
@@ -232,11 +234,17 @@ def data_check(
     """
     from compressdefect.flow.data import run_check
 
-    return run_check(data, format=format, good=good, unlabelled=unlabelled, html=html)
+    return run_check(data, format=format, good=good, unlabelled=unlabelled, bits=bits, html=html)
 
 
 def data_preview(
-    data: str, *, format: str | None = None, out: str | None = None, per_class: int = 8, seed: int = 0
+    data: str,
+    *,
+    format: str | None = None,
+    bits: int | None = None,
+    out: str | None = None,
+    per_class: int = 8,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Draw a contact sheet of a folder as PNG: images of each class, and what each augmentation does.
 
@@ -245,7 +253,7 @@ def data_preview(
     """
     from compressdefect.flow.preview import run_preview
 
-    return run_preview(data, format=format, out=out, per_class=per_class, seed=seed)
+    return run_preview(data, format=format, bits=bits, out=out, per_class=per_class, seed=seed)
 
 
 def data_split(data: str, *, out: str = "split.json", folds: int | None = None, **options: Any) -> dict[str, Any]:

@@ -203,7 +203,7 @@ DataFolder = Annotated[str, typer.Argument(metavar="DATA", help="A folder of ima
 
 
 @data_app.command("check")
-@takes(SplitOptions, "format", "good", "unlabelled")
+@takes(SplitOptions, "format", "good", "unlabelled", "bits")
 def data_check(
     context: typer.Context,
     data: DataFolder,
@@ -224,7 +224,7 @@ def data_check(
 
 
 @data_app.command("preview")
-@takes(SplitOptions, "format")
+@takes(SplitOptions, "format", "bits")
 def data_preview(
     context: typer.Context,
     data: DataFolder,

@@ -63,6 +63,10 @@ class SplitOptions:
         str | None,
         Help("What images of a part without any label file are: 'good', or left out ('skip'). For YOLO."),
     ] = None
+    bits: Annotated[
+        int | None,
+        Help("Bits that 16-bit images use: 8, 10, 12, 14 or 16; default: the fewest that hold all their values."),
+    ] = None
     task: Annotated[
         str | None,
         Help("Such as classify or segment; default: the model's own, else as the images are annotated."),

@@ -19,8 +19,10 @@ import numpy as np
 
 from compressdefect.data.audit_rules import Facts, Rules, sort_findings
 from compressdefect.data.audit_scan import Outcome, scan
+from compressdefect.data.depth import depth_of
 from compressdefect.data.duplicates import THUMBNAIL
 from compressdefect.data.files import relative_name
+from compressdefect.data.pixels import FULL
 from compressdefect.data.sample import Finding, Listing, Progress, Sample
 
 WORKERS = 2  # decoding runs outside Python's lock
@@ -35,6 +37,7 @@ class Audit:
     ``splits`` does so for each official part; ``sizes`` counts (height, width), ``channels`` the channels that files
     store. ``twins`` images have a duplicate or near duplicate; ``groups`` are the sizes of the groups that they form,
     and ``leak`` is the share of the test images with such a twin in training to be expected of a random half split.
+    ``bits`` are how many 16-bit images use, None where there are none.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Audit:
     leak: float
     findings: tuple[Finding, ...] = field(default=())
     ignored_tables: tuple[str, ...] = ()
+    bits: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The audit as plain data; sizes from the most to the least frequent, at most 20 of them."""
@@ -63,6 +67,7 @@ class Audit:
             "splits": {part: dict(counts) for part, counts in self.splits.items()},
             "sizes": [{"height": h, "width": w, "images": n} for (h, w), n in sizes],
             "distinct_sizes": len(self.sizes),
+            "bits": self.bits,
             "channels": {str(channels): n for channels, n in sorted(self.channels.items())},
             "near_duplicates": {
                 "images": self.twins,
@@ -80,17 +85,23 @@ class Audit:
 _SIZES = 20
 
 
-def audit(listing: Listing, *, good: str | None = None, progress: Progress | None = None) -> Audit:
+def audit(
+    listing: Listing, *, good: str | None = None, bits: int | None = None, progress: Progress | None = None
+) -> Audit:
     """Open every file of a listing and find what is wrong with them; no file ends it.
 
     Args:
         listing: the samples as a reader found them, labels untouched.
         good: the class of good parts; found by name, or by its empty masks, when not given.
+        bits: how many 16-bit images use; found when not given.
         progress: called after each image.
     """
     facts = Facts.of(len(listing.samples), THUMBNAIL)
     found = [*listing.findings, *_left_out(listing)]
-    for row, (outcome, findings) in enumerate(_scan_all(listing.samples, listing.root)):
+    if bits is None:
+        bits, deep = depth_of(sample.path for sample in listing.samples)
+        found += _unused_bits(bits or FULL, [relative_name(path, listing.root) for path in deep])
+    for row, (outcome, findings) in enumerate(_scan_all(listing.samples, listing.root, bits or FULL)):
         found += findings
         if outcome is not None:
             facts.add(row, outcome)
@@ -116,6 +127,7 @@ def audit(listing: Listing, *, good: str | None = None, progress: Progress | Non
         leak=float((1 - 0.5 ** likes.partners.astype(np.float64)).mean()) if len(likes.partners) else 0.0,
         findings=sort_findings(found),
         ignored_tables=listing.ignored_tables,
+        bits=bits,
     )
 
 
@@ -127,9 +139,16 @@ def _left_out(listing: Listing) -> Iterator[Finding]:
             yield Finding("unlabelled", (name,), f"cannot be used: {reason}")
 
 
-def _scan_all(samples: Sequence[Sample], root: Path) -> Iterator[Outcome]:
+def _unused_bits(bits: int, names: Sequence[str]) -> Iterator[Finding]:
+    """That 16-bit files hold fewer bits."""
+    if bits < FULL:
+        text = f"16-bit files whose values take {bits} bits: {2**bits - 1} is taken for white"
+        yield Finding("bit-depth", tuple(names), text)
+
+
+def _scan_all(samples: Sequence[Sample], root: Path, bits: int) -> Iterator[Outcome]:
     """The outcome of each sample in order, a bounded number at a time."""
     with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
         warnings.simplefilter("ignore")  # of damaged files; set once, since threads share the filters
         for start in range(0, len(samples), _WINDOW):
-            yield from pool.map(partial(scan, root=root), samples[start : start + _WINDOW])
+            yield from pool.map(partial(scan, root=root, bits=bits), samples[start : start + _WINDOW])

@@ -32,6 +32,7 @@ ADVICE = {
     "size-mismatch": "export the mask again at the image's size",
     "box-out-of-bounds": "clip or correct the box",
     "metadata-mismatch": "correct the annotation; the image file is believed",
+    "bit-depth": "nothing, if the camera has that many bits; else say how many with --bits",
     "duplicate": "keep one; --group auto keeps copies in one part of a split",
     "near-duplicate": "keep them in one part of a split, as --group auto does",
     "small-class": "add images, merge it with another class, or leave it out with --labels",
@@ -228,21 +229,22 @@ def sort_findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
     A remark on one file is one finding, also where a reader made the same on many; but one wrong statement about many
     images has one cause, and is one finding.
     """
-    stated: dict[str, set[str]] = defaultdict(set)
+    stated: dict[tuple[str, str], set[str]] = defaultdict(set)
     unique: dict[Finding, None] = {}
     for finding in found:
-        if finding.kind == "metadata-mismatch":
-            stated[finding.message] |= set(finding.files)
+        if finding.kind in _OF_MANY:
+            stated[finding.kind, finding.message] |= set(finding.files)
         elif finding.kind in _OF_SEVERAL:
             unique[finding] = None
         else:
             unique |= {replace(finding, files=(file,)): None for file in finding.files}
-    merged = [Finding("metadata-mismatch", tuple(sorted(files)), message) for message, files in stated.items()]
+    merged = [Finding(kind, tuple(sorted(files)), message) for (kind, message), files in stated.items()]
     order = {kind: number for number, kind in enumerate(ADVICE)}
     ordered = sorted([*merged, *unique], key=lambda f: (order.get(f.kind, len(order)), f.files, f.message))
     return tuple(f if f.advice else replace(f, advice=ADVICE.get(f.kind, "look at it")) for f in ordered)
 
 
+_OF_MANY = frozenset({"metadata-mismatch", "bit-depth"})
 _OF_SEVERAL = frozenset({"duplicate", "near-duplicate", "split-leak", "label-conflict", "small-class"})
 
 

@@ -13,7 +13,7 @@ from compressdefect.data.convert import CopyError, read_mask, region_boxes
 from compressdefect.data.duplicates import Look, look_of
 from compressdefect.data.files import relative_name
 from compressdefect.data.findings import reason
-from compressdefect.data.pixels import Pixels, decode_stored
+from compressdefect.data.pixels import FULL, DepthError, Pixels, decode_stored
 from compressdefect.data.sample import Finding, Region, Sample, Stated
 from compressdefect.data.shapes import Box, Mask, MaskFile, Polygon, SizeMismatchError
 from compressdefect.errors import DataError
@@ -42,14 +42,19 @@ class Scan:
 Outcome = tuple[Scan | None, tuple[Finding, ...]]
 
 
-def scan(sample: Sample, root: Path) -> Outcome:
-    """Open a sample's files; what cannot be read, or contradicts the image, becomes a finding. Nothing is raised."""
+def scan(sample: Sample, root: Path, bits: int = FULL) -> Outcome:
+    """Open a sample's files; what cannot be read, or contradicts the image, becomes a finding. Nothing is raised.
+
+    ``bits`` are how many a 16-bit image uses.
+    """
     name = relative_name(sample.path, root)
     try:
         content = sample.path.read_bytes()
         if not content:
             raise DataError("the image cannot be read", got="the file is empty")
-        pixels, channels = decode_stored(content)
+        pixels, channels = decode_stored(content, bits)
+    except DepthError as error:
+        return None, (Finding("unreadable", (name,), f"has the value {error.got}, which {bits} bits do not hold"),)
     except (DataError, OSError) as error:
         return None, (Finding("unreadable", (name,), f"cannot be read: {reason(error)}"),)
     size = pixels.shape[0], pixels.shape[1]

@@ -54,6 +54,7 @@ class Images:
     tile: int | None = None
     sizes: np.ndarray | None = None
     remarks: tuple[str, ...] = ()
+    bits: int | None = None
 
     def __len__(self) -> int:
         return len(self.names)

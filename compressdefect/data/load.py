@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from compressdefect.data.convert import CopyError, mask_of, read_mask, region_boxes
+from compressdefect.data.depth import Decoder
 from compressdefect.data.duplicates import Look, look_of
 from compressdefect.data.files import relative_name
 from compressdefect.data.findings import reason
@@ -19,7 +20,7 @@ from compressdefect.data.groups import Groups, groups_by_look, groups_by_name
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.labels import DEFECT, GOOD, choose_labels, too_few_classes
 from compressdefect.data.pile import Pile, too_large
-from compressdefect.data.pixels import decode, is_grey, resize, resize_mask, stored_size
+from compressdefect.data.pixels import DepthError, is_grey, resize, resize_mask, stored_size
 from compressdefect.data.read import UNLABELLED, read
 from compressdefect.data.sample import Listing, Progress, Region, Sample
 from compressdefect.data.shapes import Box, Drawn, MaskFile, MatMask
@@ -43,6 +44,7 @@ def load_images(
     boxes: bool = False,
     only_marked: bool = True,
     tile: int | None = None,
+    bits: int | None = None,
     progress: Progress | None = None,
     max_unreadable_share: float = MAX_UNREADABLE_SHARE,
 ) -> Images:
@@ -55,7 +57,8 @@ def load_images(
     ``only_marked`` the same images are loaded as without masks, and one whose mask is missing or broken has an empty
     one. Images without a class of their
     own are ``good`` if nothing is marked in them, else ``defect``. With ``tile`` an image is resized so that a square
-    of so many of its pixels becomes ``input`` × ``input``, and is cut into such squares; that takes masks.
+    of so many of its pixels becomes ``input`` × ``input``, and is cut into such squares; that takes masks. ``bits`` are
+    how many 16-bit images use, found for all of them together where it is not given.
 
     Raises:
         DataError: The folder, its layout or the classes asked for are wrong, too many images cannot be read, or their
@@ -69,7 +72,8 @@ def load_images(
     listing = read(data, format, labels, good, at_least=at_least, unlabelled=unlabelled)
     if marked and not listing.region_classes:
         raise _nothing_marked(listing.root, only_marked)
-    loaded = _Loader(listing, input, masks, boxes, only_marked and marked, tile, group)
+    decoder = Decoder([sample.path for sample in listing.samples], bits)
+    loaded = _Loader(listing, decoder, input, masks, boxes, only_marked and marked, tile, group)
     for done, sample in enumerate(listing.samples, start=1):
         loaded.add(sample)
         if progress is not None:
@@ -88,8 +92,17 @@ class _Loader:
     """Reads a listing image by image."""
 
     def __init__(
-        self, listing: Listing, side: int, masks: bool, boxes: bool, only_marked: bool, tile: int | None, group: str
+        self,
+        listing: Listing,
+        decoder: Decoder,
+        side: int,
+        masks: bool,
+        boxes: bool,
+        only_marked: bool,
+        tile: int | None,
+        group: str,
     ) -> None:
+        self.decoder = decoder
         self.listing, self.side, self.tile, self.group = listing, side, tile, group
         self.only_marked = only_marked
         self.sizes: list[tuple[int, int]] = []
@@ -115,9 +128,11 @@ class _Loader:
             return
         try:
             content = sample.path.read_bytes()
-            decoded = decode(content)
+            decoded = self.decoder.decode(content, name)
             mask = self._mask(sample, decoded)
             boxes = None if self.boxes is None else self._boxes_of(sample, *decoded.shape[:2])
+        except DepthError:
+            raise
         except (DataError, OSError) as error:
             self.unreadable.append((name, reason(error)))
             return
@@ -248,7 +263,8 @@ class _Loader:
             regions=() if self.masks is None and self.boxes is None else self.listing.region_classes,
             tile=self.tile,
             sizes=None if self.tile is None else np.array(self.sizes, dtype=np.int64),
-            remarks=(*listing.remarks, *self._remarks(), *groups.remarks),
+            remarks=(*listing.remarks, *self.decoder.remarks, *self._remarks(), *groups.remarks),
+            bits=self.decoder.bits,
         )
 
     def _remarks(self) -> Iterator[str]:
@@ -256,7 +272,7 @@ class _Loader:
         if self.leveled:
             levels = ", ".join(map(str, sorted({level for levels in self.leveled for level in levels})))
             yield f"masks with several levels ({levels}), all of which count as the defect: {self.leveled.total()}"
-        boxed = sum(map(_has_boxes_alone, self.kept)) if self.only_marked else 0
+        boxed = sum(map(_has_boxes_alone, self.kept)) if self.only_marked and self.masks is not None else 0
         if boxed:
             yield f"images with boxes alone, so that all that lies in a box counts as the defect: {boxed}"
 

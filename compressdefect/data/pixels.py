@@ -1,8 +1,8 @@
 """Image and mask files to pixel arrays, the same way in training and on the line (Pillow and numpy only).
 
-Images are uint8 (H, W, C) with C = 1 for grey and 3 for RGB. 16-bit grey is full scale: 65535 becomes 255. Masks are
-uint8 (H, W). Both are turned upright by their own EXIF orientation, as every viewer shows them: a mask without one is
-taken as drawn on the upright image.
+Images are uint8 (H, W, C) with C = 1 for grey and 3 for RGB. Of 16-bit grey as many bits count as the data set uses:
+the largest value that they hold becomes 255. Masks are uint8 (H, W). Both are turned upright by their own EXIF
+orientation, as every viewer shows them: a mask without one is taken as drawn on the upright image.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -25,6 +25,7 @@ Found = TypeVar("Found")
 
 FORMATS = ("BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow would try 40 more, and run Ghostscript for one of them."""
+FULL = 16  # bits; of 16-bit colour Pillow keeps the upper 8
 
 _BROKEN_FILE = (  # what Pillow's plugins raise on damaged, hostile or unsupported files
     OSError,
@@ -50,6 +51,10 @@ _CHANNELS = {"P": 3, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
+class DepthError(DataError):
+    """A pixel's value is larger than the bits hold that are said to be used; ``got`` is the value."""
+
+
 class Decoded(NamedTuple):
     """The pixels of an image, and how many channels its file stores."""
 
@@ -57,22 +62,50 @@ class Decoded(NamedTuple):
     channels: int
 
 
-def decode(source: Path | bytes) -> Pixels:
+def decode(source: Path | bytes, bits: int = FULL) -> Pixels:
     """Decode the first frame of an image file, upright by its EXIF orientation; transparency is dropped.
+
+    Args:
+        source: the file or its content.
+        bits: how many bits a 16-bit image uses; 2**bits - 1 becomes 255.
 
     Raises:
         DataError: The file is damaged, too large for Pillow's pixel limit, or of a kind without a defined range.
+        DepthError: A value needs more bits.
     """
-    return _read(source, _to_uint8)
+    return _read(source, lambda image: _upright_uint8(image, bits))
 
 
-def decode_stored(source: Path | bytes) -> Decoded:
+def decode_stored(source: Path | bytes, bits: int = FULL) -> Decoded:
     """Decode an image file as ``decode`` does, and count the channels that it stores.
 
     Raises:
         DataError: As ``decode``.
     """
-    return _read(source, lambda image: Decoded(_to_uint8(image), _CHANNELS.get(image.mode, len(image.getbands()))))
+
+    def decoded(image: Image.Image) -> Decoded:
+        channels = _CHANNELS.get(image.mode, len(image.getbands()))
+        return Decoded(_upright_uint8(image, bits), channels)
+
+    return _read(source, decoded)
+
+
+def is_deep(source: Path | bytes) -> bool:
+    """Whether an image file stores 16 bits a channel without saying which value is white; no pixel is decoded.
+
+    Raises:
+        DataError: It is no image file, or too large for Pillow's pixel limit.
+    """
+    return _read(source, _is_deep)
+
+
+def peak(source: Path | bytes) -> int | None:
+    """The largest value of a 16-bit image file; None of one that is not ``is_deep``, of which no pixel is decoded.
+
+    Raises:
+        DataError: As ``decode``.
+    """
+    return _read(source, _peak)
 
 
 def decode_mask(source: Path | bytes) -> Pixels:
@@ -84,7 +117,7 @@ def decode_mask(source: Path | bytes) -> Pixels:
     Raises:
         DataError: The file is damaged, too large for Pillow's pixel limit, or of a kind that is no mask.
     """
-    return _read(source, _to_mask)
+    return _read(source, lambda image: _to_mask(ImageOps.exif_transpose(image)))
 
 
 def stored_size(source: Path | bytes) -> tuple[int, int]:
@@ -93,7 +126,7 @@ def stored_size(source: Path | bytes) -> tuple[int, int]:
     Raises:
         DataError: It is no image file, or too large for Pillow's pixel limit.
     """
-    return _read(source, lambda image: (image.height, image.width), upright=False)
+    return _read(source, lambda image: (image.height, image.width))
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -146,11 +179,11 @@ def is_grey(pixels: Pixels) -> bool:
     return pixels.shape[2] == 1 or bool((pixels == pixels[..., :1]).all())
 
 
-def _read(source: Path | bytes, convert: Callable[[Image.Image], Found], upright: bool = True) -> Found:
+def _read(source: Path | bytes, convert: Callable[[Image.Image], Found]) -> Found:
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             _check_size(image)
-            return convert(ImageOps.exif_transpose(image) if upright else image)
+            return convert(image)
     except _BROKEN_FILE as error:
         name = "image" if isinstance(source, bytes) else str(source)
         raise DataError(f"{name} cannot be read", got=_reason(error), fix="replace or remove the file") from error
@@ -168,7 +201,7 @@ def _to_mask(image: Image.Image) -> Pixels:
     if image.mode == "P":
         indices, palette = np.asarray(image), np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
         return palette[indices, 0] if (palette == palette[:, :1]).all() else indices
-    if image.mode == "I" or image.mode.startswith("I;16"):
+    if _is_deep_grey(image):
         values = np.asarray(image)
         if values.min() < 0 or (values.max() > 255 and len(np.unique(values)) > 2):
             raise ValueError("a mask has values from 0 to 255")
@@ -200,14 +233,53 @@ def _nearest(length: int, target: int) -> np.ndarray:
     return _cells(target, length) if target > length else np.arange(length)
 
 
-def _to_uint8(image: Image.Image) -> Pixels:
+def _upright_uint8(image: Image.Image, bits: int) -> Pixels:
+    if bits < FULL and _is_deep_colour(image):
+        raise ValueError(f"16-bit colour of which {bits} bits are used")
+    bits = bits if _is_deep(image) else FULL
+    return _to_uint8(ImageOps.exif_transpose(image), bits)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    states_white = any(tile[0].startswith("ppm") for tile in _tiles(image))  # which Pillow makes 65535
+    return _is_deep_colour(image) or (_is_deep_grey(image) and not states_white)
+
+
+def _is_deep_grey(image: Image.Image) -> bool:
+    return image.mode == "I" or image.mode.startswith("I;16")
+
+
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether Pillow drops the lower 8 of 16 bits."""
+    return not _is_deep_grey(image) and any(";16" in str(tile[3]) for tile in _tiles(image))
+
+
+def _tiles(image: Image.Image) -> list[Any]:
+    """How Pillow will decode an image that it has not decoded yet: codec, place, offset and arguments."""
+    return getattr(image, "tile", [])
+
+
+def _peak(image: Image.Image) -> int | None:
+    if not _is_deep(image):
+        return None
+    return int(_deep_grey(image).max()) if _is_deep_grey(image) else 256 * int(np.asarray(image).max()) + 255
+
+
+def _deep_grey(image: Image.Image) -> np.ndarray:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise ValueError("32-bit pixels have no defined range")
+    return values
+
+
+def _to_uint8(image: Image.Image, bits: int = FULL) -> Pixels:
     if image.mode in ("1", "L", "LA", "La"):
         return _with_channels(np.asarray(image.convert("L")))
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise ValueError("32-bit pixels have no defined range")
-        return _with_channels(((values + 128) // 257).astype(np.uint8))
+    if _is_deep_grey(image):
+        values, white = _deep_grey(image), 2**bits - 1
+        if values.max() > white:
+            raise DepthError(f"an image needs more than {bits} bits", got=int(values.max()))
+        return _with_channels(((255 * values + white // 2) // white).astype(np.uint8))
     if image.mode == "F":
         raise ValueError("floating-point pixels have no defined range")
     return np.asarray(image.convert("RGB"))

@@ -42,6 +42,9 @@ def _summary(manifest: BundleManifest) -> str:
     tile = manifest.preprocessing.tile
     if tile is not None:
         takes += f", which overlap and show {tile}×{tile} pixels of an image; cost and latency are of one tile"
+    bits = manifest.preprocessing.bits
+    if bits is not None:
+        takes += f", of 16-bit files {bits} bits"
     return f"Made {manifest.created}. Task: {manifest.task}. {takes}. Classes: {classes}{good}."
 
 

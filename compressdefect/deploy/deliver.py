@@ -200,7 +200,7 @@ def _manifest(
         classes=job.task.classes,
         good=job.task.good,
         input=images.shape,
-        preprocessing=Preprocessing(mean=mean, std=std, tile=images.tile),
+        preprocessing=Preprocessing(mean=mean, std=std, tile=images.tile, bits=images.bits),
         threshold=figures.get("val", {}).get("threshold"),
         metrics=figures,
         cost=CostFigures(params=cost.params, macs=cost.macs, flops=cost.flops, peak_bytes=cost.peak_bytes),

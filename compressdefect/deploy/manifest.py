@@ -25,7 +25,8 @@ class Preprocessing(_Strict):
     """How a decoded image becomes ``pixels``; ``mean`` and ``std`` are applied inside the graph, never before it.
 
     With ``tile`` an image is resized so that a square of so many of its own pixels gets the input's size, and cut into
-    such squares as ``data.tiles.Tiling.of`` says; their answers are joined by its ``join``.
+    such squares as ``data.tiles.Tiling.of`` says; their answers are joined by its ``join``. Of a 16-bit image so many
+    ``bits`` are used: 2**bits - 1 becomes 255.
     """
 
     pixels: Literal["uint8 (N, C, H, W), 0..255"] = "uint8 (N, C, H, W), 0..255"
@@ -33,6 +34,7 @@ class Preprocessing(_Strict):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     tile: int | None = Field(default=None, ge=1)
+    bits: int | None = Field(default=None, ge=8, le=16)
 
 
 class CostFigures(_Strict):

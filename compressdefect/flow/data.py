@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from compressdefect.data.audit import audit
+from compressdefect.data.depth import check_bits
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.read import read_all, settle_unlabelled
 from compressdefect.data.sample import Listing
@@ -28,6 +29,7 @@ def run_check(
     format: str | None = None,
     good: str | None = None,
     unlabelled: str | None = None,
+    bits: int | None = None,
     html: str | None = None,
 ) -> dict[str, Any]:
     """Audit a dataset and write the page about it.
@@ -39,6 +41,7 @@ def run_check(
     from compressdefect.report.audit import write_audit
 
     voice = Voice()
+    check_bits(bits)
     listing = listing_of(data, format)
     if unlabelled is not None:
         listing = settle_unlabelled(listing, unlabelled)
@@ -51,7 +54,12 @@ def run_check(
         check_writable(page)
     with voice.bar() as bar:
         work = bar.add_task("checking images", total=None)
-        found = audit(listing, good=good, progress=lambda done, total: bar.update(work, completed=done, total=total))
+        found = audit(
+            listing,
+            good=good,
+            bits=bits,
+            progress=lambda done, total: bar.update(work, completed=done, total=total),
+        )
     if page is not None:
         write_audit(found, page)
     return {**found.to_json(), "report": None if page is None else str(page)}

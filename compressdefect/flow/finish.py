@@ -94,7 +94,8 @@ def write_run_report(run: RunFolder, *, images: Images | None = None, data: str 
 
 
 def _images_again(run: RunFolder, bundle: Bundle, data: str | None) -> Images | None:
-    options, voice = options_of(run, DataOptions, {} if data is None else {"data": data}), Voice()
+    given = {"bits": bundle.manifest.preprocessing.bits, **({} if data is None else {"data": data})}
+    options, voice = options_of(run, DataOptions, given), Voice()
     try:
         return load(options, input=bundle.manifest.input[1], needs=bundle.task().needs, tile=options.tile, voice=voice)
     except CompressDefectError as error:

@@ -13,6 +13,7 @@ from compressdefect import compat
 
 compat.install()
 
+from compressdefect.data.depth import check_bits
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.load import load_images
 from compressdefect.data.read import read_all
@@ -144,6 +145,7 @@ def load(
             boxes="boxes" in needs,
             only_marked=only_marked,
             tile=tile,
+            bits=options.bits,
             progress=lambda done, total: bar.update(work, completed=done, total=total),
         )
     for name, reason in images.skipped[:_SHOWN]:
@@ -181,6 +183,7 @@ def check_options(options: JobOptions, task: str) -> None:
     if not 0 <= options.overkill < 1:
         raise DataError("--overkill must be at least 0 and below 1", got=options.overkill, fix="use a value like 0.01")
     task_kind(task).check(aim_of(options))
+    check_bits(options.bits)
     if options.tile is not None:
         _check_tile(options.tile, task)
     if options.gradual is not None:

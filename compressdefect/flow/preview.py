@@ -12,11 +12,12 @@ from PIL import Image
 
 from compressdefect.data.contact_sheet import TILE, Block, Picture, Row, draw_sheet
 from compressdefect.data.convert import mask_of
+from compressdefect.data.depth import Decoder
 from compressdefect.data.draw import COLOURS, annotated, framed, tinted
 from compressdefect.data.files import relative_name
 from compressdefect.data.labels import GOOD
 from compressdefect.data.mask_levels import marked
-from compressdefect.data.pixels import decode, decode_mask, resize, resize_mask, to_channels
+from compressdefect.data.pixels import DepthError, decode_mask, resize, resize_mask, to_channels
 from compressdefect.data.sample import Listing, Region, Sample
 from compressdefect.data.shapes import Box, MaskFile
 from compressdefect.errors import DataError
@@ -37,7 +38,13 @@ class Read(NamedTuple):
 
 
 def run_preview(
-    data: str, *, format: str | None = None, out: str | None = None, per_class: int = 8, seed: int = 0
+    data: str,
+    *,
+    format: str | None = None,
+    bits: int | None = None,
+    out: str | None = None,
+    per_class: int = 8,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Draw a contact sheet of a dataset and write it as PNG.
 
@@ -53,7 +60,8 @@ def run_preview(
     by_class = _by_class(listing)
     if len(by_class) > MAX_CLASSES:
         Voice().say(f"the first {MAX_CLASSES} of {len(by_class)} classes are shown")
-    shown = {name: _some(by_class[name], per_class, seed) for name in list(by_class)[:MAX_CLASSES]}
+    decoder = Decoder([sample.path for sample in listing.samples], bits)
+    shown = {name: _some(by_class[name], decoder, per_class, seed) for name in list(by_class)[:MAX_CLASSES]}
     found = [item for items in shown.values() for item in items]
     if not found:
         raise DataError("no image of the data can be read", got=data, fix="run: compressdefect data check")
@@ -101,12 +109,15 @@ def _by_class(listing: Listing) -> dict[str, list[Sample]]:
     return dict(sorted(found.items()))
 
 
-def _some(samples: list[Sample], count: int, seed: int) -> list[Read]:
+def _some(samples: list[Sample], decoder: Decoder, count: int, seed: int) -> list[Read]:
     """Up to ``count`` readable samples, drawn at random."""
     found: list[Read] = []
     for row in np.random.default_rng(seed).permutation(len(samples)):
         try:
-            found.append(Read(samples[row], decode(samples[row].path)))
+            path = samples[row].path
+            found.append(Read(samples[row], decoder.decode(path.read_bytes(), path.name)))
+        except DepthError:
+            raise
         except (DataError, OSError):
             continue
         if len(found) == count:

@@ -361,7 +361,8 @@ def _delivered_before(run: RunFolder, trial: StoredTrial) -> Delivered | None:
 def _fingerprint(data: Prepared) -> str:
     """Of the images, how they are shown, what they are told apart by, and how they are split."""
     images, split = data.images, data.split
-    parts = (images.fingerprint, images.shape, images.tile, data.task, split.train.tolist(), split.val.tolist())
+    shown = (images.shape, images.tile, images.bits)
+    parts = (images.fingerprint, *shown, data.task, split.train.tolist(), split.val.tolist())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 

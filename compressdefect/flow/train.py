@@ -49,7 +49,12 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     fit_config(options, FEW_IMAGES, task)  # a recipe that cannot be is refused before any image is loaded
     check_free(run_dir)
     design, peers = ref.design.for_task(task), parse_peers(options.peers, task)
-    options = replace(options, split=options.split or _own_split(ref), tile=options.tile or _own_tile(ref))
+    options = replace(
+        options,
+        split=options.split or _own_split(ref),
+        tile=options.tile or _own_tile(ref),
+        bits=options.bits or _own_bits(ref),
+    )
     check_split(options)
     voice = Voice()
     data = prepare(options, input=options.input or design.input, task=task, voice=voice)
@@ -86,7 +91,8 @@ def run_evaluation(model: str, given: EvaluateOptions) -> dict[str, Any]:
         raise ModelError("only a trained model can be evaluated", got=model, fix="give a run or bundle folder")
     manifest = ref.bundle.manifest
     anew = {name: value for name, value in vars(given).items() if value is not None}
-    data = options_of(ref.run, DataOptions, {**anew, "split": split_file, "tile": _own_tile(ref)})
+    own = {"split": split_file, "tile": _own_tile(ref), "bits": _own_bits(ref)}
+    data = options_of(ref.run, DataOptions, {**anew, **own})
     options = JobOptions(**vars(data))  # of the run only what is said of its data: its recipe is of no more use
     found = prepare(options, input=manifest.input[1], task=manifest.task, voice=Voice())
     if found.task.classes != manifest.classes or found.images.shape != manifest.input:
@@ -137,6 +143,11 @@ def _own_split(ref: ModelRef) -> str | None:
 def _own_tile(ref: ModelRef) -> int | None:
     """The side of the tiles that a trained model sees, if it sees tiles."""
     return ref.bundle.manifest.preprocessing.tile if ref.bundle else None
+
+
+def _own_bits(ref: ModelRef) -> int | None:
+    """How many bits of 16-bit images a trained model sees."""
+    return ref.bundle.manifest.preprocessing.bits if ref.bundle else None
 
 
 def _title(ref: ModelRef) -> str:

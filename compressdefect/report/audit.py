@@ -15,7 +15,7 @@ from compressdefect import units
 from compressdefect.data.audit import Audit
 from compressdefect.data.draw import annotated, colour_of
 from compressdefect.data.files import relative_name
-from compressdefect.data.pixels import decode
+from compressdefect.data.pixels import FULL, decode
 from compressdefect.data.sample import Finding, Sample
 from compressdefect.errors import DataError
 from compressdefect.report.markup import Content, Markup, element, join
@@ -42,13 +42,14 @@ MEANINGS = {
     "size-mismatch": "masks of another size than their image",
     "box-out-of-bounds": "boxes that leave their image, or have no area",
     "metadata-mismatch": "annotations that describe another image file",
+    "bit-depth": "16-bit images that hold fewer bits",
     "duplicate": "identical pictures",
     "near-duplicate": "pictures of the same thing, or nearly so",
     "small-class": "classes with few images",
 }
 
 _PLAIN = {"near-duplicate", "duplicate", "split-leak"}  # shown without their annotations
-_UNSEEN = {"small-class", "metadata-mismatch", "unreadable", "missing-image"}  # a picture shows nothing of it
+_UNSEEN = {"small-class", "metadata-mismatch", "bit-depth", "unreadable", "missing-image"}  # in pictures
 
 
 class Card(NamedTuple):
@@ -86,7 +87,7 @@ def compute(audit: Audit, *, per_kind: int = PER_KIND) -> list[Kind]:
     kinds = []
     for kind, findings in by_kind.items():
         shown = [] if kind in _UNSEEN else sorted(findings, key=lambda f: -len(f.files))[:per_kind]
-        cards = [Card(finding, _pictures(finding, samples, classes)) for finding in shown]
+        cards = [Card(finding, _pictures(finding, samples, classes, audit.bits or FULL)) for finding in shown]
         drawn = {} if kind in _PLAIN else {name: samples[name] for f in shown for name in f.files if name in samples}
         labels = sorted({region.label for sample in drawn.values() for region in sample.regions or ()})
         marked = [(label, "#" + bytes(colour_of(label, classes)).hex()) for label in labels[:MARKED]]
@@ -236,11 +237,11 @@ def _sentence(text: str, stop: str = ".") -> str:
     return f"{text[:1].upper()}{text[1:]}{stop if text else ''}"
 
 
-def _pictures(finding: Finding, samples: dict[str, Sample], classes: Sequence[str]) -> list[tuple[str, str]]:
+def _pictures(finding: Finding, samples: dict[str, Sample], classes: Sequence[str], bits: int) -> list[tuple[str, str]]:
     found = []
     for name in finding.files[:PER_GROUP]:
         if name in samples:
-            address = _picture(samples[name], classes, plain=finding.kind in _PLAIN)
+            address = _picture(samples[name], classes, bits, plain=finding.kind in _PLAIN)
             caption = _caption_of(name, samples[name]) if len(finding.files) > 1 else name
             found += [(caption, address)] if address else []
     return found
@@ -252,9 +253,9 @@ def _caption_of(name: str, sample: Sample) -> str:
     return f"{name} ({', '.join(facts)})" if facts else name
 
 
-def _picture(sample: Sample, classes: Sequence[str], *, plain: bool) -> str | None:
+def _picture(sample: Sample, classes: Sequence[str], bits: int, *, plain: bool) -> str | None:
     try:
-        picture = annotated(decode(sample.path), None if plain else sample.regions, SIDE, classes)
+        picture = annotated(decode(sample.path, bits), None if plain else sample.regions, SIDE, classes)
     except (DataError, OSError):
         return None
     return data_address(picture)
