@@ -7,7 +7,8 @@ goes on as the unbroken one would have, and designs that the gate rejects leave 
 Every dimension of the flat vector is always active. Guided samplers need a few trials to start from; two in three of
 these are mutations instead of uniform draws: of the best design so far, at first the prototype that the paper's search
 starts from too. A trial whose metric is below what a winner needs breaks a constraint of the samplers, so that a
-NetScore is not won by ever smaller networks that see less and less.
+NetScore is not won by ever smaller networks that see less and less; one that was stopped is judged by how far it had
+come.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Space
 
 INTERRUPTED = "interrupted"
+STOPPED_SHORTFALL = 1e-6  # the least of a trial that was stopped: samplers take it for worse than all that could win
 
 _STATES: Mapping[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -59,8 +60,15 @@ class StoredTrial(TrialRecord):
     def past(self, floor: float) -> Past:
         """The trial as samplers see it, when a winner needs a metric of ``floor``."""
         assert self.state in ("complete", "pruned", "failed", "running")
-        shortfall = 0.0 if self.metric is None else max(floor - self.metric, -1.0)
-        return Past(self.flat, self.state, self.values, self.netscore, shortfall)
+        return Past(self.flat, self.state, self.values, self.netscore, self._shortfall(floor))
+
+    def _shortfall(self, floor: float) -> float:
+        """How far the metric stays below the floor, at least -1; a stopped trial never reaches it, wherever it was."""
+        if self.metric is not None:
+            return max(floor - self.metric, -1.0)
+        if self.state != "pruned":
+            return 0.0
+        return max(floor - (self.curve[-1][1] if self.curve else 0.0), STOPPED_SHORTFALL)
 
 
 class SearchStudy:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -14,6 +15,8 @@ from compressdefect.errors import MissingExtraError, SpaceError
 from compressdefect.search import nni_bridge
 from compressdefect.search.objective import Direction
 from compressdefect.search.samplers import SAMPLERS, STARTUP, Past, Proposer, SearchDimensions, derive_seed, sampler
+from compressdefect.search.study import StoredTrial
+from compressdefect.search.trials import State
 from compressdefect.space.domain import Value
 from tests.search.fakes import FIRST, SPACE
 
@@ -142,3 +145,45 @@ def test_without_nni_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_unknown_sampler_lists_the_known_ones() -> None:
     with pytest.raises(SpaceError, match="did you mean nsga2"):
         make("nsga3")
+
+
+def stored(number: int, state: State, flat: Mapping[str, Value], metric: float) -> StoredTrial:
+    """A trial; where it was stopped, ``metric`` is the last point of its curve."""
+    done = metric if state == "complete" else None
+    return StoredTrial(
+        number=number,
+        state=state,
+        fingerprint=str(number),
+        params=1,
+        macs=1,
+        flops=2,
+        peak_bytes=0,
+        metric=done,
+        netscore=None if done is None else 100 * done,
+        genotype="{}",
+        flat=flat,
+        values=() if done is None else (100 * done,),
+        curve=((0.5, metric),) if state in ("complete", "pruned") else (),
+    )
+
+
+def test_a_stopped_trial_falls_short_by_where_it_was_stopped() -> None:
+    flat = SPACE.flatten(FIRST)
+    assert stored(0, "complete", flat, 0.85).past(0.9).shortfall == pytest.approx(0.05)
+    assert stored(0, "complete", flat, 0.95).past(0.9).shortfall == pytest.approx(-0.05)
+    assert stored(0, "pruned", flat, 0.6).past(0.9).shortfall == pytest.approx(0.3)
+    assert stored(0, "pruned", flat, 0.95).past(0.9).shortfall > 0
+    assert stored(0, "pruned", flat, 0.6).past(-math.inf).shortfall > 0
+    assert stored(0, "failed", flat, 0.0).past(0.9).shortfall == 0
+    assert stored(0, "complete", flat, 0.6).past(-math.inf).shortfall == -1
+
+
+def test_tpe_does_not_take_stopped_trials_for_good_ones() -> None:
+    """Trial 0, eight trials just below what a winner needs and, stopped far below it, three with the narrowest stem."""
+    rng, proposer = random.Random(0), make("tpe")
+    trials = [stored(0, "complete", SPACE.flatten(FIRST) | {"stem_width": 32}, 0.9)]
+    trials += [stored(n, "complete", SPACE.sample(rng) | {"stem_width": 32}, 0.89) for n in range(1, 9)]
+    trials += [stored(n, "pruned", SPACE.sample(rng) | {"stem_width": 8}, 0.5) for n in range(9, 12)]
+    past = [trial.past(0.9) for trial in trials]
+    proposed = Counter(proposer.propose(past, seed)["stem_width"] for seed in range(30))
+    assert proposed[32] > 2 * proposed[8]
