@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from compressdefect.search.gate import Gate, Verdict
 from compressdefect.search.objective import Objective
+from compressdefect.search.proposal import Past, Proposer
 from compressdefect.search.repair import Admission, Flat, admit, shrink
-from compressdefect.search.samplers import Past, Proposer, derive_seed, uniform
+from compressdefect.search.samplers import derive_seed, uniform
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TrialRecord, TrialTable
 

@@ -20,15 +20,13 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from compressdefect.errors import MissingExtraError
+from compressdefect.search.proposal import Past
 from compressdefect.space.domain import Domain, FloatDomain, Value
-
-if TYPE_CHECKING:
-    from compressdefect.search.samplers import Past
 
 REPLAY_SEED = 0
 SHORTFALL_POINTS = 200.0  # NetScore's own slope is about 20 points per unit of the metric
@@ -43,7 +41,7 @@ class Evolution:
     module: Any
 
     def propose(self, history: Sequence[Past], seed: int) -> dict[str, Value]:
-        """See ``samplers.Proposer``."""
+        """See ``proposal.Proposer``."""
         tuner = self.module.EvolutionTuner(optimize_mode="maximize", population_size=self.population)
         with _global_random(seed):
             tuner.update_search_space(_space(self.domains))
@@ -69,7 +67,7 @@ class Tpe:
     module: Any
 
     def propose(self, history: Sequence[Past], seed: int) -> dict[str, Value]:
-        """See ``samplers.Proposer``."""
+        """See ``proposal.Proposer``."""
         tuner = self.module.TpeTuner("maximize", seed, {"n_startup_jobs": self.startup})
         tuner.update_search_space(_space(self.domains))
         tuner.dedup = _NoDeduplication()

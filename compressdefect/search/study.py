@@ -23,8 +23,9 @@ from compressdefect.cost.cost import Cost
 from compressdefect.errors import RunError
 from compressdefect.search.evaluate import TrialResult
 from compressdefect.search.objective import Objective
+from compressdefect.search.proposal import Past
 from compressdefect.search.repair import Admission
-from compressdefect.search.samplers import Past, distribution
+from compressdefect.search.samplers import distribution
 from compressdefect.search.trials import State, TrialRecord
 from compressdefect.space.domain import Value
 from compressdefect.space.genotype import Genotype

@@ -14,7 +14,8 @@ import pytest
 from compressdefect.errors import MissingExtraError, SpaceError
 from compressdefect.search import nni_bridge
 from compressdefect.search.objective import Direction
-from compressdefect.search.samplers import SAMPLERS, STARTUP, Past, Proposer, SearchDimensions, derive_seed, sampler
+from compressdefect.search.proposal import Past, Proposer
+from compressdefect.search.samplers import SAMPLERS, STARTUP, SearchDimensions, derive_seed, sampler
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import State
 from compressdefect.space.domain import Value
