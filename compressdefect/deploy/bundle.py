@@ -24,6 +24,7 @@ from compressdefect.runs import atomic_write
 if TYPE_CHECKING:
     from torch import nn
 
+    from compressdefect.models.design import Design
     from compressdefect.train.task import Task
 
 MANIFEST, CARD, GENOTYPE, WEIGHTS, FP32 = "bundle.json", "card.md", "genotype.json", "weights.safetensors", "fp32.onnx"
@@ -84,14 +85,10 @@ class Bundle:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        from compressdefect.models.design import Design
         from compressdefect.models.inspector import Inspector
-        from compressdefect.space.genotype import Genotype
 
         manifest = self.manifest
-        genotype = Genotype.from_json(manifest.genotype) if manifest.genotype is not None else None
-        design = Design(manifest.name, genotype, manifest.timm, timm_task=manifest.task)
-        bare = design.build(channels=manifest.input[0], heads=manifest.heads)
+        bare = self.design().build(channels=manifest.input[0], heads=manifest.heads)
         network = Inspector.from_statistics(bare, manifest.preprocessing.mean, manifest.preprocessing.std)
         try:
             network.load_state_dict(load(self.read(WEIGHTS)), strict=True)
@@ -99,6 +96,16 @@ class Bundle:
             got = str(error).strip().splitlines()[-1]
             raise BundleError("the weights do not fit the design", got=got, fix=f"see {self.path}") from error
         return network.eval()
+
+    def design(self) -> Design:
+        """The design that the network was built from.
+
+        Raises:
+            ModelError: this release has no such kind of design.
+        """
+        from compressdefect.models.designs import read_design
+
+        return read_design(self.manifest.design, name=self.manifest.name, input=self.manifest.input[1])
 
     def task(self) -> Task:
         """The task that the network was trained for, without the aims of that training."""
@@ -140,8 +147,8 @@ def write_bundle(
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError("the folder is in use and not a bundle", got=folder, fix="choose another folder")
     contents: dict[str, str | bytes] = {CARD: render_card(manifest), WEIGHTS: _weights(network), **(extras or {})}
-    if manifest.genotype is not None:
-        contents[GENOTYPE] = json.dumps(manifest.genotype, indent=1) + "\n"
+    if "genotype" in manifest.design:
+        contents[GENOTYPE] = json.dumps(manifest.design["genotype"], indent=1) + "\n"
     contents |= {name: path.read_bytes() for name, path in graphs.items()}
     digests = {name: hashlib.sha256(_bytes(content)).hexdigest() for name, content in sorted(contents.items())}
     manifest = BundleManifest.model_validate({**manifest.model_dump(), "files": digests})

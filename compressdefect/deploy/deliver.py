@@ -187,13 +187,12 @@ def _manifest(
     parity: Parity,
     rows: list[LatencyRow],
 ) -> BundleManifest:
-    images, split, genotype = job.images, job.split, job.design.genotype
+    images, split = job.images, job.split
     cost = job.design.cost(input_shape=images.shape, heads=job.task.heads)
     mean, std = pixel_statistics(images, split.train)
     return BundleManifest(
         name=job.name,
-        genotype=genotype.to_json() if genotype else None,
-        timm=job.design.timm_name,
+        design=job.design.to_json(),
         task=job.task.name,
         heads=dict(job.task.heads),
         reading=Reading.of(job.task),

@@ -88,7 +88,8 @@ class Reading(_Strict):
 class BundleManifest(_Strict):
     """What ships and the evidence for it.
 
-    ``heads`` names the outputs of each head of the network, ``classes`` those that whole images are told apart by.
+    ``design`` is the JSON of a ``models.design.Design``. ``heads`` names the outputs of each head of the network,
+    ``classes`` those that whole images are told apart by.
     ``metrics`` holds the validation's and the test's figures under ``val`` and ``test``. ``files`` is filled in when
     the bundle is written: every file but ``bundle.json`` itself, with its SHA-256.
     """
@@ -96,8 +97,7 @@ class BundleManifest(_Strict):
     schema_version: Literal[2] = 2
     created: str = Field(default_factory=now)
     name: str
-    genotype: dict[str, Any] | None = None
-    timm: str | None = None
+    design: dict[str, Any]
     task: str
     heads: dict[str, tuple[str, ...]] = Field(min_length=1)
     reading: Reading
@@ -121,8 +121,6 @@ class BundleManifest(_Strict):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> BundleManifest:
-        if (self.genotype is None) == (self.timm is None):
-            raise ValueError("a bundle has either a genotype or a timm name")
         if self.good is not None and not 0 <= self.good < len(self.classes):
             raise ValueError(f"good is {self.good}, but there are {len(self.classes)} classes")
         if not len(self.preprocessing.mean) == len(self.preprocessing.std) == self.input[0]:

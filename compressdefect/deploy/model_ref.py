@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from compressdefect.deploy.bundle import MANIFEST, Bundle
 from compressdefect.errors import CompressDefectError, ModelError
-from compressdefect.models.design import TIMM_TASKS, Design, parse_design
+from compressdefect.models.design import Design
+from compressdefect.models.designs import parse_design
+from compressdefect.models.family_design import FamilyDesign
 from compressdefect.models.template import Heads
 from compressdefect.runs import RunFolder
 from compressdefect.space.genotype import Genotype
@@ -41,7 +43,7 @@ class ModelRef:
     @property
     def tasks(self) -> tuple[str, ...]:
         """What the model can be trained to do: a design of ours and a trained model one thing, a timm model several."""
-        return tuple(TIMM_TASKS) if self.design.task is None else (self.design.task,)
+        return self.design.tasks
 
     @property
     def trained_input(self) -> tuple[int, int, int] | None:
@@ -97,7 +99,7 @@ def resolve_model(text: str) -> ModelRef:
             raise ModelError("the run has no finished model", got=path, fix="continue it with --resume")
         return _trained(text, Bundle.open(run_folder.best), run_folder)
     if path.suffix == ".json" and path.is_file():
-        return ModelRef(text, Design(text, _genotype(path)))
+        return ModelRef(text, FamilyDesign(text, _genotype(path)))
     try:
         return ModelRef(text, parse_design(text))
     except CompressDefectError as error:
@@ -119,7 +121,4 @@ def _genotype(path: Path) -> Genotype:
 
 
 def _trained(text: str, bundle: Bundle, run: RunFolder | None) -> ModelRef:
-    manifest = bundle.manifest
-    genotype = Genotype.from_json(manifest.genotype) if manifest.genotype is not None else None
-    design = Design(manifest.name, genotype, manifest.timm, manifest.input[1], timm_task=manifest.task)
-    return ModelRef(text, design, bundle, run)
+    return ModelRef(text, bundle.design(), bundle, run)

@@ -55,13 +55,13 @@ def parse_peers(text: str, task: str) -> list[ModelRef]:
         ModelError: one is unknown.
     """
     found = [] if text == "none" else [resolve_model(name.strip()) for name in text.split(",")]
-    return [_made_for(task, peer) if peer.design.task is None else peer for peer in found]
+    return [_made_for(task, peer) if len(peer.tasks) > 1 else peer for peer in found]
 
 
 def _made_for(task: str, peer: ModelRef) -> ModelRef:
     """A timm model as what a task needs; where that is more than the model itself, its name says so."""
     design = peer.design.for_task(task)
-    return replace(peer, name=f"{peer.name}{design.addition}", design=design)
+    return replace(peer, name=design.title, design=design)
 
 
 def time_beside_peers(run: RunFolder, peers: Sequence[ModelRef], *, threads: int) -> list[dict[str, Any]]:

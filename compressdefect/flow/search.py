@@ -28,7 +28,7 @@ from compressdefect.flow.prepare import (
 from compressdefect.flow.stored import anchored
 from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
 from compressdefect.flow.voice import Voice
-from compressdefect.models.design import Design
+from compressdefect.models.family_design import FamilyDesign
 from compressdefect.models.template import check_genes
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.options import SearchOptions
@@ -313,7 +313,7 @@ def _train_winner(
     name = _name(request.space, trial)
     job = Assignment(
         name,
-        Design(name, trial.design, input=data.images.shape[1]),
+        FamilyDesign(name, trial.design, input=data.images.shape[1]),
         data.images,
         data.split,
         data.task,
@@ -353,7 +353,7 @@ def _delivered_before(run: RunFolder, trial: StoredTrial) -> Delivered | None:
         return None
     bundle = Bundle.open(run.best)
     manifest = bundle.manifest
-    if manifest.genotype != trial.design.to_json():
+    if bundle.design().genotype != trial.design:
         return None
     return Delivered(bundle, manifest.metrics["val"], manifest.metrics["test"], manifest.latency[0].median_ms)
 

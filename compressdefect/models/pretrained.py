@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from compressdefect import compat
@@ -70,6 +71,10 @@ def build_segmenter(name: str, *, channels: int, heads: Heads) -> PretrainedSegm
     (classes,) = map(len, heads.values())
     tap = reductions.index(_SHORTCUT)
     return PretrainedSegmenter(encoder, tap, Decoder(widths[-1], widths[tap], classes))
+
+
+BUILDERS: Mapping[str, Callable[..., nn.Module]] = {"classify": build, "segment": build_segmenter}
+"""What makes a network for each task of a model's name."""
 
 
 def input_size(name: str) -> int:

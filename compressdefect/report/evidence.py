@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from compressdefect.data.labels import GOOD
 from compressdefect.deploy.manifest import BundleManifest, parse_manifest
 from compressdefect.errors import RunError
+from compressdefect.models.design import Design
+from compressdefect.models.designs import read_design
 from compressdefect.runs import RunFolder
 from compressdefect.search.objective import baseline
 from compressdefect.search.trials import TrialRecord, read_trials
-from compressdefect.space.genotype import Genotype
 from compressdefect.train.operating_point import OVERKILL
 
 _TITLES = {"dice": "Dice", "iou": "IoU", "macc": "mAcc"}
@@ -38,10 +39,10 @@ class Predictions(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The delivered model; ``genotype`` is None where it is not of a space, ``predictions`` where it is untested."""
+    """The delivered model; ``predictions`` is None where it is untested."""
 
     manifest: BundleManifest
-    genotype: Genotype | None
+    design: Design
     predictions: Predictions | None
 
     @property
@@ -154,8 +155,8 @@ class Evidence:
     @property
     def winner(self) -> Score | None:
         """The trial whose design was delivered or, before a delivery, the one that leads."""
-        if self.best and self.best.genotype:
-            wanted = self.best.genotype.fingerprint
+        if self.best and self.best.design.genotype:
+            wanted = self.best.design.genotype.fingerprint
             return next((score for score in self.finished if score.trial.fingerprint == wanted), None)
         return self._numbered(self._choice.get("winner"))
 
@@ -225,7 +226,7 @@ def _read_best(run: RunFolder) -> Best:
     answers = run.best / "predictions.json"
     return Best(
         manifest,
-        Genotype.from_json(manifest.genotype) if manifest.genotype is not None else None,
+        read_design(manifest.design, name=manifest.name, input=manifest.input[1]),
         _predictions(run.read_json("best/predictions.json"), len(manifest.classes)) if answers.is_file() else None,
     )
 

@@ -81,14 +81,11 @@ def title(evidence: Evidence) -> str:
 
 
 def layers_of(evidence: Evidence) -> Sequence[Layer] | None:
-    """The delivered network's layers, where it is a design of a space."""
-    if evidence.best is None or evidence.best.genotype is None:
+    """The delivered network's layers, where they are known."""
+    if evidence.best is None:
         return None
-    from compressdefect.models.templates import template_of
-
-    genotype = evidence.best.genotype
     manifest = evidence.best.manifest
-    return template_of(genotype).layers(genotype, input_shape=manifest.input, heads=manifest.heads)
+    return evidence.best.design.layers(input_shape=manifest.input, heads=manifest.heads) or None
 
 
 def _masthead(evidence: Evidence, name: str) -> Markup:

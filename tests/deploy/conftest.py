@@ -40,10 +40,13 @@ class TinyNet(nn.Module):
         return self.head(features).unflatten(1, (2, -1))
 
 
+DESIGN = {"kind": "timm", "timm": "test_tiny", "task": "classify"}
+
+
 class TinyDesign:
     """Stands in for a parsed design."""
 
-    name, genotype, timm_name, input, task = "tiny", None, "test_tiny", 224, "classify"
+    name, genotype, input, tasks = "tiny", None, 224, ("classify",)
 
     def build(self, *, channels: int, heads: Heads) -> nn.Module:
         torch.manual_seed(0)
@@ -73,7 +76,7 @@ def manifest(**changes: object) -> BundleManifest:
     }
     fields = {
         "name": "timm:test",
-        "timm": "test_tiny",
+        "design": DESIGN,
         "task": "classify",
         "heads": dict(TASK.heads),
         "reading": Reading.of(TASK),

@@ -71,9 +71,9 @@ def test_a_bundle_sets_the_input_and_is_timed_as_shipped(timed: dict[str, Path],
 def test_a_bundle_at_another_input_is_exported_anew(
     timed: dict[str, Path], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from compressdefect.models import design
+    from compressdefect.models.timm_design import TimmDesign
 
-    monkeypatch.setattr(design.Design, "build", lambda self, **sizes: TinyDesign().build(**sizes))
+    monkeypatch.setattr(TimmDesign, "build", lambda self, **sizes: TinyDesign().build(**sizes))
     found = benchmark([_model("run", bundle)], input=16)
     assert found["rows"][0]["input"] == [3, 16, 16]
     assert timed["0-fp32"] != bundle.path / "fp32.onnx"

@@ -34,10 +34,10 @@ def test_reads_back_what_was_written(bundle: Bundle) -> None:
 
 
 def test_rebuilds_the_network(bundle: Bundle, network: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
-    from compressdefect.models import design
+    from compressdefect.models.timm_design import TimmDesign
 
     monkeypatch.setattr(
-        design.Design, "build", lambda self, *, channels, heads: TinyNet(channels, sum(map(len, heads.values())))
+        TimmDesign, "build", lambda self, *, channels, heads: TinyNet(channels, sum(map(len, heads.values())))
     )
     rebuilt = Bundle.open(bundle.path).network()
     pixels = torch.randint(0, 256, (2, 3, 24, 20), dtype=torch.uint8)
@@ -47,10 +47,10 @@ def test_rebuilds_the_network(bundle: Bundle, network: Inspector, monkeypatch: p
 
 
 def test_weights_of_another_design(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    from compressdefect.models import design
+    from compressdefect.models.timm_design import TimmDesign
 
     monkeypatch.setattr(
-        design.Design, "build", lambda self, *, channels, heads: TinyNet(channels, 1 + sum(map(len, heads.values())))
+        TimmDesign, "build", lambda self, *, channels, heads: TinyNet(channels, 1 + sum(map(len, heads.values())))
     )
     with pytest.raises(BundleError, match="weights do not fit"):
         bundle.network()
@@ -125,7 +125,7 @@ def test_wrong_manifests(bundle: Bundle, text: str, message: str) -> None:
         ({"colour": "red"}, "wrong at colour"),
         ({"default_graph": "int8.onnx"}, "default graph is not among"),
         ({"good": 3}, "there are 3 classes"),
-        ({"timm": None}, "either a genotype or a timm name"),
+        ({"design": None}, "wrong at design"),
         ({"files": {"card.md": "abc"}}, "not a SHA-256"),
         ({"input": [1, 24, 20]}, "one value per channel"),
         ({"classes": ["good"]}, "wrong at classes"),

@@ -10,11 +10,11 @@ import torch
 from compressdefect.deploy.bundle import FP32, Bundle, write_bundle
 from compressdefect.deploy.model_ref import resolve_model
 from compressdefect.errors import BundleError, CompressDefectError, ModelError
-from compressdefect.models.design import parse_design
+from compressdefect.models.designs import parse_design
 from compressdefect.models.inspector import Inspector
 from compressdefect.runs import RunFolder
 
-from .conftest import MEAN, SHAPE, STD, manifest
+from .conftest import DESIGN, MEAN, SHAPE, STD, manifest
 
 
 def _run(folder: Path, bundle: Bundle | None = None) -> Path:
@@ -47,7 +47,7 @@ def test_a_timm_model_becomes_what_a_task_needs_and_nothing_else_does(bundle: Bu
 def test_a_bundle_folder(bundle: Bundle) -> None:
     found = resolve_model(str(bundle.path))
     assert found.bundle == bundle
-    assert (found.design.timm_name, found.trained_input, found.classes()) == ("test_tiny", SHAPE, 3)
+    assert (found.design.to_json(), found.trained_input) == (DESIGN, SHAPE)
     assert found.run is None
 
 
@@ -65,7 +65,7 @@ def test_a_genotype_survives_its_bundle(tmp_path: Path, graph: Path) -> None:
     design = parse_design("lightdefectnet@0.25")
     assert design.genotype is not None
     network = Inspector.from_statistics(design.build(channels=3, heads={"image": ("a", "b", "c")}), MEAN, STD).eval()
-    description = manifest(name=design.name, timm=None, genotype=design.genotype.to_json())
+    description = manifest(name=design.name, design=design.to_json())
     write_bundle(tmp_path / "bundle", description, network=network, graphs={FP32: graph})
     found = resolve_model(str(tmp_path / "bundle"))
     assert found.design.genotype is not None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
 from compressdefect.catalog import find_design
 from compressdefect.errors import CompressDefectError, ModelError
-from compressdefect.models.design import parse_design
+from compressdefect.models.designs import parse_design, read_design
 
 
 def test_a_name_is_the_design() -> None:
@@ -39,7 +41,7 @@ def test_settings_change_the_genes_they_name() -> None:
 )
 def test_a_design_knows_its_task_and_its_input(text: str, task: str, size: int) -> None:
     design = parse_design(text)
-    assert (design.task, design.input) == (task, size)
+    assert (design.tasks, design.input) == ((task,), size)
     assert design.for_task(task) is design
 
 
@@ -85,10 +87,32 @@ def test_errors_say_what_to_do(text: str, message: str) -> None:
 
 def test_timm_models_are_built_and_priced() -> None:
     design = parse_design("timm:mobilenetv3_small_050")
-    assert (design.genotype, design.timm_name, design.input) == (None, "mobilenetv3_small_050", 224)
+    assert (design.genotype, design.name, design.input) == (None, "timm:mobilenetv3_small_050", 224)
     network = design.build(channels=1, heads={"image": ("a", "b", "c")}).eval()
     assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 3)
     cost = design.cost(input_shape=(1, 64, 64), heads={"image": ("a", "b", "c")})
     assert cost.params == sum(p.numel() for p in network.parameters())
     assert cost.peak_bytes > 4 * 2 * 64 * 64
     assert "hardswish" in " ".join(cost.uncounted)
+
+
+@pytest.mark.parametrize("text", ["lightdefectnet@0.5", "lw-seg@0.35:aspp_rates=2-4", "timm:mobilenetv3_small_050"])
+def test_a_design_is_made_again_from_its_json(text: str) -> None:
+    design = parse_design(text)
+    for task in design.tasks:
+        wanted = design.for_task(task)
+        data = json.loads(json.dumps(wanted.to_json()))
+        assert read_design(data, name=design.name, input=design.input) == wanted
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"kind": "tim", "timm": "resnet10t"}, "no such kind of design: got tim; did you mean timm"),
+        ({}, "no such kind of design; known: family, timm"),
+        ({"kind": "timm", "task": None}, "the design of it is damaged: got KeyError: 'timm'"),
+    ],
+)
+def test_damaged_designs_are_named(data: dict[str, str], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        read_design(data, name="it", input=224)

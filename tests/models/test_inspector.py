@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from compressdefect.models.design import parse_design
+from compressdefect.models.designs import parse_design
 from compressdefect.models.inspector import Inspector
 
 

@@ -12,7 +12,7 @@ from compressdefect.catalog import find_design, find_space
 from compressdefect.cost.counting import exported_peak_bytes, trace_macs, trainable
 from compressdefect.cost.piece import Shape
 from compressdefect.errors import SpaceError
-from compressdefect.models.design import parse_design
+from compressdefect.models.designs import parse_design
 from compressdefect.models.inspector import Inspector
 from compressdefect.models.lw_cnn import backbone, shortcut_index
 from compressdefect.models.template import check_genes

@@ -8,7 +8,7 @@ import torch
 from compressdefect.blocks.decoder import Decoder
 from compressdefect.cost.counting import trace_macs, trainable
 from compressdefect.errors import ModelError
-from compressdefect.models.design import parse_design
+from compressdefect.models.designs import parse_design
 from compressdefect.models.pretrained import build_segmenter
 
 SMALL = "mobilenetv3_small_050"

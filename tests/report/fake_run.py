@@ -147,7 +147,7 @@ def write_best(
     task = Classify(classes, good)
     manifest = BundleManifest(
         name=name,
-        genotype=json.loads(best.genotype),
+        design={"kind": "family", "genotype": json.loads(best.genotype)},
         task="classify",
         heads=dict(task.heads),
         reading=Reading.of(task),
@@ -163,7 +163,7 @@ def write_best(
     )
     run.best.mkdir()
     (run.best / "bundle.json").write_text(manifest.model_dump_json())
-    run.write_json("best/genotype.json", manifest.genotype)
+    run.write_json("best/genotype.json", manifest.design["genotype"])
     answers = {"split": "test", "names": images.names, "labels": labels.tolist(), "threshold": threshold}
     run.write_json("best/predictions.json", {**answers, "probabilities": probabilities.tolist()})
     times = {name: 0.512, "timm:mobilenetv3_large_100": 3.5, "timm:efficientnet_b0": 6.75, "timm:resnet50": 38.1}

@@ -18,7 +18,7 @@ def test_a_search_is_read_whole(search: Evidence) -> None:
     assert search.trial_zero is not None
     assert search.winner is not None
     assert search.best is not None
-    assert search.winner.trial.fingerprint == search.best.genotype.fingerprint
+    assert search.winner.trial.fingerprint == search.best.design.genotype.fingerprint
     assert (search.classes, search.good) == (("good", "defective"), 0)
     assert search.budgets == {"flops": 100_000_000.0}
 

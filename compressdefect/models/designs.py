@@ -1,0 +1,40 @@
+"""The kinds of designs, and what a MODEL argument or a bundle names of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from compressdefect.errors import ModelError, known_names
+from compressdefect.models import timm_design
+from compressdefect.models.design import Design
+from compressdefect.models.family_design import FamilyDesign
+from compressdefect.models.timm_design import TimmDesign
+
+_KINDS: tuple[type[Design], ...] = (FamilyDesign, TimmDesign)
+KINDS: dict[str, type[Design]] = {kind.kind: kind for kind in _KINDS}
+
+
+def parse_design(text: str) -> Design:
+    """Read `NAME[@WIDTH][:key=value,…]` or `timm:NAME`.
+
+    Raises:
+        SpaceError: no space has a design of that name.
+        ModelError: the width, a key, a value or a timm model is wrong.
+    """
+    return TimmDesign.parse(text) if text.startswith(timm_design.PREFIX) else FamilyDesign.parse(text)
+
+
+def read_design(data: Mapping[str, Any], *, name: str, input: int) -> Design:
+    """Make a design again from its JSON.
+
+    Raises:
+        ModelError: it is of no known kind, or damaged.
+    """
+    kind = data.get("kind")
+    if kind not in KINDS:
+        raise ModelError("no such kind of design", got=kind, fix=known_names(str(kind), KINDS))
+    try:
+        return KINDS[kind].from_json(data, name=name, input=input)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"the design of {name} is damaged", got=f"{type(error).__name__}: {error}") from error

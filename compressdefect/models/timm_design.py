@@ -1,0 +1,88 @@
+"""timm's models: `timm:resnet50`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from compressdefect.cost.cost import Cost
+from compressdefect.cost.piece import Shape
+from compressdefect.errors import ModelError
+from compressdefect.models.template import Heads, Layer
+from compressdefect.space.genotype import Genotype
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PREFIX = "timm:"
+_ADDED = {"classify": "", "segment": " + decoder"}  # what is put on a model for each task
+
+
+@dataclass(frozen=True)
+class TimmDesign:
+    """A model of timm's; ``task`` is None while it can still become one for any. See ``Design``."""
+
+    name: str
+    model: str
+    input: int = 224
+    task: str | None = None
+    kind: ClassVar[str] = "timm"
+    genotype: ClassVar[Genotype | None] = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `timm:NAME`.
+
+        Raises:
+            ModelError: timm has no such model.
+        """
+        from compressdefect.models import pretrained
+
+        model = text.removeprefix(PREFIX)
+        return cls(text, model, pretrained.input_size(model))
+
+    @property
+    def title(self) -> str:
+        """Its name; to segment, timm's model is but the encoder of the network."""
+        return self.name + (_ADDED[self.task] if self.task else "")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Several, until one is chosen."""
+        return (self.task,) if self.task else tuple(_ADDED)
+
+    def for_task(self, task: str) -> Self:
+        """The same model as what a task needs; see ``Design.for_task``."""
+        if task not in _ADDED:
+            raise ModelError(f"{self.name} cannot {task}", fix=f"a timm model can {' or '.join(_ADDED)}")
+        return replace(self, task=task)
+
+    def build(self, *, channels: int, heads: Heads) -> nn.Module:
+        """See ``Design.build``."""
+        from compressdefect.models import pretrained
+
+        build = pretrained.BUILDERS[self.tasks[0]]
+        return build(self.model, channels=channels, heads=heads)
+
+    def cost(self, *, input_shape: Shape, heads: Heads) -> Cost:
+        """Cost at an input (C, H, W), by tracing and exporting the network."""
+        from compressdefect.cost import counting
+        from compressdefect.models.inspector import Inspector
+
+        channels = input_shape[0]
+        network = self.build(channels=channels, heads=heads)
+        return counting.count(Inspector.from_statistics(network, [0.0] * channels, [1.0] * channels), input_shape)
+
+    def layers(self, *, input_shape: Shape, heads: Heads) -> list[Layer]:
+        """None: of timm's models the layers are not known."""
+        return []
+
+    def to_json(self) -> dict[str, Any]:
+        """See ``Design.to_json``."""
+        return {"kind": self.kind, "timm": self.model, "task": self.task}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, name: str, input: int) -> Self:
+        """See ``Design.from_json``."""
+        return cls(name, data["timm"], input, data["task"])
