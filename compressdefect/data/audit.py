@@ -110,7 +110,8 @@ def audit(
     names = [relative_name(sample.path, listing.root) for sample in listing.samples]
     rules = Rules(listing, names, facts, good)
     copies, likes = rules.copies(), rules.likes()
-    found += [*rules.annotations(), *rules.duplicates(copies), *rules.near_duplicates(likes), *rules.small_classes()]
+    found += [*rules.annotations(), *rules.duplicates(copies), *rules.near_duplicates(likes)]
+    found += [*rules.capture(), *rules.small_classes()]
     read = facts.readable()
     return Audit(
         name=listing.name,

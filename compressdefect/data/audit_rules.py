@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from compressdefect.data.audit_capture import capture_findings
 from compressdefect.data.audit_scan import Scan
 from compressdefect.data.duplicates import find_twins
+from compressdefect.data.files import suffix
 from compressdefect.data.labels import GOOD, default_good
 from compressdefect.data.sample import Finding, Listing
 from compressdefect.errors import DataError
@@ -33,6 +35,7 @@ ADVICE = {
     "box-out-of-bounds": "clip or correct the box",
     "metadata-mismatch": "correct the annotation; the image file is believed",
     "bit-depth": "nothing, if the camera has that many bits; else say how many with --bits",
+    "capture-class": "capture and store all classes alike: a network can tell these apart without seeing a defect",
     "duplicate": "keep one; --group auto keeps copies in one part of a split",
     "near-duplicate": "keep them in one part of a split, as --group auto does",
     "small-class": "add images, merge it with another class, or leave it out with --labels",
@@ -146,6 +149,17 @@ class Rules:
                 others = _list(defects - {label})
                 yield Finding("class-mismatch", (name,), f"is {label}, but {besides} {others} is marked in it")
 
+    def capture(self) -> Iterator[Finding]:
+        """Classes that an image's channels, size or kind of file give away, of images that have one class."""
+        rows = [row for row in self.facts.readable().tolist() if len(self.classes[row]) == 1]
+        sizes, channels = self.facts.sizes[rows].tolist(), self.facts.channels[rows].tolist()
+        facts = {
+            "number of channels": [f"{count} channel{'s' * (count > 1)}" for count in channels],
+            "size": [f"{width} × {height} pixels" for height, width in sizes],
+            "file format": [_KINDS.get(end := suffix(self.names[row]), end) for row in rows],
+        }
+        yield from capture_findings([next(iter(self.classes[row])) for row in rows], facts, self.good)
+
     def copies(self) -> list[list[int]]:
         """Rows of images with equal pixels, two or more files each."""
         rows: dict[bytes, list[int]] = defaultdict(list)
@@ -245,7 +259,8 @@ def sort_findings(found: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 _OF_MANY = frozenset({"metadata-mismatch", "bit-depth"})
-_OF_SEVERAL = frozenset({"duplicate", "near-duplicate", "split-leak", "label-conflict", "small-class"})
+_KINDS = {".jfif": ".jpg", ".jpe": ".jpg", ".jpeg": ".jpg", ".tiff": ".tif"}
+_OF_SEVERAL = frozenset({"capture-class", "duplicate", "near-duplicate", "split-leak", "label-conflict", "small-class"})
 
 
 def _list(names: Iterable[str]) -> str:

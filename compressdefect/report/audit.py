@@ -43,13 +43,21 @@ MEANINGS = {
     "box-out-of-bounds": "boxes that leave their image, or have no area",
     "metadata-mismatch": "annotations that describe another image file",
     "bit-depth": "16-bit images that hold fewer bits",
+    "capture-class": "classes that were captured or stored unlike the others",
     "duplicate": "identical pictures",
     "near-duplicate": "pictures of the same thing, or nearly so",
     "small-class": "classes with few images",
 }
 
 _PLAIN = {"near-duplicate", "duplicate", "split-leak"}  # shown without their annotations
-_UNSEEN = {"small-class", "metadata-mismatch", "bit-depth", "unreadable", "missing-image"}  # in pictures
+_UNSEEN = {
+    "small-class",
+    "capture-class",
+    "metadata-mismatch",
+    "bit-depth",
+    "unreadable",
+    "missing-image",
+}  # in pictures
 
 
 class Card(NamedTuple):

@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def write_mask(path: Path, size: tuple[int, int] = (24, 32), marked: bool = True
 def twelve_each(tmp_path: Path, write_image: WriteImage) -> Path:
     for number in range(12):
         write_image(f"good/{number:02}.png")
-        write_image(f"scratch/{number:02}.png", channels=3)
+        write_image(f"scratch/{number:02}.png")
     return tmp_path
 
 
@@ -69,7 +70,8 @@ def test_clean_data_has_no_findings(twelve_each: Path) -> None:
         "splits": {},
         "sizes": [{"height": 24, "width": 32, "images": 24}],
         "distinct_sizes": 1,
-        "channels": {"1": 12, "3": 12},
+        "bits": None,
+        "channels": {"1": 24},
         "near_duplicates": {"images": 0, "groups": 0, "largest_group": 0, "random_half_leak": 0.0},
         "findings": [],
     }
@@ -386,6 +388,64 @@ def test_what_a_reader_found_is_kept_one_file_each(tmp_path: Path, write_image: 
     assert len(kinds["refused-path"]) == 2
     listing = Listing("made", tmp_path, (), (), findings=(Finding("missing-image", ("b", "a"), "is gone", "add it"),))
     assert [(f.files, f.advice) for f in audit(listing).findings] == [(("a",), "add it"), (("b",), "add it")]
+
+
+@pytest.mark.parametrize(
+    ("good", "scratch", "message"),
+    [
+        (
+            {"channels": 1},
+            {"channels": 3},
+            "number of channels of an image tells whether it is good: 1 channel in 12 of 12 such images and 0 of 12",
+        ),
+        (
+            {"size": (24, 32)},
+            {"size": (20, 30)},
+            "size of an image tells whether it is good: 32 × 24 pixels in 12 of 12 such images and 0 of 12 others",
+        ),
+        (
+            {"kind": "png"},
+            {"kind": "jpg"},
+            "file format of an image tells whether it is good: .png in 12 of 12 such images and 0 of 12 others",
+        ),
+    ],
+)
+def test_a_class_that_was_captured_unlike_the_others_is_named(
+    tmp_path: Path, write_image: WriteImage, good: dict[str, Any], scratch: dict[str, Any], message: str
+) -> None:
+    for label, options in (("good", good), ("scratch", scratch)):
+        given = {name: value for name, value in options.items() if name != "kind"}
+        for number in range(12):
+            write_image(f"{label}/{number:02}.{options.get('kind', 'png')}", **given)
+    (found,) = audit(read_all(tmp_path)).findings
+    assert (found.kind, found.files) == ("capture-class", ())
+    assert message in found.message
+
+
+def test_one_of_several_classes_that_was_captured_unlike_the_others_is_named(
+    tmp_path: Path, write_image: WriteImage
+) -> None:
+    for label in ("a", "b", "c"):
+        for number in range(10):
+            write_image(f"{label}/{number}.png", channels=3 if label == "b" else 1)
+    (found,) = audit(read_all(tmp_path)).findings
+    assert "tells whether it is b: 3 channels in 10 of 10 such images and 0 of 20 others" in found.message
+
+
+def test_classes_that_share_their_ways_of_capture_are_not(tmp_path: Path, write_image: WriteImage) -> None:
+    for number in range(20):
+        write_image(f"good/{number:02}.png", channels=3 if number < 18 else 1)
+        write_image(f"scratch/{number:02}.png", channels=1 if number < 18 else 3)  # often, and not nearly always
+    for number in range(4):
+        write_image(f"few/{number}.png", channels=3)
+    assert "capture-class" not in found_in(audit(read_all(tmp_path)))
+
+
+def test_images_of_many_sizes_do_not_tell_their_class(tmp_path: Path, write_image: WriteImage) -> None:
+    for number in range(12):
+        write_image(f"good/{number:02}.png", (20 + 2 * number, 30))
+        write_image(f"scratch/{number:02}.png", (21 + 2 * number, 30))
+    assert found_in(audit(read_all(tmp_path))) == {}
 
 
 def test_every_finding_has_advice(twelve_each: Path) -> None:
