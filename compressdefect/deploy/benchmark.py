@@ -115,8 +115,8 @@ def _common_input(models: Sequence[ModelRef], size: int | None) -> tuple[int, in
 def _graph(model: ModelRef, precision: str, shape: tuple[int, int, int], path: Path) -> Path:
     """The graph to time: the one that ships where it fits, else a new one at ``path``."""
     bundle = model.bundle
-    shipped = f"{precision}.onnx"
-    if bundle is not None and model.trained_input == shape and shipped in bundle.manifest.files:
+    shipped = bundle.manifest.graph_of(precision) if bundle else None
+    if bundle is not None and shipped is not None and model.trained_input == shape:
         return bundle.file(shipped)
     if precision != "fp32":
         raise ModelError(

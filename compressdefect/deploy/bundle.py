@@ -47,8 +47,9 @@ class Bundle:
         if not (path / MANIFEST).is_file():
             raise BundleError(f"not a bundle: it has no {MANIFEST}", got=path, fix="give a folder that export wrote")
         bundle = cls(path, parse_manifest(_located(path, MANIFEST).read_bytes(), source=path / MANIFEST))
-        if bundle.manifest.default_graph not in bundle.manifest.files:
-            raise BundleError("the default graph is not among the listed files", got=bundle.manifest.default_graph)
+        for name in bundle.manifest.graphs:
+            if name not in bundle.manifest.files:
+                raise BundleError("a graph is not among the listed files", got=name)
         for name in bundle.manifest.files:
             with bundle.file(name).open("rb") as file:
                 bundle._verify(name, hashlib.file_digest(file, "sha256").hexdigest())
@@ -143,7 +144,7 @@ def write_bundle(
         BundleError: the folder holds something that is not a bundle.
         RunError: the disk is full or read-only.
     """
-    assert manifest.default_graph in graphs, "the default graph ships"
+    assert set(manifest.graphs) == set(graphs), "every graph ships with its figures"
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError("the folder is in use and not a bundle", got=folder, fix="choose another folder")
     contents: dict[str, str | bytes] = {CARD: render_card(manifest), WEIGHTS: _weights(network), **(extras or {})}

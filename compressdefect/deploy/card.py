@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from compressdefect import units
 
 if TYPE_CHECKING:
-    from compressdefect.deploy.manifest import BundleManifest
+    from compressdefect.deploy.manifest import BundleManifest, GraphFigures
 
 
 def render_card(manifest: BundleManifest) -> str:
@@ -102,12 +102,13 @@ def _cost(manifest: BundleManifest) -> str:
 
 
 def _latency(manifest: BundleManifest) -> str:
-    if not manifest.latency:
-        return "Not measured."
     rows = [
-        (row.precision, row.batch, row.threads, units.milliseconds(row.median_ms), units.milliseconds(row.p95_ms))
-        for row in manifest.latency
+        (graph.precision, row.batch, row.threads, units.milliseconds(row.median_ms), units.milliseconds(row.p95_ms))
+        for graph in manifest.graphs.values()
+        for row in graph.latency
     ]
+    if not rows:
+        return "Not measured."
     shown = _shown(manifest)
     table = _table(("precision", "batch", "threads", f"median per {shown}", f"p95 per {shown}"), rows)
     limit = manifest.budgets.get("latency")
@@ -123,16 +124,17 @@ def _graph(manifest: BundleManifest) -> str:
         *(("output", f"`{name}`, float32 {shape}") for name, shape in manifest.reading.outputs.items()),
         ("mean inside", ", ".join(f"{value:.4g}" for value in pixels.mean)),
         ("std inside", ", ".join(f"{value:.4g}" for value in pixels.std)),
+        *((f"`{name}`", _described(graph, _shown(manifest))) for name, graph in manifest.graphs.items()),
         ("default graph", f"`{manifest.default_graph}`"),
-        ("parity with the trained network", _parity(manifest)),
     ]
     return _table(("", ""), rows)
 
 
-def _parity(manifest: BundleManifest) -> str:
-    if manifest.parity is None:
-        return "not checked"
-    return f"largest difference {manifest.parity.max_difference:.1e} on {manifest.parity.images} {_shown(manifest)}s"
+def _described(graph: GraphFigures, shown: str) -> str:
+    size = f"{graph.precision}, {units.size(graph.bytes)}, parity with the trained network"
+    if graph.parity is None:
+        return f"{size} not checked"
+    return f"{size}: largest difference {graph.parity.max_difference:.1e} on {graph.parity.images} {shown}s"
 
 
 def _splits(manifest: BundleManifest) -> list[tuple[str, dict[str, Any]]]:

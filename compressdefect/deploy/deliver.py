@@ -19,7 +19,15 @@ from compressdefect.data.images import Images
 from compressdefect.data.split import Split
 from compressdefect.deploy.bundle import FP32, Bundle, write_bundle
 from compressdefect.deploy.export import check_parity, export_onnx
-from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Parity, Preprocessing, Reading
+from compressdefect.deploy.manifest import (
+    BundleManifest,
+    CostFigures,
+    GraphFigures,
+    LatencyFigures,
+    Parity,
+    Preprocessing,
+    Reading,
+)
 from compressdefect.models.design import Design
 from compressdefect.models.inspector import Inspector
 from compressdefect.runs import RunFolder
@@ -149,7 +157,13 @@ def _package(
         difference = check_parity(network, job.task, graph, sample)
         say(f"the graph and the network differ by {difference:.1e} at most on {len(sample)} inputs")
         rows = measure({job.name: graph}, threads=(job.threads,), max_seconds=3)
-        manifest = _manifest(job, network, fitted, figures, Parity(images=len(sample), max_difference=difference), rows)
+        shipped = GraphFigures(
+            precision="fp32",
+            bytes=graph.stat().st_size,
+            parity=Parity(images=len(sample), max_difference=difference),
+            latency=tuple(map(_latency, rows)),
+        )
+        manifest = _manifest(job, network, fitted, figures, shipped)
         bundle = write_bundle(run.best, manifest, network=network, graphs={FP32: graph}, extras=extras)
     return bundle, rows
 
@@ -184,8 +198,7 @@ def _manifest(
     network: Inspector,
     fitted: FitResult,
     figures: dict[str, dict[str, Any]],
-    parity: Parity,
-    rows: list[LatencyRow],
+    shipped: GraphFigures,
 ) -> BundleManifest:
     images, split = job.images, job.split
     cost = job.design.cost(input_shape=images.shape, heads=job.task.heads)
@@ -203,16 +216,18 @@ def _manifest(
         threshold=figures.get("val", {}).get("threshold"),
         metrics=figures,
         cost=CostFigures(params=cost.params, macs=cost.macs, flops=cost.flops, peak_bytes=cost.peak_bytes),
-        latency=tuple(
-            LatencyFigures(batch=r.batch, threads=r.threads, median_ms=r.median_ms, p95_ms=r.p95_ms) for r in rows
-        ),
+        graphs={FP32: shipped},
+        default_graph=FP32,
         machine=machine(),
-        parity=parity,
         budgets=dict(job.budgets),
         data=describe_data(images, split),
         training=_training(job, network, fitted),
         deviations=job.deviations,
     )
+
+
+def _latency(row: LatencyRow) -> LatencyFigures:
+    return LatencyFigures(batch=row.batch, threads=row.threads, median_ms=row.median_ms, p95_ms=row.p95_ms)
 
 
 def describe_data(images: Images, split: Split) -> dict[str, Any]:

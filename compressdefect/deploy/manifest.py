@@ -49,7 +49,6 @@ class CostFigures(_Strict):
 class LatencyFigures(_Strict):
     """Milliseconds per sample of one graph."""
 
-    precision: str = "fp32"
     batch: int
     threads: int
     median_ms: float
@@ -57,10 +56,19 @@ class LatencyFigures(_Strict):
 
 
 class Parity(_Strict):
-    """Largest difference of probabilities between the network and its graph, on this many real images or tiles."""
+    """Largest difference of any answer between the network and its graph, on this many real images or tiles."""
 
     images: int
     max_difference: float
+
+
+class GraphFigures(_Strict):
+    """One of the graphs that ship: what it is, and what was measured of it."""
+
+    precision: str
+    bytes: int
+    parity: Parity | None = None
+    latency: tuple[LatencyFigures, ...] = ()
 
 
 class Reading(_Strict):
@@ -89,7 +97,7 @@ class BundleManifest(_Strict):
     """What ships and the evidence for it.
 
     ``design`` is the JSON of a ``models.design.Design``. ``heads`` names the outputs of each head of the network,
-    ``classes`` those that whole images are told apart by.
+    ``classes`` those that whole images are told apart by; ``graphs`` are the ONNX files by name.
     ``metrics`` holds the validation's and the test's figures under ``val`` and ``test``. ``files`` is filled in when
     the bundle is written: every file but ``bundle.json`` itself, with its SHA-256.
     """
@@ -108,16 +116,24 @@ class BundleManifest(_Strict):
     threshold: float | None = None
     metrics: dict[str, dict[str, Any]] = {}
     cost: CostFigures
-    latency: tuple[LatencyFigures, ...] = ()
+    graphs: dict[str, GraphFigures]
     machine: dict[str, Any] = {}
-    parity: Parity | None = None
     budgets: dict[str, float] = {}
     data: dict[str, Any] = {}
     training: dict[str, Any] = {}
     deviations: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=versions)
-    default_graph: str = "fp32.onnx"
+    default_graph: str
     files: dict[str, str] = {}
+
+    @property
+    def shipped(self) -> GraphFigures:
+        """The graph that is used unless another is asked for."""
+        return self.graphs[self.default_graph]
+
+    def graph_of(self, precision: str) -> str | None:
+        """The file of a graph by its precision, if there is one."""
+        return next((name for name, graph in self.graphs.items() if graph.precision == precision), None)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> BundleManifest:
@@ -125,6 +141,8 @@ class BundleManifest(_Strict):
             raise ValueError(f"good is {self.good}, but there are {len(self.classes)} classes")
         if not len(self.preprocessing.mean) == len(self.preprocessing.std) == self.input[0]:
             raise ValueError("mean and std have one value per channel of the input")
+        if self.default_graph not in self.graphs:
+            raise ValueError(f"the default graph {self.default_graph} is not among its graphs")
         for name, digest in self.files.items():
             _check_file(name, digest)
         return self

@@ -355,7 +355,7 @@ def _delivered_before(run: RunFolder, trial: StoredTrial) -> Delivered | None:
     manifest = bundle.manifest
     if bundle.design().genotype != trial.design:
         return None
-    return Delivered(bundle, manifest.metrics["val"], manifest.metrics["test"], manifest.latency[0].median_ms)
+    return Delivered(bundle, manifest.metrics["val"], manifest.metrics["test"], manifest.shipped.latency[0].median_ms)
 
 
 def _fingerprint(data: Prepared) -> str:

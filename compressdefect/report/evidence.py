@@ -190,7 +190,7 @@ class Evidence:
         known = {row[:3] for row in rows}
         if self.best:
             own = self.best.manifest
-            found = [Latency(own.name, r.batch, r.threads, r.median_ms, r.p95_ms) for r in own.latency]
+            found = [Latency(own.name, r.batch, r.threads, r.median_ms, r.p95_ms) for r in own.shipped.latency]
             rows += [row for row in found if row[:3] not in known]
         return rows
 

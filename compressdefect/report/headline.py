@@ -88,7 +88,7 @@ def costs(evidence: Evidence) -> list[Tile]:
 
 def own_latency(evidence: Evidence) -> LatencyFigures | None:
     """The delivered model's latency as its bundle states it: one image at a time, fewest threads."""
-    rows = evidence.best.manifest.latency if evidence.best else ()
+    rows = evidence.best.manifest.shipped.latency if evidence.best else ()
     return min(rows, key=lambda row: (row.batch, row.threads), default=None)
 
 

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from compressdefect.cost.cost import Cost
 from compressdefect.deploy.bundle import FP32, Bundle, write_bundle
 from compressdefect.deploy.export import export_onnx
-from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Parity, Preprocessing, Reading
+from compressdefect.deploy.manifest import (
+    BundleManifest,
+    CostFigures,
+    GraphFigures,
+    LatencyFigures,
+    Parity,
+    Preprocessing,
+    Reading,
+)
 from compressdefect.models.inspector import Inspector
 from compressdefect.models.template import Heads
 from compressdefect.train.classify import Classify
@@ -63,6 +71,14 @@ def tiny_inspector() -> Inspector:
     return Inspector.from_statistics(TinyNet(), MEAN, STD)
 
 
+GRAPH = GraphFigures(
+    precision="fp32",
+    bytes=3_145_728,
+    parity=Parity(images=64, max_difference=3e-7),
+    latency=(LatencyFigures(batch=10, threads=1, median_ms=0.61, p95_ms=0.7),),
+)
+
+
 def manifest(**changes: object) -> BundleManifest:
     figures = {
         "n": 617,
@@ -87,9 +103,9 @@ def manifest(**changes: object) -> BundleManifest:
         "threshold": 0.4375,
         "metrics": {"val": figures, "test": {**figures, "escape": 0.047}},
         "cost": CostFigures(params=770_000, macs=46_000_000, flops=92_000_000, peak_bytes=3 * 2**20),
-        "latency": (LatencyFigures(batch=10, threads=1, median_ms=0.61, p95_ms=0.7),),
+        "graphs": {FP32: GRAPH},
+        "default_graph": FP32,
         "machine": {"cpu": "a CPU", "cores": 2, "runtime": "onnxruntime 1.0"},
-        "parity": Parity(images=64, max_difference=3e-7),
         "budgets": {"flops": 1e8},
         "data": {"name": "synthetic", "fingerprint": "0123abcd", "split": {"train": 164, "val": 41, "test": 617}},
         "training": {"seed": 3, "epochs": 40},

@@ -123,7 +123,7 @@ def test_wrong_manifests(bundle: Bundle, text: str, message: str) -> None:
     ("changes", "message"),
     [
         ({"colour": "red"}, "wrong at colour"),
-        ({"default_graph": "int8.onnx"}, "default graph is not among"),
+        ({"default_graph": "int8.onnx"}, "default graph int8.onnx is not among its graphs"),
         ({"good": 3}, "there are 3 classes"),
         ({"design": None}, "wrong at design"),
         ({"files": {"card.md": "abc"}}, "not a SHA-256"),

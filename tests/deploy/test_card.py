@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from compressdefect.deploy.bundle import FP32
 from compressdefect.deploy.card import render_card
-from compressdefect.deploy.manifest import Reading
+from compressdefect.deploy.manifest import GraphFigures, Reading
 from compressdefect.train.segment import Segment
 
 from .conftest import manifest
@@ -50,7 +51,14 @@ def test_every_table_is_rectangular() -> None:
 def test_what_is_missing_is_said() -> None:
     card = render_card(
         manifest(
-            good=None, threshold=None, metrics={}, latency=(), machine={}, parity=None, budgets={}, data={}, training={}
+            good=None,
+            threshold=None,
+            metrics={},
+            graphs={FP32: GraphFigures(precision="fp32", bytes=1)},
+            machine={},
+            budgets={},
+            data={},
+            training={},
         )
     )
     for expected in ("No class is a good part", "Not evaluated.", "Not measured.", "not checked", "untrained"):

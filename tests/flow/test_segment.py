@@ -51,8 +51,8 @@ def test_a_training_leaves_a_segmenting_bundle(trained: dict[str, Any]) -> None:
     run = Path(trained["run"])
     manifest = Bundle.open(run / "best").manifest
     assert (manifest.task, manifest.classes, manifest.good) == ("segment", ("background", "defect"), 0)
-    assert manifest.parity is not None
-    assert manifest.parity.max_difference < 1e-4
+    assert manifest.shipped.parity is not None
+    assert manifest.shipped.parity.max_difference < 1e-4
     assert json.loads((run / "manifest.json").read_text())["metric"] == "dice"
     card = (run / "best" / "card.md").read_text()
     assert "float32 (N, K, H, W)" in card

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from compressdefect.catalog import find_space
 from compressdefect.cost.netscore import netscore
-from compressdefect.deploy.manifest import BundleManifest, CostFigures, LatencyFigures, Preprocessing, Reading
+from compressdefect.deploy.bundle import FP32
+from compressdefect.deploy.manifest import (
+    BundleManifest,
+    CostFigures,
+    GraphFigures,
+    LatencyFigures,
+    Preprocessing,
+    Reading,
+)
 from compressdefect.models.templates import template_of
 from compressdefect.runs import RunFolder
 from compressdefect.search.trials import TrialRecord, write_trials
@@ -145,6 +153,7 @@ def write_best(
     threshold = None if good is None else 0.5
     name = f"lightdefectnet-{best.fingerprint[:6]}"
     task = Classify(classes, good)
+    latency = (LatencyFigures(batch=1, threads=1, median_ms=0.512, p95_ms=0.544),)
     manifest = BundleManifest(
         name=name,
         design={"kind": "family", "genotype": json.loads(best.genotype)},
@@ -158,7 +167,8 @@ def write_best(
         threshold=threshold,
         metrics={"test": task.metrics(probabilities, labels, threshold=threshold)},
         cost=CostFigures(params=best.params, macs=best.macs, flops=best.flops, peak_bytes=best.peak_bytes),
-        latency=(LatencyFigures(batch=1, threads=1, median_ms=0.512, p95_ms=0.544),),
+        graphs={FP32: GraphFigures(precision="fp32", bytes=300_000, latency=latency)},
+        default_graph=FP32,
         machine={"cpu": "Fake CPU @ 2.60GHz", "cores": 2, "onnxruntime": "1.31.0"},
     )
     run.best.mkdir()
