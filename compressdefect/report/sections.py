@@ -183,7 +183,8 @@ def _history(evidence: Evidence) -> Markup:
 def _gain(evidence: Evidence) -> Markup:
     data, title = gain.compute(evidence), "Gain over trial 0"
     if data is None:
-        return element("figure", element("h3", title), empty("Trial 0, the space's own named design, did not end."))
+        why = "scored 0" if evidence.trial_zero else "did not end"
+        return element("figure", element("h3", title), empty(f"Trial 0, the space's own named design, {why}."))
     if len(data.steps) < 2:
         return element("figure", element("h3", title), empty("Trial 0, the space's own named design, leads."))
     last = data.steps[-1]

@@ -14,7 +14,7 @@ from compressdefect.search.trials import TrialRecord
 from compressdefect.search.winner import TOLERANCE
 
 KINDS = ("netscore", "pareto")
-WORST_NETSCORE = -1000.0  # of a metric of 0, so that storages and samplers see a finite number
+WORST_NETSCORE = -1000.0  # a finite number for storages, samplers and JSON
 Direction = Literal["maximize", "minimize"]
 Axis = Literal["macs", "latency_ms"]
 
@@ -52,14 +52,15 @@ class Objective:
         return self.latency_exponent > 0 or (self.kind == "pareto" and self.axis == "latency_ms")
 
     def netscore(self, metric: float, cost: Cost, latency_ms: float | None) -> float:
-        """NetScore of a metric in [0, 1]."""
+        """NetScore of a metric in [0, 1]; of 0, where it is minus infinity, ``WORST_NETSCORE``."""
         latency = latency_ms if self.latency_exponent > 0 else None
-        return netscore(metric, cost.params, cost.macs, latency, delta=self.latency_exponent)
+        found = netscore(metric, cost.params, cost.macs, latency, delta=self.latency_exponent)
+        return max(found, WORST_NETSCORE)
 
     def values(self, metric: float, cost: Cost, latency_ms: float | None) -> tuple[float, ...]:
         """What the study is told about a finished trial."""
         if self.kind == "netscore":
-            return (max(self.netscore(metric, cost, latency_ms), WORST_NETSCORE),)
+            return (self.netscore(metric, cost, latency_ms),)
         return float(metric), self.price(cost.macs, latency_ms)
 
     def front(self, trials: Sequence[Record]) -> list[Record]:

@@ -108,6 +108,11 @@ def test_gain_ends_at_the_winner_whichever_rule_named_it(search: Evidence) -> No
     assert gain.compute(evidence).steps[-1].number == evidence.winner.number == dearer.number
 
 
+def test_over_nothing_there_is_no_gain(search: Evidence) -> None:
+    blind = replace(search.trials[0], metric=0.0, netscore=-1000.0)
+    assert gain.compute(replace(search, trials=(blind, *search.trials[1:]))) is None
+
+
 def test_gain_starts_at_trial_zero_that_was_repeated(search: Evidence) -> None:
     trials = (replace(search.trials[0], state="interrupted", metric=None), replace(search.trials[0], number=1))
     data = gain.compute(replace(search, trials=trials, manifest={"led": [1]}, best=None))

@@ -105,7 +105,7 @@ class Killed(BaseException):
 class FakeEvaluator:
     """Quality is a hash of the design; every call is written to ``log``; ``…_at`` count calls.
 
-    With ``images`` each of so many is an answer: the first design gets three wrong, any other four to six.
+    When ``blind`` every design scores 0. With ``images`` each of so many is an answer: the first design gets three wrong, any other four to six.
     """
 
     log: Path
@@ -114,6 +114,7 @@ class FakeEvaluator:
     interrupt_at: int | None = None
     kill_at: int | None = None
     images: int = 0
+    blind: bool = False
 
     def __call__(self, job: TrialJob, cancelled: Callable[[], bool]) -> TrialResult:
         with self.log.open("a") as file:
@@ -133,7 +134,7 @@ class FakeEvaluator:
             curve.append((epoch / job.epochs, quality(job.genotype) * epoch / job.epochs))
             if epoch < job.epochs and job.stop.stops(curve):
                 return TrialResult("pruned", 0.01, epochs=epoch, curve=tuple(curve), reason="below the quartile")
-        metric, held_out = curve[-1][1], None
+        metric, held_out = 0.0 if self.blind else curve[-1][1], None
         if self.images:
             chance = np.random.default_rng(int(job.genotype.fingerprint, 16))
             held_out = HeldOut(np.arange(self.images), np.ones(self.images))

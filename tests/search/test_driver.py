@@ -17,7 +17,7 @@ from compressdefect.errors import InfeasibleError, RunError, TrainingError
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.constraints import Budgets
-from compressdefect.search.objective import Objective
+from compressdefect.search.objective import WORST_NETSCORE, Objective
 from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.domain import IntDomain
@@ -105,6 +105,14 @@ def test_without_answers_the_best_metric_wins(tmp_path: Path) -> None:
     assert outcome.winner is not None
     assert outcome.winner.metric == max(trial.metric or 0 for trial in outcome.trials)
     assert outcome.passed_over is None
+
+
+def test_a_search_in_which_every_design_scores_0_has_a_winner_with_a_number(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", trials=3, evaluator={"blind": True})
+    assert outcome.winner is not None
+    assert (outcome.winner.metric, outcome.winner.netscore) == (0.0, WORST_NETSCORE)
+    RunFolder.open(tmp_path / "run").update_manifest(netscore=outcome.winner.netscore)
+    assert [row.netscore for row in read_trials(tmp_path / "run" / "trials.csv")] == [WORST_NETSCORE] * 3
 
 
 def test_a_search_that_is_gone_on_with_compares_the_answers_of_both_parts(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import plotly.graph_objects as go
@@ -31,9 +30,9 @@ class GainData(NamedTuple):
 
 
 def compute(evidence: Evidence) -> GainData | None:
-    """The changes of the lead, or None where trial 0 did not end or has no NetScore."""
+    """The changes of the lead, or None where trial 0 did not end or scored 0, so that any gain would be infinite."""
     zero = evidence.trial_zero
-    if zero is None or not math.isfinite(zero.netscore):
+    if zero is None or not zero.metric:
         return None
     steps = [
         Step(
