@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from compressdefect.search.gate import Gate, Verdict
+from compressdefect.search.gate import Gate
 from compressdefect.search.objective import Objective
 from compressdefect.search.proposal import Past, Proposer
 from compressdefect.search.repair import Admission, Flat, admit, shrink
@@ -75,7 +75,7 @@ class Asker:
             return None
         if smaller.verdict.feasible:
             return smaller
-        self._reject(smaller.verdict)
+        self._reject(smaller)
         return None
 
     def _propose(self, history: Sequence[Past], known: set[str], may_go_on: Callable[[], bool]) -> Admission | None:
@@ -97,14 +97,14 @@ class Asker:
             return None
         admission = admit(self.gate, flat)
         if not admission.verdict.feasible:
-            self._reject(replace(admission.verdict, genotype=asked))
+            self._reject(admission)
             return None
         return None if admission.verdict.genotype.fingerprint in known else admission
 
-    def _reject(self, verdict: Verdict) -> None:
+    def _reject(self, admission: Admission) -> None:
         """Write down why a design cannot be trained."""
-        self._rejected.add(verdict.genotype.fingerprint)
-        self.table.reject(_rejection(verdict))
+        self._rejected.add(admission.verdict.genotype.fingerprint)
+        self.table.reject(_rejection(admission))
 
     def _again(self, trial: StoredTrial) -> Admission:
         """An interrupted trial's design as it was admitted, without measuring it anew."""
@@ -115,7 +115,8 @@ class Asker:
         return Admission(trial.flat, verdict, trial.repaired)
 
 
-def _rejection(verdict: Verdict) -> TrialRecord:
+def _rejection(admission: Admission) -> TrialRecord:
+    verdict = admission.verdict
     genotype, cost = verdict.genotype, verdict.cost
     return TrialRecord(
         number=None,
@@ -126,6 +127,6 @@ def _rejection(verdict: Verdict) -> TrialRecord:
         flops=cost.flops,
         peak_bytes=cost.peak_bytes,
         latency_ms=verdict.latency_ms,
-        reason=verdict.reason,
+        reason=admission.reason,
         genotype=json.dumps(genotype.to_json(), separators=(",", ":")),
     )

@@ -33,7 +33,7 @@ def first_design(gate: Gate, named: Genotype | None) -> Admission:
         admission = admit(gate, _descend(gate, start, excess))
         if admission.verdict.feasible:
             return Admission(admission.flat, admission.verdict, repaired=True)
-    raise _infeasible(gate, admission.verdict)
+    raise _infeasible(gate, admission.closest or admission.verdict)
 
 
 def smallest_reachable(gate: Gate, name: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compressdefect.search.gate import Gate, Verdict
 from compressdefect.space.domain import Domain, FloatDomain, Value
@@ -18,18 +18,30 @@ Flat = Mapping[str, Value]
 
 @dataclass(frozen=True)
 class Admission:
-    """A flat vector that went through the gate, and what the gate says of it after repair."""
+    """A flat vector that went through the gate, and what the gate says of the design that it means.
+
+    Where repair fails the vector is the one proposed, and ``closest`` the verdict on what repair came to.
+    """
 
     flat: Flat
     verdict: Verdict
     repaired: bool = False
+    closest: Verdict | None = None
+
+    @property
+    def reason(self) -> str:
+        """What keeps the design from being trained, also after repair; empty when nothing does."""
+        if self.closest is None or self.closest.genotype == self.verdict.genotype:
+            return self.verdict.reason
+        return f"{self.verdict.reason}; after repair: {self.closest.reason}"
 
 
 def admit(gate: Gate, flat: Flat) -> Admission:
     """Check a proposal and, if it does not fit, repair it; the verdict says whether it fits in the end.
 
     A broken rule cannot be repaired. The latency budget costs at most ``MEASUREMENTS`` measurements, each followed by
-    ``BISECTIONS`` + 1 closed-form checks. A rejected proposal comes back unchanged, with the checks it failed.
+    ``BISECTIONS`` + 1 closed-form checks. A rejected proposal comes back unchanged, with the checks that it failed and
+    those that its repaired form still does.
     """
     asked = Admission(flat, gate.check(gate.space.decode(flat)))
     if asked.verdict.feasible or any(check.is_rule for check in asked.verdict.violated):
@@ -40,7 +52,7 @@ def admit(gate: Gate, flat: Flat) -> Admission:
         excess = _latency_excess(verdict)
         widest = _widest(gate, flat, math.inf if excess is None else 0.97 * verdict.cost.macs / excess)
         if widest is None or measured == MEASUREMENTS:
-            return Admission(flat, verdict)
+            return replace(asked, closest=verdict)
         factor, verdict = widest, gate.check(gate.space.decode(scale_widths(gate.space, flat, widest)))
         measured += verdict.latency_ms is not None
     return Admission(scale_widths(gate.space, flat, factor), verdict, repaired=True)

@@ -105,7 +105,8 @@ class Killed(BaseException):
 class FakeEvaluator:
     """Quality is a hash of the design; every call is written to ``log``; ``…_at`` count calls.
 
-    When ``blind`` every design scores 0. With ``images`` each of so many is an answer: the first design gets three wrong, any other four to six.
+    When ``blind`` every design scores 0. With ``images`` each of so many is an answer: the first design gets three
+    wrong, any other four to six.
     """
 
     log: Path

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.domain import IntDomain
 from compressdefect.space.genotype import Genotype
-from tests.search.fakes import FIRST, SPACE, Killed, fake_latency, run_search, without_numbers
+from tests.search.fakes import FIRST, SPACE, Killed, fake_latency, gate, run_search, without_numbers
 
 pytest.importorskip("nni")
 
@@ -160,6 +161,21 @@ def test_the_tables_say_what_the_study_says(tmp_path: Path) -> None:
     assert all(row.number is None and "macs ≤ 1.50 M" in row.reason for row in rows[10:])
     front = read_trials(tmp_path / "run" / "pareto.csv")
     assert [row.number for row in front] == [trial.number for trial in outcome.front]
+
+
+def test_every_row_of_the_table_has_the_cost_of_its_own_design(tmp_path: Path) -> None:
+    """Also where a design was repaired to one budget and then missed another."""
+    budgets = Budgets(macs=2_000_000, latency_ms=0.125)
+    run_search(tmp_path / "run", budgets=budgets, latency=fake_latency, trials=5, sampler="random")
+    rows = read_trials(tmp_path / "run" / "trials.csv")
+    assert {row.state for row in rows} >= {"complete", "infeasible"}
+    assert any("after repair: latency" in row.reason for row in rows)
+    for row in rows:
+        design = Genotype.from_json(json.loads(row.genotype))
+        cost = gate(budgets, latency=fake_latency).cheap(design).cost
+        assert (row.fingerprint, row.macs, row.params) == (design.fingerprint, cost.macs, cost.params)
+        assert row.latency_ms is None or row.latency_ms == fake_latency(design)
+        assert (row.state == "infeasible") == bool(row.reason)
 
 
 def test_optuna_opens_the_study(tmp_path: Path) -> None:
