@@ -88,13 +88,15 @@ def trials(evidence: Evidence) -> Table:
         Column("time", numeric=True),
         Column("note"),
     )
-    return Table(columns, [_trial_row(t, on_front, evidence.winner_title if t is winner else "") for t in rows])
+    zero = evidence.trial_zero.number if evidence.trial_zero else 0
+    found = [_trial_row(t, on_front, evidence.winner_title if t is winner else "", t.number == zero) for t in rows]
+    return Table(columns, found)
 
 
-def _trial_row(trial: TrialRecord, on_front: set[int], won: str) -> Row:
-    notes = [won, "trial 0: the space's named design" if trial.number == 0 else ""]
+def _trial_row(trial: TrialRecord, on_front: set[int], won: str, is_zero: bool) -> Row:
+    notes = [won, "trial 0: the space's named design" if is_zero else ""]
     notes += ["on the front" if trial.number in on_front else "", "repaired" if trial.repaired else "", trial.reason]
-    mark = "winner" if won else "zero" if trial.number == 0 else "" if trial.state == "complete" else "muted"
+    mark = "winner" if won else "zero" if is_zero else "" if trial.state == "complete" else "muted"
     cells = (
         units.NONE if trial.number is None else str(trial.number),
         trial.state,

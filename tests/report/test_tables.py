@@ -28,6 +28,13 @@ def test_trials_are_in_order_with_the_turned_away_last(search: Evidence) -> None
     assert "MACs" in [column.title for column in table.columns]
 
 
+def test_trial_zero_is_the_trial_that_repeated_it(search: Evidence) -> None:
+    killed = replace(search.trials[0], state="interrupted", metric=None, netscore=None)
+    again = replace(search.trials[0], number=1)
+    table = tables.trials(replace(search, trials=(killed, again, search.trials[2])))
+    assert [row.mark for row in table.rows][:2] == ["muted", "zero"]
+
+
 def test_trials_are_capped(search: Evidence) -> None:
     many = replace(search, trials=search.trials * 10)
     assert len(tables.trials(many).rows) == tables.TRIALS_SHOWN
