@@ -34,7 +34,7 @@ ADVICE = {
     "size-mismatch": "export the mask again at the image's size",
     "box-out-of-bounds": "clip or correct the box",
     "metadata-mismatch": "correct the annotation; the image file is believed",
-    "bit-depth": "nothing, if the camera has that many bits; else say how many with --bits",
+    "bit-depth": "confirm it with --bits, or say there how many the camera has",
     "capture-class": "capture and store all classes alike: a network can tell these apart without seeing a defect",
     "duplicate": "keep one; --group auto keeps copies in one part of a split",
     "near-duplicate": "keep them in one part of a split, as --group auto does",
