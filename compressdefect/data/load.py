@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,57 +29,84 @@ from compressdefect.data.synthetic import plates
 from compressdefect.data.tiles import Tiling
 from compressdefect.errors import DataError
 
-MAX_UNREADABLE_SHARE = 0.05
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How images are read, and what of their annotations.
+
+    Attributes:
+        input: side of the square that an image, or a tile of it, becomes, in pixels.
+        format: the layout (``data.read``); found when None.
+        labels: which classes (``data.labels``).
+        good: the class of good parts; found when None.
+        unlabelled: what parts without any label file are (``data.read``).
+        group: ``auto`` (duplicates and near duplicates stay together), ``none``, or a regular expression whose first
+            match in the file name (its first parenthesis, if any) names the group.
+        masks: whether the masks of the defects are loaded.
+        boxes: whether the boxes around them are.
+        only_marked: with masks or boxes, whether images whose defects nobody marked are left out. If not, the same
+            images are loaded as without, and one whose mask is missing or broken has an empty one.
+        tile: side of the squares that an image is cut into, in its own pixels; that takes masks.
+        bits: how many 16-bit images use; found for all of them together when None.
+        max_unreadable_share: the most images that may be broken.
+    """
+
+    input: int = 224
+    format: str | None = None
+    labels: str = "all"
+    good: str | None = None
+    unlabelled: str | None = None
+    group: str = "auto"
+    masks: bool = False
+    boxes: bool = False
+    only_marked: bool = True
+    tile: int | None = None
+    bits: int | None = None
+    max_unreadable_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        whole = self.tile is None
+        assert whole or (self.masks and self.only_marked), "the class of an image is not that of each of its tiles"
+
+    @property
+    def marked(self) -> bool:
+        """Whether something is to be known of where the defects are."""
+        return self.masks or self.boxes
+
+    def shown(self, height: int, width: int) -> tuple[int, int]:
+        """What an image of this size is resized to."""
+        if self.tile is None:
+            return self.input, self.input
+        return max(1, round(height * self.input / self.tile)), max(1, round(width * self.input / self.tile))
 
 
-def load_images(
-    data: str | Path,
-    *,
-    input: int = 224,
-    format: str | None = None,
-    labels: str = "all",
-    good: str | None = None,
-    unlabelled: str | None = None,
-    group: str = "auto",
-    masks: bool = False,
-    boxes: bool = False,
-    only_marked: bool = True,
-    tile: int | None = None,
-    bits: int | None = None,
-    progress: Progress | None = None,
-    max_unreadable_share: float = MAX_UNREADABLE_SHARE,
-) -> Images:
-    """Load ``synthetic`` or a folder in any known layout, each image resized to ``input`` × ``input``.
+def load_images(data: str | Path, *, progress: Progress | None = None, **options: Any) -> Images:
+    """Load ``synthetic`` or a folder in any known layout, each image resized to one square or cut into such.
 
-    ``labels``, ``good`` and ``unlabelled`` are those of ``read``.
-    ``group`` is ``auto`` (duplicates and near duplicates stay together), ``none``, or a regular expression whose
-    first match in the file name (its first parenthesis, if any) names the group. With ``masks`` those of the defects
-    are loaded too, with ``boxes`` those around them, and images whose defects nobody marked are left out; without
-    ``only_marked`` the same images are loaded as without masks, and one whose mask is missing or broken has an empty
-    one. Images without a class of their
-    own are ``good`` if nothing is marked in them, else ``defect``. With ``tile`` an image is resized so that a square
-    of so many of its pixels becomes ``input`` × ``input``, and is cut into such squares; that takes masks. ``bits`` are
-    how many 16-bit images use, found for all of them together where it is not given.
+    Images without a class of their own are ``good`` if nothing is marked in them, else ``defect``.
+
+    Args:
+        data: the folder.
+        progress: is told how many images are done.
+        options: fields of ``LoadOptions``.
 
     Raises:
         DataError: The folder, its layout or the classes asked for are wrong, too many images cannot be read, or their
             tiles do not fit into memory.
     """
-    assert tile is None or (masks and only_marked), "the class of an image is not that of each of its tiles"
+    asked = LoadOptions(**options)
     if str(data) == SYNTHETIC:
-        return _load_synthetic(input, labels, good, group, progress)
-    marked = masks or boxes
-    at_least = 1 if marked and only_marked else 2
-    listing = read(data, format, labels, good, at_least=at_least, unlabelled=unlabelled)
-    if marked and not listing.region_classes:
-        raise _nothing_marked(listing.root, only_marked)
-    decoder = Decoder([sample.path for sample in listing.samples], bits)
-    loaded = _Loader(listing, decoder, input, masks, boxes, only_marked and marked, tile, group)
+        return _load_synthetic(asked, progress)
+    at_least = 1 if asked.marked and asked.only_marked else 2
+    listing = read(data, asked.format, asked.labels, asked.good, at_least=at_least, unlabelled=asked.unlabelled)
+    if asked.marked and not listing.region_classes:
+        raise _nothing_marked(listing.root, asked.only_marked)
+    loaded = _Loader(listing, asked)
     for done, sample in enumerate(listing.samples, start=1):
         loaded.add(sample)
         if progress is not None:
             progress(done, len(listing.samples))
-    return loaded.images(max_unreadable_share)
+    return loaded.images()
 
 
 def _nothing_marked(root: Path, only_marked: bool) -> DataError:
@@ -91,35 +119,25 @@ def _nothing_marked(root: Path, only_marked: bool) -> DataError:
 class _Loader:
     """Reads a listing image by image."""
 
-    def __init__(
-        self,
-        listing: Listing,
-        decoder: Decoder,
-        side: int,
-        masks: bool,
-        boxes: bool,
-        only_marked: bool,
-        tile: int | None,
-        group: str,
-    ) -> None:
-        self.decoder = decoder
-        self.listing, self.side, self.tile, self.group = listing, side, tile, group
-        self.only_marked = only_marked
+    def __init__(self, listing: Listing, options: LoadOptions) -> None:
+        self.listing, self.options = listing, options
+        self.decoder = Decoder([sample.path for sample in listing.samples], options.bits)
+        self.only_marked = options.only_marked and options.marked
         self.sizes: list[tuple[int, int]] = []
         self.looks: list[Look] = []
         self.kept: list[Sample] = []
         self.labels: list[str] = []
         self.hashes: list[str] = []
         self.mark_hashes: list[str] = []
-        self.boxes: list[np.ndarray] | None = [] if boxes else None
+        self.boxes: list[np.ndarray] | None = [] if options.boxes else None
         self.maybe_good = _unmarked_classes(listing)
         self.unreadable = [item for item in listing.skipped if item[1] != UNLABELLED]
         self.unlabelled = [item for item in listing.skipped if item[1] == UNLABELLED]
         self.unmarked: list[tuple[str, str]] = []
         self.leveled: Counter[tuple[int, ...]] = Counter()
         pictures = sum(self._pictures(sample) for sample in listing.samples)
-        self.shown = Pile(side, pictures=pictures)
-        self.masks = Pile(side, pictures=pictures) if masks else None
+        self.shown = Pile(options.input, pictures=pictures)
+        self.masks = Pile(options.input, pictures=pictures) if options.masks else None
 
     def add(self, sample: Sample) -> None:
         name = relative_name(sample.path, self.listing.root)
@@ -139,7 +157,9 @@ class _Loader:
         try:
             self._add_picture(decoded[..., :1] if is_grey(decoded) else decoded, mask)
         except MemoryError as error:
-            raise too_large(f"{name} at {' × '.join(map(str, self._size(*decoded.shape[:2])))} pixels") from error
+            raise too_large(
+                f"{name} at {' × '.join(map(str, self.options.shown(*decoded.shape[:2])))} pixels"
+            ) from error
         if boxes is not None:
             self._add_boxes(boxes, *decoded.shape[:2])
         if mask is not None and mask.any():
@@ -155,10 +175,10 @@ class _Loader:
         """How many pictures an image will be, as far as its file says before it is decoded."""
         if self._lacks_marks(sample):
             return 0
-        if self.tile is None:
+        if self.options.tile is None:
             return 1
         try:
-            return len(Tiling.of(*self._size(*stored_size(sample.path)), self.side))
+            return len(Tiling.of(*self.options.shown(*stored_size(sample.path)), self.options.input))
         except DataError:
             return 0
 
@@ -194,14 +214,14 @@ class _Loader:
 
     def _add_picture(self, decoded: np.ndarray, mask: np.ndarray | None) -> None:
         """Take up the pixels (H, W, C) and the mask (H, W) of an image, whole or in tiles."""
-        height, width = self._size(*decoded.shape[:2])
-        tiling, resized = Tiling.of(height, width, self.side), resize(decoded, height, width)
+        height, width = self.options.shown(*decoded.shape[:2])
+        tiling, resized = Tiling.of(height, width, self.options.input), resize(decoded, height, width)
         self.sizes.append((height, width))
         self.shown.add(tiling.cut(resized.transpose(2, 0, 1)))
         if self.masks is not None and mask is not None:
             self.masks.add(tiling.cut(resize_mask(mask, height, width)[None]))
             self.mark_hashes.append(hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest())
-        if self.group == "auto":
+        if self.options.group == "auto":
             self.looks.append(_look(decoded))
 
     def _boxes_of(self, sample: Sample, height: int, width: int) -> np.ndarray:
@@ -222,18 +242,12 @@ class _Loader:
         assert self.boxes is not None
         if self.masks is None:
             self.mark_hashes.append(hashlib.sha256(repr((height, width)).encode() + boxes.tobytes()).hexdigest())
-        shown = self._size(height, width)
+        shown = self.options.shown(height, width)
         scale = np.array([shown[1] / width, shown[0] / height] * 2 + [1], dtype=np.float32)
         self.boxes.append(boxes * scale)
 
-    def _size(self, height: int, width: int) -> tuple[int, int]:
-        """What an image of this size is resized to."""
-        if self.tile is None:
-            return self.side, self.side
-        return max(1, round(height * self.side / self.tile)), max(1, round(width * self.side / self.tile))
-
-    def images(self, max_unreadable_share: float) -> Images:
-        self._check_readable(max_unreadable_share)
+    def images(self) -> Images:
+        self._check_readable()
         listing = self.listing
         classes = listing.classes or tuple(name for name in (GOOD, DEFECT) if name in self.labels)
         self._check_classes(classes)
@@ -254,15 +268,15 @@ class _Loader:
             good=classes.index(good) if good in classes else None,
             splits=splits or None,
             name=listing.name,
-            group=self.group,
+            group=self.options.group,
             test_share=listing.test_share,
             skipped=(*self.unreadable, *self.unlabelled, *self.unmarked),
             masks=None if self.masks is None else self.masks.rows[:, 0],
             mark_hashes=tuple(self.mark_hashes) or None,
             boxes=None if self.boxes is None else tuple(self.boxes),
             regions=() if self.masks is None and self.boxes is None else self.listing.region_classes,
-            tile=self.tile,
-            sizes=None if self.tile is None else np.array(self.sizes, dtype=np.int64),
+            tile=self.options.tile,
+            sizes=None if self.options.tile is None else np.array(self.sizes, dtype=np.int64),
             remarks=(*listing.remarks, *self.decoder.remarks, *self._remarks(), *groups.remarks),
             bits=self.decoder.bits,
         )
@@ -277,11 +291,11 @@ class _Loader:
             yield f"images with boxes alone, so that all that lies in a box counts as the defect: {boxed}"
 
     def _groups(self, names: tuple[str, ...]) -> Groups:
-        if self.group == "auto":
+        if self.options.group == "auto":
             return groups_by_look(self.looks, self.hashes)
-        if self.group == "none":
+        if self.options.group == "none":
             return Groups(np.arange(len(names), dtype=np.int64))
-        return groups_by_name(self.group, names, self.hashes)
+        return groups_by_name(self.options.group, names, self.hashes)
 
     def _forget_region(self, label: str) -> None:
         """Leave the good class, which nothing is drawn in, out of the classes of defects."""
@@ -293,14 +307,14 @@ class _Loader:
                 boxes[boxes[:, 4] > regions.index(label), 4] -= 1
             self.listing = replace(self.listing, region_classes=tuple(name for name in regions if name != label))
 
-    def _check_readable(self, max_unreadable_share: float) -> None:
-        total = len(self.kept) + len(self.unreadable)
-        if len(self.unreadable) > max_unreadable_share * total:
+    def _check_readable(self) -> None:
+        share, total = self.options.max_unreadable_share, len(self.kept) + len(self.unreadable)
+        if len(self.unreadable) > share * total:
             name, why = self.unreadable[0]
             raise DataError(
                 f"{len(self.unreadable)} of {total} images in {self.listing.root} cannot be used",
                 got=f"{name} ({why})" + (" and others" if len(self.unreadable) > 1 else ""),
-                fix=f"repair or remove them; up to {max_unreadable_share:.0%} are skipped",
+                fix=f"repair or remove them; up to {share:.0%} are skipped",
             )
 
     def _check_classes(self, classes: tuple[str, ...]) -> None:
@@ -336,9 +350,10 @@ def _look(pixels: np.ndarray) -> Look:
     return look_of(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
 
 
-def _load_synthetic(input: int, labels: str, good: str | None, group: str, progress: Progress | None) -> Images:
+def _load_synthetic(options: LoadOptions, progress: Progress | None) -> Images:
+    input, group = options.input, options.group
     images = plates(progress=progress)
-    choice = choose_labels(images.classes, labels, good)
+    choice = choose_labels(images.classes, options.labels, options.good)
     index = [choice.classes.index(choice.mapping[name]) for name in images.classes]
     pixels = images.pixels
     if images.shape[1:] != (input, input):
