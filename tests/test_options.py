@@ -27,7 +27,7 @@ from compressdefect.options import (
 )
 from compressdefect.runs import RunFolder
 
-DATA = "data format labels good unlabelled group split test-share val-share input tile task"
+DATA = "data format labels good unlabelled bits group split test-share val-share input tile task"
 TRAINING = "epochs loss balance gradual augment metric overkill"
 RUN = "time accelerator threads peers seed run-dir json"
 COMMANDS = {
@@ -40,9 +40,9 @@ COMMANDS = {
     "report": "data json",
     "study": "data share time resume run-dir json",
     "list": "json",
-    "data check": "format good unlabelled html strict json",
-    "data preview": "format out per-class seed json",
-    "data split": "out folds format labels good unlabelled group task test-share val-share seed json",
+    "data check": "format good unlabelled bits html strict json",
+    "data preview": "format bits out per-class seed json",
+    "data split": "out folds format labels good unlabelled bits group task test-share val-share seed json",
 }
 CLASSES = {"search": SearchOptions, "train": TrainOptions, "evaluate": EvaluateOptions, "data split": SplitOptions}
 
