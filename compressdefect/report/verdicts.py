@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from compressdefect.data.verdict import defect_scores, rejected
 from compressdefect.report.evidence import Predictions
-from compressdefect.train.operating_point import defect_scores, rejected
 
 ESCAPE, OVERKILL, CONFUSION = "escape", "overkill", "confusion"
 """Mistakes in the order of what they cost: a defect passed, a good part rejected, a defect of another class."""

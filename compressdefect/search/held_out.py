@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressdefect.data.images import Images
+from compressdefect.data.verdict import defect_scores
 from compressdefect.errors import DataError
 from compressdefect.runs import atomic_write
 from compressdefect.search.winner import Figure, Measures
 from compressdefect.train.metrics import area_under_roc
-from compressdefect.train.operating_point import defect_scores
 from compressdefect.train.task import Records, Task
 
 FOLDER = "validation"

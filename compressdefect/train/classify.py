@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from compressdefect.data.images import Images
 from compressdefect.data.sample import Sample
 from compressdefect.data.truth import NOTHING, Needs, Truth
+from compressdefect.data.verdict import defect_scores
 from compressdefect.errors import DataError, known_names
 from compressdefect.models.template import Heads
 from compressdefect.train import operating_point as op
@@ -157,7 +158,7 @@ class Classify:
         """
         table, point = confusion(records, labels), None
         if self.good is not None:
-            scores, is_good = op.defect_scores(records, self.good), labels == self.good
+            scores, is_good = defect_scores(records, self.good), labels == self.good
             point = op.settle(scores, is_good, threshold, groups, overkill=self.overkill, choose=choose)
         return {
             "n": len(labels),
@@ -186,7 +187,7 @@ def _columns(outputs: Outputs) -> Tensor:
 
 def _caught(task: Classify, probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     assert task.good is not None
-    return op.caught(op.defect_scores(probabilities, task.good), labels == task.good, overkill=task.overkill)
+    return op.caught(defect_scores(probabilities, task.good), labels == task.good, overkill=task.overkill)
 
 
 _SCORES: dict[str, Callable[[Classify, NDArray[np.floating], NDArray[np.integer]], float]] = {

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from compressdefect.data.verdict import rejected
 from compressdefect.errors import DataError
 from compressdefect.train.metrics import rate
 
@@ -44,16 +45,6 @@ class OperatingPoint:
     overkill_interval: tuple[float, float] | None
     escape_interval: tuple[float, float] | None
     choices: tuple[Choice, ...] = ()
-
-
-def defect_scores(probabilities: NDArray[np.floating], good: int) -> NDArray[np.float64]:
-    """Score images by 1 − p(good): probabilities (n, K) → (n,)."""
-    return 1.0 - probabilities[:, good].astype(np.float64)
-
-
-def rejected(scores: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
-    """Which parts are called defective."""
-    return scores > threshold
 
 
 def choose_threshold(scores: NDArray[np.floating], is_good: NDArray[np.bool_], *, overkill: float = OVERKILL) -> float:

@@ -15,6 +15,7 @@ from compressdefect.blocks.softmax import softmax_maps
 from compressdefect.data.images import Images
 from compressdefect.data.sample import Sample
 from compressdefect.data.truth import Needs, Truth
+from compressdefect.data.verdict import defect_scores
 from compressdefect.errors import DataError, known_names
 from compressdefect.models.template import Heads
 from compressdefect.train import operating_point as op
@@ -199,7 +200,7 @@ class Segment:
         both, bounds = overlap(_counts(records)), overlap_intervals(_counts(records), groups)
         called, defective = _called(records), labels > 0
         found = detection(called, defective, groups)
-        scores = op.defect_scores(self.image_probabilities(records), 0)
+        scores = defect_scores(self.image_probabilities(records), 0)
         point = op.settle(scores, ~defective, threshold, groups, overkill=self.overkill, choose=choose)
         each = zip(self.classes, both.dice, both.iou, strict=True)
         return {
@@ -268,7 +269,7 @@ def _called(records: Records) -> NDArray[np.bool_]:
 def _caught(task: Segment, records: Records, labels: NDArray[np.integer]) -> float | None:
     if not labels.any():
         return None
-    scores = op.defect_scores(task.image_probabilities(records), 0)
+    scores = defect_scores(task.image_probabilities(records), 0)
     return op.caught(scores, labels == 0, overkill=task.overkill)
 
 

@@ -5,16 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compressdefect.data.verdict import defect_scores, rejected
 from compressdefect.errors import DataError
 from compressdefect.train.metrics import wilson_interval
 from compressdefect.train.operating_point import (
     caught,
     choices,
     choose_threshold,
-    defect_scores,
     figures,
     operating_point,
-    rejected,
     settle,
 )
 

@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from compressdefect import units
+from compressdefect.data.verdict import defect_scores, rejected
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.figures import theme
-from compressdefect.train.operating_point import defect_scores, rejected
 
 BINS = 40
 
