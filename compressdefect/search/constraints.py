@@ -27,17 +27,18 @@ LATENCY_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one constraint found in one design."""
+    """What one constraint found in one design; it is met up to this ``share`` of the limit."""
 
     name: str
     value: float
     limit: float
     offenders: tuple[str, ...] = ()
+    share: float = 1.0
 
     @property
     def violation(self) -> float:
-        """The excess over the limit as a share of it, at most 0 when feasible; for a rule, how many places break it."""
-        return self.value / self.limit - 1 if self.limit else self.value
+        """The excess as a share of what is admitted, at most 0 when feasible; for a rule, how many places break it."""
+        return self.value / (self.share * self.limit) - 1 if self.limit else self.value
 
     @property
     def is_rule(self) -> bool:
@@ -53,7 +54,8 @@ class Check:
         limit, got = form(self.limit, 3), form(self.value, 3)
         if self.violation > 0 and got == limit:
             limit, got = form(self.limit, 9), form(self.value, 9)
-        return f"{self.name} ≤ {limit} (got {got})"
+        room = f", and {1 - self.share:.0%} is left for measuring again" if self.share < 1 else ""
+        return f"{self.name} ≤ {limit} (got {got}{room})"
 
 
 FORMATS: Mapping[str, Callable[[float | None, int], str]] = {
@@ -119,8 +121,8 @@ class Budgets:
         return [Check(name, value, limit) for name, value, limit in found if limit is not None]
 
     def latency_check(self, latency_ms: float) -> list[Check]:
-        """Check a measured latency against the share of the budget at which designs are admitted."""
-        return [] if self.latency_ms is None else [Check("latency", latency_ms, LATENCY_SHARE * self.latency_ms)]
+        """Check a measured latency, with room for measuring it again."""
+        return [] if self.latency_ms is None else [Check("latency", latency_ms, self.latency_ms, share=LATENCY_SHARE)]
 
     def to_json(self) -> dict[str, Any]:
         """The budgets that are set."""

@@ -28,11 +28,11 @@ def first_design(gate: Gate, named: Genotype | None) -> Admission:
     admission = admit(gate, starts[0])
     if admission.verdict.feasible:
         return admission
-    excess: Key = lambda verdict: (sum(check.violation for check in verdict.violated),)  # noqa: E731
-    for start in starts:
-        admission = admit(gate, _descend(gate, start, excess))
-        if admission.verdict.feasible:
-            return Admission(admission.flat, admission.verdict, repaired=True)
+    for key in (_excess, _excess_and_macs) if gate.latency else (_excess,):
+        for start in starts:
+            admission = admit(gate, _descend(gate, start, key))
+            if admission.verdict.feasible:
+                return Admission(admission.flat, admission.verdict, repaired=True)
     raise _infeasible(gate, admission.closest or admission.verdict)
 
 
@@ -82,6 +82,15 @@ def _descend(gate: Gate, start: Flat, key: Key) -> Flat:
     return best
 
 
+def _excess(verdict: Verdict) -> tuple[float, ...]:
+    return (sum(check.violation for check in verdict.violated),)
+
+
+def _excess_and_macs(verdict: Verdict) -> tuple[float, ...]:
+    """For a latency budget: what is closest to all others, and of that what computes least."""
+    return *_excess(verdict), float(verdict.cost.macs)
+
+
 def _broken(verdict: Verdict, name: str) -> float:
     return sum(check.violation for check in verdict.violated if check.is_rule and check.name != name)
 
@@ -96,7 +105,7 @@ def _infeasible(gate: Gate, closest: Verdict) -> InfeasibleError:
     """Name the binding constraint: one that is out of reach on its own if there is any, else all that clash."""
     for check in closest.violated:
         smallest = smallest_reachable(gate, check.name)
-        if smallest > check.limit:
+        if smallest > check.share * check.limit:
             return _out_of_reach(gate.space, check, smallest)
     return InfeasibleError(
         f"no design of {gate.space.name} was found that meets all constraints together; the closest one misses "
@@ -116,7 +125,7 @@ def _out_of_reach(space: Space, check: Check, smallest: float) -> InfeasibleErro
     return InfeasibleError(
         f"no design of {space.name} meets {check.name} ≤ {form(check.limit, 3)}",
         got=f"{form(_round_up(smallest), 4)} at the smallest",
-        fix=f"raise --budget-{check.name}, or search another space",
+        fix=f"raise --budget-{check.name} to {form(_round_up(smallest / check.share), 4)}, or search another space",
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -130,8 +131,28 @@ def test_nothing_fits(budgets: Budgets, text: str) -> None:
         first_design(gate(budgets), FIRST)
 
 
+@pytest.mark.parametrize(
+    ("option", "budgets"),
+    [
+        ("flops", Budgets(flops=100)),
+        ("params", Budgets(params=471)),
+        ("memory", Budgets(memory_bytes=1024)),
+        ("latency", Budgets(latency_ms=0.1)),
+    ],
+)
+def test_the_budget_that_the_error_names_can_be_met(option: str, budgets: Budgets) -> None:
+    with pytest.raises(InfeasibleError) as error:
+        first_design(gate(budgets, latency=fake_latency), FIRST)
+    named = re.search(rf"raise --budget-{option} to ([^,]+), or search another space", str(error.value))
+    assert named is not None
+    enough = gate(Budgets.parse(**{option: named[1]}), latency=fake_latency)
+    assert first_design(enough, FIRST).verdict.feasible
+
+
 def test_no_latency_fits() -> None:
-    with pytest.raises(InfeasibleError, match=r"latency ≤ 0\.0900 ms: got 0\.103\d ms at the smallest"):
+    with pytest.raises(
+        InfeasibleError, match=r"latency ≤ 0\.100 ms: got 0\.103\d ms at the smallest; raise --budget-latency to 0\.11"
+    ):
         first_design(gate(Budgets(latency_ms=0.1), latency=fake_latency), FIRST)
 
 
