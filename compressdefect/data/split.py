@@ -13,6 +13,9 @@ from compressdefect.errors import DataError
 
 VAL_SHARE = 0.2
 MIN_TRAINING_IMAGES_FOR_VAL = 300  # below, decisions use out-of-fold scores instead of a held-out part
+_TOLERANCE = 0.3  # of a part's share
+_IN_ALL_PARTS = 3  # groups of a class that is in training, validation and test
+_ROUNDS = 3
 
 Indices = np.ndarray
 
@@ -103,7 +106,7 @@ def make_split(
     ``val_share`` is taken from the training part, and only if that has at least 300 images.
 
     Raises:
-        DataError: A share is out of range, or no such split trains on every class and tests on something.
+        DataError: A share is out of range, a part is far from its share, or lacks a class that it could have.
     """
     if test_share is not None and not 0 < test_share < 1:
         raise DataError("the test share must lie between 0 and 1", got=test_share, fix="use a value like 0.3")
@@ -112,18 +115,42 @@ def make_split(
             "the validation share must be at least 0 and below 1", got=val_share, fix="use a value like 0.2"
         )
     rng = np.random.default_rng(seed)
-    if images.splits is not None and test_share is None:
+    official = images.splits is not None and test_share is None
+    if official:
         train, val, test, left_out = _official(images)
     else:
         share = images.test_share if test_share is None else test_share
-        parts = _assign(images.labels, images.groups, (1 - share, share), rng)
-        train, val, test, left_out = np.flatnonzero(parts == 0), _none(), np.flatnonzero(parts == 1), _none()
-    if not len(val) and val_share > 0 and len(train) >= MIN_TRAINING_IMAGES_FOR_VAL:
-        parts = _assign(images.labels[train], images.groups[train], (1 - val_share, val_share), rng)
-        train, val = train[parts == 0], train[parts == 1]
+        train, test = _hold_out("test part", images, np.arange(len(images)), share, rng, val_share=val_share)
+        val, left_out = _none(), _none()
+    if not len(val) and _takes_val(len(train), val_share):
+        train, val = _hold_out("validation part", images, train, val_share, rng)
     split = Split(train, val, test, seed, images.group, left_out)
-    _check(split, images)
+    _check_classes(split, images, None if official else _IN_ALL_PARTS)
     return split
+
+
+def _takes_val(training_images: int, share: float) -> bool:
+    return share > 0 and training_images >= MIN_TRAINING_IMAGES_FOR_VAL
+
+
+def _hold_out(
+    part: str, images: Images, pool: Indices, share: float, rng: np.random.Generator, *, val_share: float = 0
+) -> tuple[Indices, Indices]:
+    """A pool of images without a share of it, and that share for the ``part`` that is held out.
+
+    If validation is then to have a share of the rest, that keeps two groups of each class of three or more.
+
+    Raises:
+        DataError: The groups make it far more or less than its share.
+    """
+    labels, groups = images.labels[pool], images.groups[pool]
+    everywhere = _wide(images.labels, images.groups, _IN_ALL_PARTS)
+    parts = _assign(labels, groups, (1 - share, share), rng, everywhere)
+    if _takes_val(int((parts == 0).sum()), val_share):
+        parts = _spread(labels, groups, parts, (2, 1), everywhere)
+    rest, held = pool[parts == 0], pool[parts == 1]
+    _check_share(part, held, share, images, len(pool))
+    return rest, held
 
 
 def folds(labels: np.ndarray, groups: np.ndarray, k: int, seed: int = 0) -> list[tuple[Indices, Indices]]:
@@ -135,7 +162,8 @@ def folds(labels: np.ndarray, groups: np.ndarray, k: int, seed: int = 0) -> list
     assert k >= 2
     if len(np.unique(groups)) < k:
         raise DataError(f"{k} folds need at least {k} different images", got=len(np.unique(groups)), fix="add images")
-    parts = _assign(labels, groups, (1 / k,) * k, np.random.default_rng(seed))
+    everywhere = _wide(labels, groups, max(_IN_ALL_PARTS, k))
+    parts = _assign(labels, groups, (1 / k,) * k, np.random.default_rng(seed), everywhere)
     return [(np.flatnonzero(parts != fold), np.flatnonzero(parts == fold)) for fold in range(k)]
 
 
@@ -143,10 +171,11 @@ def make_folds(images: Images, k: int, *, val_share: float = VAL_SHARE, seed: in
     """``k`` splits in which every image is tested once; an official test part stays, and the rest is validated in turn.
 
     Raises:
-        DataError: There are too few groups, or a training part lacks a class.
+        DataError: There are too few groups, or a fold is far from its share or lacks a class.
     """
     if k < 2:
         raise DataError("--folds must be at least 2", got=k, fix="use a value like 5")
+    rest = np.arange(len(images))
     if images.splits is not None:
         whole = make_split(images, val_share=0, seed=seed)
         rest = np.sort(np.concatenate([whole.train, whole.val]))
@@ -156,18 +185,20 @@ def make_folds(images: Images, k: int, *, val_share: float = VAL_SHARE, seed: in
         turns = folds(images.labels, images.groups, k, seed)
         bare = [Split(train, _none(), test, seed, images.group) for train, test in turns]
         splits = [_with_val(fold, images, val_share) for fold in bare]
-    for split in splits:
-        _check(split, images)
+    for number, split in enumerate(splits, start=1):
+        official = images.splits is not None
+        part, name = (split.val, "validation") if official else (split.test, "test")
+        _check_share(f"{name} part of fold {number}", part, 1 / k, images, len(rest))
+        _check_classes(split, images, None if official else max(_IN_ALL_PARTS, k + 1))
     return splits
 
 
 def _with_val(split: Split, images: Images, val_share: float) -> Split:
     """The split with a part of its training images moved to validation, if there are enough."""
-    if not val_share or len(split.train) < MIN_TRAINING_IMAGES_FOR_VAL:
+    if not _takes_val(len(split.train), val_share):
         return split
-    rest = replace(images.subset(split.train), splits=None)
-    inner = make_split(rest, test_share=val_share, val_share=0, seed=split.seed)
-    return replace(split, train=split.train[inner.train], val=split.train[inner.test])
+    train, val = _hold_out("validation part", images, split.train, val_share, np.random.default_rng(split.seed))
+    return replace(split, train=train, val=val)
 
 
 def _official(images: Images) -> tuple[Indices, Indices, Indices, Indices]:
@@ -183,25 +214,64 @@ def _official(images: Images) -> tuple[Indices, Indices, Indices, Indices]:
     return train, val, test, np.flatnonzero(leaks)
 
 
-def _assign(labels: np.ndarray, groups: np.ndarray, shares: tuple[float, ...], rng: np.random.Generator) -> np.ndarray:
+def _assign(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    shares: tuple[float, ...],
+    rng: np.random.Generator,
+    everywhere: np.ndarray,
+) -> np.ndarray:
     """Part (N,) of each image, so that each class is shared as ``shares`` says and no group is torn.
 
-    Largest groups first, in random order among equals, each to the part that still lacks the largest fraction of that
-    group's classes (the first part on a tie). Single images come last and make the counts exact.
+    Largest groups first, in random order among equals, each to the part that has most room for it; of those with equal
+    room, to the one that still lacks the largest fraction of that group's classes (the first part on a tie). Single
+    images come last and make the counts exact. Then each part is given a group of the classes that are ``everywhere``.
     """
-    classes, class_of = np.unique(labels, return_inverse=True)
-    _, group_of = np.unique(groups, return_inverse=True)
-    counts = np.zeros((group_of.max() + 1, len(classes)), dtype=np.int64)
-    np.add.at(counts, (group_of, class_of), 1)
+    counts, group_of = _count(labels, groups)
     targets = _targets(counts.sum(axis=0), shares)
     missing = targets.astype(np.float64)
     order = rng.permutation(len(counts))
     part_of = np.empty(len(counts), dtype=np.int64)
     for group in order[np.argsort(-counts[order].sum(axis=1), kind="stable")]:
+        room = np.minimum(counts[group], np.maximum(missing, 0)).sum(axis=1)
         need = (counts[group] * missing / np.maximum(targets, 1)).sum(axis=1)
-        part_of[group] = need.argmax()
+        part_of[group] = max(range(len(shares)), key=lambda part: (room[part], need[part]))
         missing[part_of[group]] -= counts[group]
+    return _spread(labels, groups, part_of[group_of], (1,) * len(shares), everywhere)
+
+
+def _count(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many images of each class each group has (G, classes), and the row (N,) of each image's group."""
+    class_of = np.unique(labels, return_inverse=True)[1]
+    group_of = np.unique(groups, return_inverse=True)[1]
+    counts = np.zeros((group_of.max() + 1, class_of.max() + 1), dtype=np.int64)
+    np.add.at(counts, (group_of, class_of), 1)
+    return counts, group_of
+
+
+def _spread(
+    labels: np.ndarray, groups: np.ndarray, parts: np.ndarray, least: tuple[int, ...], everywhere: np.ndarray
+) -> np.ndarray:
+    """``parts`` (N,) after moving groups, so that each part has its ``least`` number of groups of these classes.
+
+    Classes of too few groups are left alone. The smallest groups are moved, a few times over, since a move may take
+    another class away.
+    """
+    counts, group_of = _count(labels, groups)
+    part_of = np.empty(len(counts), dtype=np.int64)
+    part_of[group_of] = parts
+    rows = [has for label, has in zip(np.unique(labels), counts.T > 0, strict=True) if label in everywhere]
+    for has in [row for row in rows if row.sum() >= sum(least)] * _ROUNDS:
+        while (beyond := np.bincount(part_of[has], minlength=len(least)) - least).min() < 0:
+            spare = np.flatnonzero(has & (beyond > 0)[part_of])
+            part_of[spare[counts[spare].sum(axis=1).argmin()]] = beyond.argmin()
     return part_of[group_of]
+
+
+def _wide(labels: np.ndarray, groups: np.ndarray, enough: int) -> np.ndarray:
+    """The classes that ``enough`` groups or more have images of."""
+    classes, count = np.unique(np.unique(np.stack([labels, groups]), axis=1)[0], return_counts=True)
+    return classes[count >= enough]
 
 
 def _targets(totals: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
@@ -219,16 +289,42 @@ def _targets(totals: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
     return targets
 
 
-def _check(split: Split, images: Images) -> None:
+def _check_share(part: str, indices: Indices, share: float, images: Images, total: int) -> None:
+    """Refuse a part of ``total`` images that is far from its share.
+
+    Raises:
+        DataError: It or the rest is outside 0.7 to 1.3 times its share, by more than half an image of each class.
+    """
+    if not len(indices):
+        raise DataError(f"no image is left for the {part}", got=f"{total} images", fix=_other_groups(images))
+    asked = share * total
+    if abs(len(indices) - asked) > max(_TOLERANCE * min(asked, total - asked), len(images.classes) / 2, 1):
+        got = f"{len(indices)} of {total} images, not about {asked:.0f}"
+        raise DataError(f"the {part} would be far from its share", got=got, fix=_other_groups(images))
+
+
+def _other_groups(images: Images) -> str:
+    largest = np.bincount(images.groups).max()
+    if largest == 1:
+        return "add images, or give a larger --test-share or --val-share"
+    return f"the largest group has {largest} images: name the parts with --group REGEX, or give --group none"
+
+
+def _check_classes(split: Split, images: Images, enough: int | None) -> None:
+    """Refuse a training part without a class, and any part without a class of ``enough`` groups or more.
+
+    Raises:
+        DataError: A part lacks a class that it needs, or nothing is tested.
+    """
+    wide = [] if enough is None else _wide(images.labels, images.groups, enough).tolist()
     if not len(split.test):
-        raise DataError(
-            "no image is left for the test part", got=f"{len(images)} images", fix="add images or raise --test-share"
-        )
-    present = set(images.labels[split.train].tolist())
-    lacking = [name for i, name in enumerate(images.classes) if i not in present]
-    if lacking:
-        raise DataError(
-            "the training part lacks a class",
-            got=", ".join(lacking),
-            fix="add images of it, or give --test-share or --group none",
-        )
+        raise DataError("no image is left for the test part", got=f"{len(images)} images", fix="add images")
+    for name, part in (("training", split.train), ("validation", split.val), ("test", split.test)):
+        needed = range(len(images.classes)) if name == "training" else wide
+        lacking = sorted({*needed} - {*images.labels[part].tolist()})
+        if len(part) and lacking:
+            raise DataError(
+                f"the {name} part lacks a class",
+                got=", ".join(images.classes[label] for label in lacking),
+                fix="add images of it, or give --test-share, --group REGEX or --group none",
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressdefect.data.images import Images
-from compressdefect.data.split import Split, folds, make_split
+from compressdefect.data.split import Split, folds, make_folds, make_split
 from compressdefect.errors import DataError
 from tests.data.conftest import blank_images
 
@@ -154,6 +155,60 @@ def test_impossible_splits() -> None:
         make_split(blank_images([0, 0, 1], splits=("train", "train", "test")))
     with pytest.raises(DataError, match="folds need"):
         folds(np.array([0, 1]), np.array([0, 0]), 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_large_group_is_refused(seed: int) -> None:
+    """36 of 40 images look alike: whichever part they go to, the other is far too small."""
+    images = blank_images([0, 1] * 20, groups=[0] * 36 + [1, 2, 3, 4])
+    with pytest.raises(
+        DataError, match=r"test part .* far from its share: got 4 of 40 images, not about 12; .*--group"
+    ):
+        make_split(images, test_share=0.3, seed=seed)
+    with pytest.raises(DataError, match=r"no image is left for the test part: .* the largest group has 40 .*--group"):
+        make_split(blank_images([0, 1] * 20, groups=[0] * 40), seed=seed)
+
+
+def test_a_validation_part_far_from_its_share_is_refused() -> None:
+    images = blank_images([0, 1] * 250, groups=[0] * 160 + [1] * 160 + [2] * 160 + [*range(3, 23)])
+    with pytest.raises(DataError, match=r"validation part .* got \d+ of 340 images, not about 68; .*--group"):
+        make_split(images, test_share=0.3)
+    assert len(make_split(images, test_share=0.3, val_share=0).test) == 160
+
+
+def test_a_fold_far_from_its_share_is_refused() -> None:
+    images = blank_images([0, 1] * 20, groups=[0] * 20 + [*range(1, 21)])
+    with pytest.raises(DataError, match=r"test part of fold \d .* got 20 of 40 images, not about 8; .*--group"):
+        make_folds(images, 5)
+
+
+def test_a_share_is_kept_as_well_as_whole_images_allow() -> None:
+    images = blank_images([*range(6), *range(6)])  # of two images of each class, one is tested: not 0.6
+    assert len(make_split(images, test_share=0.3).test) == 6
+
+
+def test_groups_of_mixed_classes_are_shared_out_whole() -> None:
+    """Photographs of both sides of 20 parts, a good one and a scratched one each."""
+    images = blank_images([0, 1] * 20, groups=np.repeat(range(20), 2).tolist())
+    split = make_split(images, test_share=0.3)
+    assert np.bincount(images.labels[split.test]).tolist() == [6, 6]
+    assert not _torn(images.groups, [split.train, split.test])
+
+
+def test_a_class_of_three_groups_is_in_every_part() -> None:
+    for groups, seed in product(([500, 501, 502], [500] * 8 + [501, 502], [500] * 9 + [501] * 9 + [502]), range(5)):
+        images = blank_images([0] * 500 + [1] * len(groups), groups=[*range(500), *groups])
+        split = make_split(images, test_share=0.1, seed=seed)
+        assert all(1 in images.labels[part] for part in (split.train, split.val, split.test))
+
+
+def test_a_class_that_a_part_cannot_show_is_refused() -> None:
+    """Seven groups with a third of seven classes each, as the lines of a Fano plane: two parts cannot both show all."""
+    lines = [(i, (i + 1) % 7, (i + 3) % 7) for i in range(7)]
+    labels, groups = zip(*((label, group) for label, line in enumerate(lines) for group in line), strict=True)
+    images = blank_images(list(labels), groups=list(groups))
+    with pytest.raises(DataError, match=r"the (test|training) part lacks a class: got class\d.*; .*--group"):
+        make_split(images, test_share=0.5)
 
 
 def test_neu_splits_exactly_in_half(neu: Images) -> None:

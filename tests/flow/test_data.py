@@ -89,6 +89,11 @@ def test_strict_exits_with_1_on_findings_only(call: Any, odd_parts: Path, parts:
         (["preview", "PARTS", "--bits", "11"], "--bits is 8, 10, 12, 14 or 16: got 11"),
         (["split", "PARTS", "--bits", "11"], "--bits is 8, 10, 12, 14 or 16: got 11"),
         (["split", "PARTS", "--task", "guess"], "no such task: got guess"),
+        (["split", "PARTS", "--group", "good|scratch"], "for the test part: got 40 images; the largest group has 20"),
+        (
+            ["split", "PARTS", "--group", "plate"],
+            "--group matches no file name: got plate; names look like good/00.png",
+        ),
         (["split"], "DATA"),
     ],
 )
@@ -124,6 +129,12 @@ def test_a_split_is_taken_back(call: Any, parts: Path, tmp_path: Path) -> None:
     images = load_images(parts, input=32)
     split = Split.from_json(json.loads((tmp_path / "s.json").read_text()), images)
     assert (len(split.train), len(split.test), split.seed) == (30, 10, 3)
+
+
+def test_names_that_a_pattern_misses_are_counted(call: Any, parts: Path) -> None:
+    code, _, err = call("data", "split", parts, "--group", r"good/(\d)", "--test-share", "0.5")
+    assert code == 0, err
+    assert "not matched by --group, each a group of its own: 20 of 40 file names, as scratch/00.png" in err
 
 
 def test_folds_test_every_image_once(call: Any, parts: Path, tmp_path: Path) -> None:
