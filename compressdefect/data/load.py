@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from compressdefect.data.convert import CopyError, mask_of, read_mask, region_boxes
 from compressdefect.data.depth import Decoder
 from compressdefect.data.duplicates import Look, look_of
-from compressdefect.data.files import relative_name
-from compressdefect.data.findings import reason
+from compressdefect.data.formats.files import relative_name
+from compressdefect.data.formats.findings import reason
 from compressdefect.data.groups import Groups, groups_by_look, groups_by_name
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.labels import DEFECT, GOOD, choose_labels, too_few_classes
+from compressdefect.data.marks.convert import CopyError, mask_of, read_mask, region_boxes
+from compressdefect.data.marks.shapes import Box, Drawn, MaskFile, MatMask
 from compressdefect.data.pile import Pile, too_large
 from compressdefect.data.pixels import DepthError, is_grey, resize, resize_mask, stored_size
 from compressdefect.data.read import UNLABELLED, read
 from compressdefect.data.sample import Listing, Progress, Region, Sample
-from compressdefect.data.shapes import Box, Drawn, MaskFile, MatMask
-from compressdefect.data.synthetic import plates
+from compressdefect.data.synthetic.plates import plates
 from compressdefect.data.tiles import Tiling
 from compressdefect.errors import DataError
 

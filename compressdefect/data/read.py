@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from compressdefect.data.collect import in_parts
-from compressdefect.data.files import relative_name, scan, unread_images
-from compressdefect.data.labels import GOOD, choose_labels, choose_regions
-from compressdefect.data.readers import (
+from compressdefect.data.formats import (
     class_folders,
     coco,
     crackforest,
@@ -22,6 +19,9 @@ from compressdefect.data.readers import (
     voc,
     yolo,
 )
+from compressdefect.data.formats.collect import in_parts
+from compressdefect.data.formats.files import relative_name, scan, unread_images
+from compressdefect.data.labels import GOOD, choose_labels, choose_regions
 from compressdefect.data.sample import Listing, Reader, Region, Sample
 from compressdefect.errors import DataError, known_names
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from compressdefect.data.shapes import Shape
+from compressdefect.data.marks.shapes import Shape
 
 DEFAULT_TEST_SHARE = 0.3
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from compressdefect.data.audit import audit
+from compressdefect.data.audit.audit import audit
 from compressdefect.data.depth import check_bits
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.read import read_all, settle_unlabelled

@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from compressdefect.data.contact_sheet import TILE, Block, Picture, Row, draw_sheet
-from compressdefect.data.convert import mask_of
 from compressdefect.data.depth import Decoder
-from compressdefect.data.draw import COLOURS, annotated, framed, tinted
-from compressdefect.data.files import relative_name
+from compressdefect.data.formats.files import relative_name
 from compressdefect.data.labels import GOOD
-from compressdefect.data.mask_levels import marked
+from compressdefect.data.marks.convert import mask_of
+from compressdefect.data.marks.levels import marked
+from compressdefect.data.marks.shapes import Box, MaskFile
 from compressdefect.data.pixels import DepthError, decode_mask, resize, resize_mask, to_channels
 from compressdefect.data.sample import Listing, Region, Sample
-from compressdefect.data.shapes import Box, MaskFile
 from compressdefect.errors import DataError
 from compressdefect.flow.data import check_writable, listing_of, output_path
 from compressdefect.flow.voice import Voice
+from compressdefect.report.contact_sheet import TILE, Block, Picture, Row, draw_sheet
+from compressdefect.report.draw import COLOURS, annotated, framed, tinted
 from compressdefect.runs import atomic_write
 
 MAX_CLASSES = 30
@@ -138,7 +138,7 @@ def _effects(items: Sequence[Read], classes: Sequence[str], seed: int) -> list[R
     """What the standard recipe and each change of the other ones make of the same images, masks and boxes."""
     import torch
 
-    from compressdefect.data.augment import RECIPES, SINGLE_CHANGES
+    from compressdefect.data.augment.recipes import RECIPES, SINGLE_CHANGES
 
     pixels = np.stack([to_channels(resize(item.pixels, _SIDE, _SIDE), 3).transpose(2, 0, 1) for item in items])
     masks = np.stack([_mask(item, classes) for item in items])

@@ -12,12 +12,12 @@ from typing import NamedTuple
 from PIL import Image
 
 from compressdefect import units
-from compressdefect.data.audit import Audit
-from compressdefect.data.draw import annotated, colour_of
-from compressdefect.data.files import relative_name
+from compressdefect.data.audit.audit import Audit
+from compressdefect.data.formats.files import relative_name
 from compressdefect.data.pixels import FULL, decode
 from compressdefect.data.sample import Finding, Sample
 from compressdefect.errors import DataError
+from compressdefect.report.draw import annotated, colour_of
 from compressdefect.report.markup import Content, Markup, element, join
 from compressdefect.report.page import page
 from compressdefect.runs import atomic_write

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from compressdefect.data.augment import Recipe
+from compressdefect.data.augment.recipes import Recipe
 from compressdefect.data.images import Images
 from compressdefect.data.truth import NOTHING, Needs, Truth
 from compressdefect.train.gradual import DefectsFirst

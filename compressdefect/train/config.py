@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from compressdefect.data.augment import RECIPES
+from compressdefect.data.augment.recipes import RECIPES
 from compressdefect.errors import CompressDefectError, known_names
 from compressdefect.train.schedule import SCHEDULES
 

@@ -23,7 +23,7 @@ compat.install()
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerStatus
 
-from compressdefect.data.augment import RECIPES
+from compressdefect.data.augment.recipes import RECIPES
 from compressdefect.data.images import Images
 from compressdefect.data.truth import Truth
 from compressdefect.errors import DataError, TrainingError

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from compressdefect.data.augment.warp import move_boxes, sample_masks, sample_pixels, still_points, to_uint8
 from compressdefect.data.truth import Truth
-from compressdefect.data.warp import move_boxes, sample_masks, sample_pixels, still_points, to_uint8
 from compressdefect.errors import CompressDefectError, DataError
 
 PAPER_RATIO, PAPER_ZOOM_UNTIL, PAPER_NORMAL_FROM, PAPER_STEPS = 3.6, 20_000, 80_000, 90_000

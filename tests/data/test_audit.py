@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from compressdefect.data import audit_rules, duplicates
-from compressdefect.data.audit import Audit, audit
-from compressdefect.data.audit_rules import ADVICE
+from compressdefect.data import duplicates
+from compressdefect.data.audit import rules as audit_rules
+from compressdefect.data.audit.audit import Audit, audit
+from compressdefect.data.audit.rules import ADVICE
+from compressdefect.data.marks.shapes import Box, MaskFile, Polygon
 from compressdefect.data.read import read_all
 from compressdefect.data.sample import Finding, Listing, Region, Sample, Stated
-from compressdefect.data.shapes import Box, MaskFile, Polygon
 from tests.data.fixture import Fixture, photographs, write
 
 WriteImage = Callable[..., Path]

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from compressdefect.data.audit import Audit, audit
+from compressdefect.data.audit.audit import Audit, audit
 from compressdefect.data.read import read_all
 from tests.conftest import SHARED_DATA
 

@@ -7,9 +7,9 @@ import time
 import pytest
 import torch
 
-from compressdefect.data.augment import RECIPES, SINGLE_CHANGES, Augmentation, Combination, Recipe
-from compressdefect.data.convert import boxes_of
-from compressdefect.data.moves import Flip
+from compressdefect.data.augment.moves import Flip
+from compressdefect.data.augment.recipes import RECIPES, SINGLE_CHANGES, Augmentation, Combination, Recipe
+from compressdefect.data.marks.convert import boxes_of
 
 STILL = Augmentation(flip=False, turn=False, shift=0, zoom=0, brightness=0, contrast=0)
 

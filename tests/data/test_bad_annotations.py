@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compressdefect.data.files import relative_name
+from compressdefect.data.formats.files import relative_name
+from compressdefect.data.marks.shapes import MatMask
 from compressdefect.data.read import read_all
 from compressdefect.data.sample import Listing, Sample
-from compressdefect.data.shapes import MatMask
 from compressdefect.errors import DataError
 from tests.data import layouts
 from tests.data.layouts import SPOT, mask_picture, picture, voc_xml

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from compressdefect.data import depth
-from compressdefect.data.audit import audit
+from compressdefect.data.audit.audit import audit
 from compressdefect.data.depth import Decoder, depth_of
 from compressdefect.data.images import Images
 from compressdefect.data.load import load_images

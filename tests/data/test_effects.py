@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from compressdefect.data.effects import Blur, Effect, Illumination, Noise
+from compressdefect.data.augment.effects import Blur, Effect, Illumination, Noise
 
 
 def _pixels(count: int = 6, channels: int = 1, height: int = 24, width: int = 40) -> torch.Tensor:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressdefect.data.files import inner_name, is_image, is_unread_image, read_text, scan, walk
+from compressdefect.data.formats.files import inner_name, is_image, is_unread_image, read_text, scan, walk
 from compressdefect.errors import DataError
 
 

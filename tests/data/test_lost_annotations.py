@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from compressdefect.data.audit import audit
-from compressdefect.data.files import relative_name
+from compressdefect.data.audit.audit import audit
+from compressdefect.data.formats.files import relative_name
 from compressdefect.data.load import load_images
 from compressdefect.data.read import read, read_all
 from tests.data import layouts

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from compressdefect.data.load import load_images
-from compressdefect.data.mask_levels import is_copy, marked, marking
+from compressdefect.data.marks.levels import is_copy, marked, marking
 from compressdefect.errors import DataError
 from tests.data import layouts
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from compressdefect.data.moves import Affine, Crop, Elastic, Flip, Move, Perspective, PiecewiseAffine
-from compressdefect.data.warp import still_points
+from compressdefect.data.augment.moves import Affine, Crop, Elastic, Flip, Move, Perspective, PiecewiseAffine
+from compressdefect.data.augment.warp import still_points
 
 MOVES: list[Move] = [Flip(), Affine(), Crop(), Perspective(), Elastic(), PiecewiseAffine()]
 

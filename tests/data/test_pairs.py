@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from compressdefect.data.files import relative_name
+from compressdefect.data.formats.files import relative_name
+from compressdefect.data.formats.masks import Pairs, pair
 from compressdefect.data.read import read_all
-from compressdefect.data.readers.masks import Pairs, pair
 from tests.data.layouts import SPOT, filled, mask_picture, picture
 
 

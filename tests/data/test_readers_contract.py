@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compressdefect.data.convert import boxes_of, region_boxes
-from compressdefect.data.files import relative_name
+from compressdefect.data.formats.files import relative_name
+from compressdefect.data.marks.convert import boxes_of, region_boxes
 from compressdefect.data.read import READERS, read_all
 from compressdefect.data.sample import Listing, Sample
 from compressdefect.errors import DataError

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco
 
-from compressdefect.data.convert import boxes_of, mask_of, region_boxes
-from compressdefect.data.sample import Region
-from compressdefect.data.shapes import (
+from compressdefect.data.marks.convert import boxes_of, mask_of, region_boxes
+from compressdefect.data.marks.shapes import (
     Box,
     CocoRle,
     Ellipse,
@@ -26,6 +25,7 @@ from compressdefect.data.shapes import (
     SizeMismatchError,
     unpack_coco,
 )
+from compressdefect.data.sample import Region
 from compressdefect.errors import DataError
 
 masks = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1), st.floats(0, 1)).map(

@@ -12,11 +12,11 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from compressdefect.data import load
-from compressdefect.data.defects import DEFECTS
 from compressdefect.data.images import Images
 from compressdefect.data.load import load_images
 from compressdefect.data.split import Split, make_split
-from compressdefect.data.synthetic import plates
+from compressdefect.data.synthetic.defects import DEFECTS
+from compressdefect.data.synthetic.plates import plates
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from compressdefect.data.convert import boxes_of
-from compressdefect.data.warp import move_boxes, sample_masks, sample_pixels, still_points, to_uint8
+from compressdefect.data.augment.warp import move_boxes, sample_masks, sample_pixels, still_points, to_uint8
+from compressdefect.data.marks.convert import boxes_of
 
 
 def _shifted(x: float, y: float, height: int = 20, width: int = 30) -> torch.Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compressdefect.data.files import relative_name
+from compressdefect.data.formats.files import relative_name
 from compressdefect.data.load import load_images
 from compressdefect.data.read import read_all
 from compressdefect.data.sample import Sample

@@ -12,8 +12,8 @@ import pytest
 
 from compressdefect import api
 from compressdefect.data.load import load_images
+from compressdefect.data.marks.shapes import Box
 from compressdefect.data.sample import Listing, Region, Sample
-from compressdefect.data.shapes import Box
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import DataError
 from compressdefect.flow import prepare

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compressdefect.data.audit import audit
+from compressdefect.data.audit.audit import audit
+from compressdefect.data.marks.shapes import Box
 from compressdefect.data.read import read_all
 from compressdefect.data.sample import Listing, Region, Sample
-from compressdefect.data.shapes import Box
 from compressdefect.report.audit import compute, render, write_audit
 
 NASTY = "<img src=x onerror=alert(1)>"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from compressdefect.data.augment import Augmentation
+from compressdefect.data.augment.recipes import Augmentation
 from compressdefect.data.images import Images
 from compressdefect.data.truth import Truth
 from compressdefect.train.batches import Batches, affordable, gather

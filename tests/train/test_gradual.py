@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compressdefect.data.augment.warp import sample_masks
 from compressdefect.data.truth import Truth
-from compressdefect.data.warp import sample_masks
 from compressdefect.errors import CompressDefectError, DataError
 from compressdefect.train.gradual import DefectsFirst, Gradual, zoom_points
 

@@ -12,11 +12,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compressdefect.data.collect import SPLIT_NAMES, Collector
-from compressdefect.data.files import Folder, inner_name, read_text, relative_name, scan, stem, subfolders
+from compressdefect.data.formats.collect import SPLIT_NAMES, Collector
+from compressdefect.data.formats.files import Folder, inner_name, read_text, relative_name, scan, stem, subfolders
 from compressdefect.data.labels import DEFECT, GOOD
+from compressdefect.data.marks.shapes import Ellipse, MaskFile
 from compressdefect.data.sample import Listing, Region, Sample
-from compressdefect.data.shapes import Ellipse, MaskFile
 from compressdefect.errors import DataError
 
 NAME = "dagm"

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compressdefect.data.collect import Collector
-from compressdefect.data.files import scan, stem
+from compressdefect.data.formats.collect import Collector
+from compressdefect.data.formats.files import scan, stem
+from compressdefect.data.marks.shapes import MatMask
 from compressdefect.data.sample import Listing, Region, Sample
-from compressdefect.data.shapes import MatMask
 from compressdefect.errors import DataError
 
 NAME = "crackforest"

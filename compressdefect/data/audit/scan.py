@@ -9,13 +9,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from compressdefect.data.convert import CopyError, read_mask, region_boxes
 from compressdefect.data.duplicates import Look, look_of
-from compressdefect.data.files import relative_name
-from compressdefect.data.findings import reason
+from compressdefect.data.formats.files import relative_name
+from compressdefect.data.formats.findings import reason
+from compressdefect.data.marks.convert import CopyError, read_mask, region_boxes
+from compressdefect.data.marks.shapes import Box, Mask, MaskFile, Polygon, SizeMismatchError
 from compressdefect.data.pixels import FULL, DepthError, Pixels, decode_stored
 from compressdefect.data.sample import Finding, Region, Sample, Stated
-from compressdefect.data.shapes import Box, Mask, MaskFile, Polygon, SizeMismatchError
 from compressdefect.errors import DataError
 
 TOLERANCE = 0.5  # pixels by which a box may leave its image, as rounding makes it

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from compressdefect.data.collect import Collector
-from compressdefect.data.files import has_images, scan, stem, subfolders
-from compressdefect.data.readers import voc
+from compressdefect.data.formats import voc
+from compressdefect.data.formats.collect import Collector
+from compressdefect.data.formats.files import has_images, scan, stem, subfolders
 from compressdefect.data.sample import Listing, Sample
 from compressdefect.errors import DataError
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from compressdefect.data.audit_rules import Facts, Rules, sort_findings
-from compressdefect.data.audit_scan import Outcome, scan
+from compressdefect.data.audit.rules import Facts, Rules, sort_findings
+from compressdefect.data.audit.scan import Outcome, scan
 from compressdefect.data.depth import depth_of
 from compressdefect.data.duplicates import THUMBNAIL
-from compressdefect.data.files import relative_name
+from compressdefect.data.formats.files import relative_name
 from compressdefect.data.pixels import FULL
 from compressdefect.data.sample import Finding, Listing, Progress, Sample
 

@@ -12,9 +12,9 @@ import hashlib
 
 import numpy as np
 
-from compressdefect.data.defects import DEFECTS, bump, unit_vector
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.sample import Progress
+from compressdefect.data.synthetic.defects import DEFECTS, bump, unit_vector
 
 CLASSES = ("good", "defective")
 TEST_SHARE = 617 / 822

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from compressdefect.data.collect import Collector
-from compressdefect.data.files import read_text, relative_name
+from compressdefect.data.formats.collect import Collector
+from compressdefect.data.formats.files import read_text, relative_name
 from compressdefect.errors import DataError
 
 MAX_BYTES = 2**30

@@ -7,11 +7,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from compressdefect.data.files import Folder, inner_name, is_image, relative_name, scan, suffix, unread_images, walk
-from compressdefect.data.findings import Findings
+from compressdefect.data.formats.files import (
+    Folder,
+    inner_name,
+    is_image,
+    relative_name,
+    scan,
+    suffix,
+    unread_images,
+    walk,
+)
+from compressdefect.data.formats.findings import Findings
 from compressdefect.data.labels import sounds_good
+from compressdefect.data.marks.shapes import NoAreaError
 from compressdefect.data.sample import DEFAULT_TEST_SHARE, Listing, Region, Sample, Stated
-from compressdefect.data.shapes import NoAreaError
 
 SPLIT_NAMES = {
     "train": "train",

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compressdefect.data.collect import Collector
-from compressdefect.data.files import Folder, relative_name, scan, stem, subfolders
+from compressdefect.data.formats.collect import Collector
+from compressdefect.data.formats.files import Folder, relative_name, scan, stem, subfolders
 from compressdefect.data.labels import sounds_good
+from compressdefect.data.marks.shapes import MaskFile
 from compressdefect.data.sample import Listing, Region, Sample
-from compressdefect.data.shapes import MaskFile
 from compressdefect.errors import DataError
 
 NAME = "mvtec"

@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from compressdefect.data.collect import SPLIT_NAMES, Annotated, Collector, split_of
-from compressdefect.data.files import Folder, inner_name, read_bytes, read_text, relative_name, stem, walk
+from compressdefect.data.formats.collect import SPLIT_NAMES, Annotated, Collector, split_of
+from compressdefect.data.formats.files import Folder, inner_name, read_bytes, read_text, relative_name, stem, walk
+from compressdefect.data.marks.shapes import Box
 from compressdefect.data.sample import Listing, Region, Stated
-from compressdefect.data.shapes import Box
 from compressdefect.errors import DataError
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from compressdefect.data.contact_sheet import Block, Picture, Row, draw_sheet
-from compressdefect.data.draw import COLOURS, annotated, colour_of
+from compressdefect.data.marks.shapes import Box, MaskFile
 from compressdefect.data.sample import Region
-from compressdefect.data.shapes import Box, MaskFile
+from compressdefect.report.contact_sheet import Block, Picture, Row, draw_sheet
+from compressdefect.report.draw import COLOURS, annotated, colour_of
 
 GREY = np.full((200, 300, 1), 100, dtype=np.uint8)
 

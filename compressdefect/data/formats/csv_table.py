@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from compressdefect.data.collect import SPLIT_NAMES, Annotated, Collector, split_named
-from compressdefect.data.files import is_image, scan
+from compressdefect.data.formats.collect import SPLIT_NAMES, Annotated, Collector, split_named
+from compressdefect.data.formats.files import is_image, scan
+from compressdefect.data.formats.table import first_rows, read_table
 from compressdefect.data.sample import Listing
-from compressdefect.data.table import first_rows, read_table
 from compressdefect.errors import DataError, known_names
 
 NAME = "csv_table"

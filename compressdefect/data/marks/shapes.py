@@ -16,8 +16,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from compressdefect.data.mask_levels import marked
-from compressdefect.data.matfile import read_segmentation
+from compressdefect.data.marks.levels import marked
+from compressdefect.data.marks.matfile import read_segmentation
 from compressdefect.data.pixels import decode_mask
 from compressdefect.errors import DataError
 

@@ -12,11 +12,11 @@ from collections.abc import Container, Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from compressdefect.data.collect import SPLIT_NAMES, Collector
-from compressdefect.data.files import Folder, relative_name, stem, walk
+from compressdefect.data.formats.collect import SPLIT_NAMES, Collector
+from compressdefect.data.formats.files import Folder, relative_name, stem, walk
 from compressdefect.data.labels import DEFECT, sounds_good
+from compressdefect.data.marks.shapes import MaskFile
 from compressdefect.data.sample import Listing, Region, Sample
-from compressdefect.data.shapes import MaskFile
 
 NAME = "masks"
 LAYOUT = "x.jpg + x.png, or x.png + x_mask.png, x_label.bmp, x_GT.png in one folder, perhaps in CLASS/"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from compressdefect.data.collect import SPLIT_NAMES, Collector
-from compressdefect.data.files import Folder, has_images, relative_name, scan, subfolders, walk
+from compressdefect.data.formats.collect import SPLIT_NAMES, Collector
+from compressdefect.data.formats.files import Folder, has_images, relative_name, scan, subfolders, walk
 from compressdefect.data.sample import Listing, Sample
 from compressdefect.errors import DataError
 

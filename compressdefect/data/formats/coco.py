@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from compressdefect.data.collect import Annotated, Collector, split_named
-from compressdefect.data.files import relative_name, walk
+from compressdefect.data.formats.collect import Annotated, Collector, split_named
+from compressdefect.data.formats.files import relative_name, walk
+from compressdefect.data.marks.shapes import Box, CocoRle, Point, Polygon
 from compressdefect.data.sample import Listing, Region, Stated
-from compressdefect.data.shapes import Box, CocoRle, Point, Polygon
 
 NAME = "coco"
 LAYOUT = "annotations/instances_train.json (images, annotations, categories) and the images"

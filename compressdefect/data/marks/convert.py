@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from compressdefect.data.mask_levels import is_copy, marking
+from compressdefect.data.marks.levels import is_copy, marking
+from compressdefect.data.marks.shapes import Box, Ellipse, Mask, MaskFile, Polygon
 from compressdefect.data.sample import Region
-from compressdefect.data.shapes import Box, Ellipse, Mask, MaskFile, Polygon
 from compressdefect.errors import DataError
 
 MAX_CLASSES = 255

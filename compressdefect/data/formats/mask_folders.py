@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compressdefect.data.collect import SPLIT_NAMES, Collector
-from compressdefect.data.files import has_images, relative_name, scan, stem, subfolders
+from compressdefect.data.formats.collect import SPLIT_NAMES, Collector
+from compressdefect.data.formats.files import has_images, relative_name, scan, stem, subfolders
+from compressdefect.data.formats.masks import without_suffix
 from compressdefect.data.labels import DEFECT
-from compressdefect.data.readers.masks import without_suffix
+from compressdefect.data.marks.shapes import MaskFile
 from compressdefect.data.sample import Listing, Region, Sample
-from compressdefect.data.shapes import MaskFile
 from compressdefect.errors import DataError
 
 NAME = "mask_folders"

@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from compressdefect.data.collect import Annotated, Collector, split_of
-from compressdefect.data.files import inner_name, read_text, relative_name, scan, stem, walk
+from compressdefect.data.formats.collect import Annotated, Collector, split_of
+from compressdefect.data.formats.files import inner_name, read_text, relative_name, scan, stem, walk
+from compressdefect.data.marks.shapes import Box, Polygon
 from compressdefect.data.sample import Listing, Region
-from compressdefect.data.shapes import Box, Polygon
 from compressdefect.errors import DataError
 
 NAME = "yolo"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compressdefect.data.collect import Annotated, Collector
-from compressdefect.data.files import scan
+from compressdefect.data.formats.collect import Annotated, Collector
+from compressdefect.data.formats.files import scan
+from compressdefect.data.formats.table import read_table
+from compressdefect.data.marks.shapes import Rle
 from compressdefect.data.sample import Listing, Region
-from compressdefect.data.shapes import Rle
-from compressdefect.data.table import read_table
 from compressdefect.errors import DataError
 
 NAME = "severstal"

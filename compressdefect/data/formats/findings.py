@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from compressdefect.data.marks.shapes import SizeMismatchError
 from compressdefect.data.sample import Finding
-from compressdefect.data.shapes import SizeMismatchError
 from compressdefect.errors import DataError
 
 

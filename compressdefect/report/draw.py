@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
-from compressdefect.data.audit_scan import box_fits, extent
+from compressdefect.data.audit.scan import box_fits, extent
+from compressdefect.data.marks.shapes import Box
 from compressdefect.data.pixels import resize_mask, to_channels
 from compressdefect.data.sample import Region
-from compressdefect.data.shapes import Box
 from compressdefect.errors import DataError
 
 Colour = tuple[int, int, int]

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from compressdefect import compat
-from compressdefect.data.effects import Blur, Effect, Illumination, Noise
-from compressdefect.data.moves import Affine, Crop, Elastic, Flip, Move, Perspective, PiecewiseAffine
-from compressdefect.data.warp import move_boxes, sample_masks, sample_pixels, still_points, to_uint8
+from compressdefect.data.augment.effects import Blur, Effect, Illumination, Noise
+from compressdefect.data.augment.moves import Affine, Crop, Elastic, Flip, Move, Perspective, PiecewiseAffine
+from compressdefect.data.augment.warp import move_boxes, sample_masks, sample_pixels, still_points, to_uint8
 
 compat.install()
 from torchvision.transforms.v2 import InterpolationMode

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compressdefect.data.audit_capture import capture_findings
-from compressdefect.data.audit_scan import Scan
+from compressdefect.data.audit.capture import capture_findings
+from compressdefect.data.audit.scan import Scan
 from compressdefect.data.duplicates import find_twins
-from compressdefect.data.files import suffix
+from compressdefect.data.formats.files import suffix
 from compressdefect.data.labels import GOOD, default_good
 from compressdefect.data.sample import Finding, Listing
 from compressdefect.errors import DataError

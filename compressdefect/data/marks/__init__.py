@@ -1,0 +1,1 @@
+"""What is wrong in an image, as it was annotated."""

@@ -1,0 +1,1 @@
+"""Data that is rendered, not read."""
