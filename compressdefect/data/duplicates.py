@@ -75,7 +75,7 @@ def find_twins(hashes: np.ndarray, thumbnails: np.ndarray, copies: np.ndarray | 
     sees the same part makes them, an image joins the group of the first image that it resembles.
     """
     weights = np.ones(len(hashes), dtype=np.int64) if copies is None else copies
-    confirmed = _confirmed_pairs(hashes, thumbnails, limit=MAX_PAIRS)
+    confirmed = confirmed_pairs(hashes, thumbnails, limit=MAX_PAIRS)
     pairs = _pairs_with_leaders(hashes, thumbnails) if confirmed is None else confirmed
     pairs, in_view = _divide_views(pairs, hashes, thumbnails)
     if confirmed is None:
@@ -124,11 +124,11 @@ def _is_view(group: np.ndarray, hashes: np.ndarray, thumbnails: np.ndarray) -> b
     if len(group) > LARGEST_SHARE * len(hashes):
         return True
     some = group[:: -(-len(group) // _SAMPLE)]
-    alike = _confirmed_pairs(hashes[some], thumbnails[some], limit=_SAMPLE**2)
+    alike = confirmed_pairs(hashes[some], thumbnails[some], limit=_SAMPLE**2)
     return alike is not None and len(alike) > len(some) * (len(some) - 1) / 4
 
 
-def _confirmed_pairs(hashes: np.ndarray, thumbnails: np.ndarray, *, limit: int) -> list[Pair] | None:
+def confirmed_pairs(hashes: np.ndarray, thumbnails: np.ndarray, *, limit: int) -> list[Pair] | None:
     """Pairs (i, j, correlation), i < j, of close hashes and alike pixels; None if more than ``limit`` are close."""
     pairs, close = [], 0
     for i, j in _close_pairs(_signs(hashes)):
