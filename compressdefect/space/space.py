@@ -236,8 +236,9 @@ class Space:
     def _scope_size(self, scope: Scope, powers: Mapping[str | None, int | float] | None = None) -> int | float:
         """Sum over each root's values of the product over the parameters those values activate."""
         total: int | float = 1
+        fixed = self.fixed.get(scope, {})
         for parameter in self._by_scope[scope]:
-            if parameter.when is None or parameter.when.parameter in self.fixed.get(scope, {}):
+            if parameter.when is None or parameter.when.holds(fixed):
                 total *= self._subtree_size(parameter, powers or {})
         return total
 

@@ -60,6 +60,19 @@ def test_size_is_the_number_of_distinct_designs(columns: int, choices: int, depe
     assert space.size == len(found)
 
 
+def test_genes_under_a_fixed_condition_count_only_where_it_holds() -> None:
+    parameters = (
+        Parameter("depth", "stage", IntDomain(1, 2)),
+        Parameter("always", "stage", IntDomain(1, 3), when=Condition("mode", ("on",))),
+        Parameter("never", "stage", IntDomain(1, 5), when=Condition("mode", ("off", "idle"))),
+        Parameter("below", "stage", IntDomain(1, 7), when=Condition("never", (1,))),
+    )
+    space = Space("s", "t", "", ("classify",), 1, parameters, fixed={"stage": {"mode": "on"}})
+    every = itertools.product(*(domain.values for domain in space.dimensions.values()))
+    found = {space.decode(dict(zip(space.dimensions, vector, strict=True))).fingerprint for vector in every}
+    assert space.size == len(found) == 2 * 3
+
+
 def test_the_shipped_space_has_at_least_a_trillion_designs() -> None:
     assert SPACE.size >= 10**12
 
