@@ -123,6 +123,8 @@ class Evidence:
     def metric_title(self) -> str:
         """The name of the trials' metric, for an axis."""
         metric = str(self.manifest.get("metric") or "accuracy")
+        if metric == "escape@overkill":  # whose score is 1 − escape
+            return f"defects caught at {100 * self.overkill_aim:g} % overkill"
         return _TITLES.get(metric, metric.replace("_", " "))
 
     @property

@@ -75,6 +75,13 @@ def test_a_training_has_no_trials(evidence_of: Callable[..., Evidence]) -> None:
     assert evidence.best is not None
 
 
+def test_what_a_trial_is_scored_by_is_said_as_it_counts(search: Evidence) -> None:
+    """Of ``escape@overkill`` the score is the share of defects caught, which is higher the better."""
+    asked = {"metric": "escape@overkill", "options": {"overkill": 0.02}}
+    assert replace(search, manifest=asked).metric_title == "defects caught at 2 % overkill"
+    assert replace(search, manifest={"metric": "balanced_accuracy"}).metric_title == "balanced accuracy"
+
+
 def test_memory_budget_names_its_column(search: Evidence) -> None:
     assert replace(search, manifest={"budgets": {"memory_bytes": 5}}).budgets == {"peak_bytes": 5.0}
 
