@@ -283,10 +283,11 @@ def list_names(what: str = "spaces") -> dict[str, Any]:
 
 
 def _list_spaces() -> list[dict[str, str]]:
-    rows = []
+    rows, hiding = [], catalog.hiding_spaces()
     for name, path in catalog.spaces().items():
         space = catalog.find_space(str(path))
-        rows.append({"name": name, "size": f"{space.size:.2e} designs", "summary": space.summary})
+        hides = f"; {path} hides the space that ships" if name in hiding else ""
+        rows.append({"name": name, "size": f"{space.size:.2e} designs", "summary": space.summary + hides})
     return rows
 
 

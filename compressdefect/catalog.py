@@ -23,6 +23,17 @@ def spaces() -> dict[str, Path]:
     return _named("search_spaces", "*.toml", key=lambda path: path.stem)
 
 
+def hiding_spaces() -> dict[str, Path]:
+    """The working folder's own files that hide a shipped space of the same name and say something else than it."""
+    shipped = shipped_root() / "search_spaces"
+    found = ((name, path, shipped / path.name) for name, path in spaces().items())
+    return {
+        name: path
+        for name, path, other in found
+        if path != other and other.is_file() and path.read_bytes() != other.read_bytes()
+    }
+
+
 def studies() -> dict[str, Path]:
     """The folder of every study that can be named, by name."""
     return {name: path.parent for name, path in _named("studies", "*/study.py", key=lambda p: p.parent.name).items()}

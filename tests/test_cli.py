@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from compressdefect import cli
+from compressdefect.catalog import shipped_root
 from compressdefect.deploy.model_ref import resolve_model
 from compressdefect.errors import RunError
 
@@ -116,6 +117,22 @@ def test_a_budget_that_nothing_meets_exits_with_1(call: Any, tmp_path: Path, par
     assert code == 1
     assert "params" in err.splitlines()[-1]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_space_of_the_working_folder_that_hides_a_shipped_one_is_named(
+    call: Any, tmp_path: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "search_spaces").mkdir()
+    own = tmp_path / "search_spaces" / "lightdefectnet.toml"
+    asked = ("search", "--data", parts, "--input", 32, "--budget-params", 10)
+    shipped = (shipped_root() / "search_spaces" / own.name).read_text()
+    for text, named in ((shipped, False), (f"{shipped}\n# mine\n", True)):
+        own.write_text(text)
+        code, _, err = call(*asked)
+        assert code == 1
+        assert (f"{own} hides the space lightdefectnet that ships" in err) == named
+        assert (f"{own} hides" in call("list", "spaces", "--json")[1]) == named
 
 
 def test_cost_as_json(call: Any) -> None:

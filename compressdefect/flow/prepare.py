@@ -13,6 +13,7 @@ from compressdefect import compat
 
 compat.install()
 
+from compressdefect.catalog import hiding_spaces
 from compressdefect.data.depth import check_bits
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.load import load_images
@@ -226,6 +227,12 @@ def _check_tile(side: int, task: str) -> None:
         )
     if side < MIN_SIDE:
         raise DataError(f"--tile must be at least {MIN_SIDE} pixels", got=side, fix="use a size such as 512")
+
+
+def say_what_hides(voice: Voice) -> None:
+    """Name the working folder's own spaces that stand in the way of those that ship."""
+    for name, path in hiding_spaces().items():
+        voice.say(f"{path} hides the space {name} that ships")
 
 
 def check_free(path: Path | None) -> None:

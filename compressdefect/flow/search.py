@@ -24,6 +24,7 @@ from compressdefect.flow.prepare import (
     check_split,
     choose_task,
     prepare,
+    say_what_hides,
 )
 from compressdefect.flow.stored import anchored
 from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
@@ -150,6 +151,7 @@ def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path |
     began = time.monotonic()
     request, voice, resume = Request.make(options), Voice(), run is not None
     check_free(run_dir)
+    say_what_hides(voice)
     with contextlib.ExitStack() as stack:
         if run is not None:
             stack.enter_context(run.held())

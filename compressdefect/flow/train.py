@@ -11,7 +11,7 @@ from compressdefect.deploy.deliver import Assignment, deliver, describe_data, me
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import DataError, ModelError
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import check_free, check_options, check_split, choose_task, prepare
+from compressdefect.flow.prepare import check_free, check_options, check_split, choose_task, prepare, say_what_hides
 from compressdefect.flow.stored import anchored, options_of
 from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions, EvaluateOptions, JobOptions, TrainOptions
@@ -57,6 +57,7 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     )
     check_split(options)
     voice = Voice()
+    say_what_hides(voice)
     data = prepare(options, input=options.input or design.input, task=task, voice=voice)
     config = fit_config(options, data.shown, task)
     _check_length(config, data.shown_to_decide if options.val_share else data.shown)
