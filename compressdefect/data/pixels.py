@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from compressdefect.errors import DataError
 
@@ -45,6 +45,7 @@ _BROKEN_FILE = (  # what Pillow's plugins raise on damaged, hostile or unsupport
     Image.DecompressionBombError,
     Warning,  # where the process turns warnings into errors
 )
+_LYING = 5  # EXIF orientations from here on are turned by a quarter
 _CHANNELS = {"P": 3, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3}
 
 # Threads share the filters, so this is set once; what Pillow only warns of is refused in _check_size.
@@ -127,6 +128,20 @@ def stored_size(source: Path | bytes) -> tuple[int, int]:
         DataError: It is no image file, or too large for Pillow's pixel limit.
     """
     return _read(source, lambda image: (image.height, image.width))
+
+
+def upright_size(source: Path | bytes) -> tuple[int, int]:
+    """Height and width of an image file as ``decode`` turns it upright; no pixel is decoded.
+
+    Raises:
+        DataError: As ``stored_size``.
+    """
+    return _read(source, lambda image: _turned(image, image.height, image.width), upright=False)
+
+
+def _turned(image: Image.Image, height: int, width: int) -> tuple[int, int]:
+    lies = image.getexif().get(ExifTags.Base.Orientation, 1) >= _LYING
+    return (width, height) if lies else (height, width)
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:

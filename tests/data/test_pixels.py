@@ -15,7 +15,16 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy import ndimage
 
-from compressdefect.data.pixels import decode, decode_mask, decode_stored, is_grey, resize, resize_mask, to_channels
+from compressdefect.data.pixels import (
+    decode,
+    decode_mask,
+    decode_stored,
+    is_grey,
+    resize,
+    resize_mask,
+    to_channels,
+    upright_size,
+)
 from compressdefect.errors import DataError
 
 RED_GREEN = np.array([[[255, 0, 0], [0, 255, 0]]], dtype=np.uint8)
@@ -205,6 +214,14 @@ def test_masks_keep_the_values_that_they_store(picture: np.ndarray | Image.Image
 def test_a_mask_with_more_values_than_a_byte_holds_is_refused() -> None:
     with pytest.raises(DataError, match="a mask has values from 0 to 255"):
         decode_mask(_png(np.array([[0, 1, 300]], dtype=np.uint16)))
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (2, 3)), (3, (2, 3)), (6, (3, 2)), (8, (3, 2))])
+def test_the_upright_size_is_that_of_the_decoded_image(orientation: int, size: tuple[int, int]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = _png(np.zeros((2, 3), dtype=np.uint8), exif=exif)
+    assert upright_size(content) == decode(content).shape[:2] == size
 
 
 def test_a_mask_is_turned_by_its_own_exif_orientation() -> None:
