@@ -136,7 +136,7 @@ def upright_size(source: Path | bytes) -> tuple[int, int]:
     Raises:
         DataError: As ``stored_size``.
     """
-    return _read(source, lambda image: _turned(image, image.height, image.width), upright=False)
+    return _read(source, lambda image: _turned(image, image.height, image.width))
 
 
 def _turned(image: Image.Image, height: int, width: int) -> tuple[int, int]:

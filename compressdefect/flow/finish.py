@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compressdefect.data.images import Images
+from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.deploy.benchmark import benchmark
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
@@ -21,15 +22,18 @@ from compressdefect.flow.prepare import load
 from compressdefect.flow.stored import options_of
 from compressdefect.flow.voice import Voice
 from compressdefect.options import DataOptions
-from compressdefect.report.gallery import PICTURE_SIDE, ActivationMap, Layers
+from compressdefect.report.gallery import Explanation, Layer, Part
 from compressdefect.report.html import write_report
+from compressdefect.report.originals import Loaded, Originals, Pictures, extent_of
 from compressdefect.report.outlines import outlines
+from compressdefect.report.pictures import SIDE, cropped, heat
 from compressdefect.runs import RunFolder
 from compressdefect.train.activation import class_activation_map
 from compressdefect.train.predict import answers
 from compressdefect.train.task import Task
 
 _PEER_SECONDS = 2.0
+_MAPS = 16  # images whose activation maps are made at once
 
 
 @contextlib.contextmanager
@@ -85,42 +89,85 @@ def write_run_report(run: RunFolder, *, images: Images | None = None, data: str 
     bundle = Bundle.open(run.best) if (run.best / "bundle.json").is_file() else None
     if bundle is None:
         return write_report(run.path)
-    if images is None:
-        images = _images_again(run, bundle, data)
-    task = bundle.task()
-    if "masks" not in task.needs:
-        return write_report(run.path, images=images, cam=_activation_maps(bundle))
-    return write_report(run.path, images=images, layers=None if images is None else _outlines(bundle, task, images))
-
-
-def _images_again(run: RunFolder, bundle: Bundle, data: str | None) -> Images | None:
     given = {"bits": bundle.manifest.preprocessing.bits, **({} if data is None else {"data": data})}
-    options, voice = options_of(run, DataOptions, given), Voice()
+    options = options_of(run, DataOptions, given)
+    if images is None:
+        images = _images_again(options, bundle, given=data is not None)
+    if images is None:
+        return write_report(run.path)
+    task = bundle.task()
+    explanation = _outlines(bundle, task, images) if "masks" in task.needs else _activation_maps(bundle, images)
+    return write_report(run.path, images=_pictures(options, images), explanation=explanation)
+
+
+def _images_again(options: DataOptions, bundle: Bundle, *, given: bool) -> Images | None:
+    voice = Voice()
     try:
         return load(options, input=bundle.manifest.input[1], needs=bundle.task().needs, tile=options.tile, voice=voice)
     except CompressDefectError as error:
-        if data is not None:
+        if given:
             raise
         voice.say(f"the gallery has no pictures: {error}")
         return None
 
 
-def _outlines(bundle: Bundle, task: Task, images: Images) -> Layers:
-    """Green around the true defects, red around those that the bundle's network finds at its threshold."""
-    network, threshold = bundle.network(), bundle.manifest.threshold
+def _pictures(options: DataOptions, images: Images) -> Pictures:
+    """The images' own files, or where there are none what the network was shown."""
+    if options.data == SYNTHETIC:
+        return Loaded(images)
+    try:
+        return Originals.open(
+            options.data,
+            format=options.format,
+            labels=options.labels,
+            good=options.good,
+            unlabelled=options.unlabelled,
+            bits=images.bits,
+        )
+    except CompressDefectError:
+        return Loaded(images)
 
-    def layer(row: int) -> NDArray[np.uint8]:
+
+def _outlines(bundle: Bundle, task: Task, images: Images) -> Explanation:
+    """Where the true defects are, and what the bundle's network would reject the part for."""
+    network, threshold = bundle.network(), bundle.manifest.threshold
+    rows = {name: row for row, name in enumerate(images.names)}
+
+    def layer(name: str) -> Layer:
+        row = rows[name]
         marks = task.marks(answers(network, images, np.array([row]), task), threshold)
         assert marks is not None, "a task of masks says where a defect is"
-        return outlines(images.mask(row) > 0, marks[0], PICTURE_SIDE)
+        truth, found = images.mask(row) > 0, marks[0]
+        extent = extent_of(found)
 
-    return lambda rows: [layer(row) for row in rows]
+        def draw(part: Part) -> NDArray[np.uint8]:
+            box = part.box(*truth.shape)
+            return outlines(cropped(truth, box), cropped(found, box), SIDE)
+
+        return Layer(draw, Part.of(extent.box, *found.shape) if extent else None)
+
+    note = "Each picture stands beside itself with outlines over it: blue around the defects that are marked, orange"
+    note += " around the pixels that the model would reject the part for."
+    return Explanation(note, "outlines", lambda asked: [layer(name) for name, _ in asked])
 
 
-def _activation_maps(bundle: Bundle) -> ActivationMap:
-    network = bundle.network()
+def _activation_maps(bundle: Bundle, images: Images) -> Explanation:
+    """What spoke for a class."""
+    network, rows = bundle.network(), {name: row for row, name in enumerate(images.names)}
 
-    def maps(pixels: NDArray[np.uint8], index: int) -> NDArray[np.floating[Any]]:
-        return class_activation_map(network, torch.from_numpy(np.ascontiguousarray(pixels)), index)
+    def layers(asked: Sequence[tuple[str, int]]) -> list[Layer]:
+        found: list[Layer] = []
+        for few in (asked[start : start + _MAPS] for start in range(0, len(asked), _MAPS)):
+            pixels = torch.from_numpy(np.ascontiguousarray(images.pixels[[rows[name] for name, _ in few]]))
+            maps = class_activation_map(network, pixels, torch.tensor([index for _, index in few]))
+            found += [Layer(partial(_heat, values)) for values in maps]
+        return found
 
-    return maps
+    note = "Each picture stands beside itself with the class activation map over it: the redder, the more that place"
+    note += " spoke for the class named under it, and clear where none did. Of a defect that is there it is that class,"
+    note += " also where the model missed it."
+    return Explanation(note, "map of {}", layers)
+
+
+def _heat(values: NDArray[np.floating[Any]], part: Part) -> NDArray[np.uint8]:
+    return heat(cropped(values, part.box(*values.shape)))

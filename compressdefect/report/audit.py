@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-from PIL import Image
 
 from compressdefect import units
 from compressdefect.data.audit.audit import Audit
@@ -20,6 +16,7 @@ from compressdefect.errors import DataError
 from compressdefect.report.draw import annotated, colour_of
 from compressdefect.report.markup import Content, Markup, element, join
 from compressdefect.report.page import page
+from compressdefect.report.pictures import address
 from compressdefect.runs import atomic_write
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -209,7 +206,7 @@ def _kind(kind: Kind) -> Markup:
 
 def _card(card: Card) -> Markup:
     panes = [
-        element("figure", element("img", src=picture, alt=name, loading="lazy"), element("figcaption", name))
+        element("figure", element("img", src=picture, alt=name), element("figcaption", name))
         for name, picture in card.pictures
     ]
     hidden = len(card.finding.files) - len(card.pictures)
@@ -266,11 +263,4 @@ def _picture(sample: Sample, classes: Sequence[str], bits: int, *, plain: bool) 
         picture = annotated(decode(sample.path, bits), None if plain else sample.regions, SIDE, classes)
     except (DataError, OSError):
         return None
-    return data_address(picture)
-
-
-def data_address(picture: Image.Image) -> str:
-    """A picture as a JPEG data address."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return address(picture)

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressdefect.data.labels import GOOD
-from compressdefect.deploy.manifest import BundleManifest, parse_manifest
+from compressdefect.deploy.manifest import BundleManifest, LatencyFigures, parse_manifest
 from compressdefect.errors import RunError
 from compressdefect.models.design import Design
 from compressdefect.models.designs import read_design
 from compressdefect.runs import RunFolder
 from compressdefect.search.objective import baseline
 from compressdefect.search.trials import TrialRecord, read_trials
-from compressdefect.train.operating_point import OVERKILL
+from compressdefect.train.operating_point import OVERKILL, Choice
 
 _TITLES = {"dice": "Dice", "iou": "IoU", "macc": "mAcc"}
 
@@ -138,6 +138,12 @@ class Evidence:
         """The overkill that the threshold was chosen for."""
         return float((self.manifest.get("options") or {}).get("overkill", OVERKILL))
 
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The thresholds that validation gave for several overkills; none where it had no good image."""
+        found = self.best.manifest.metrics.get("val", {}).get("choices") if self.best else None
+        return tuple(Choice(**choice) for choice in found or ())
+
     @cached_property
     def finished(self) -> tuple[Score, ...]:
         """The trials that were trained to their end and scored, by number."""
@@ -181,6 +187,21 @@ class Evidence:
     def winner_title(self) -> str:
         """What to call that trial."""
         return "winner" if self.best else "leads so far"
+
+    @property
+    def own_latency(self) -> LatencyFigures | None:
+        """The delivered model's latency timed alone, as its bundle states it: one input at a time, fewest threads."""
+        rows = self.best.manifest.shipped.latency if self.best else ()
+        return min(rows, key=lambda row: (row.batch, row.threads), default=None)
+
+    @property
+    def latency_in_turns(self) -> Latency | None:
+        """The same timed in turns with its peers, where it was."""
+        own = self.own_latency
+        if own is None or self.best is None or not self.manifest.get("peers"):
+            return None
+        wanted = (self.best.manifest.name, own.batch, own.threads)
+        return next((row for row in self.latency if row[:3] == wanted), None)
 
     @property
     def latency(self) -> list[Latency]:

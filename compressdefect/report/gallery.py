@@ -1,192 +1,247 @@
-"""The delivered model's mistakes on the test images, as pictures: escapes first, each with where the model looked."""
+"""The delivered model's mistakes and near misses on the test images, as pictures, each with where the model looked."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from compressdefect import units
+from compressdefect.report import pictures
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.markup import Markup, element, join
-from compressdefect.report.verdicts import CONFUSION, ESCAPE, OVERKILL, Mistake, mistakes
+from compressdefect.report.originals import Box, Pictures
+from compressdefect.report.verdicts import (
+    CONFUSION,
+    ESCAPE,
+    NEAR_CONFUSION,
+    NEAR_ESCAPE,
+    NEAR_OVERKILL,
+    OVERKILL,
+    Mistake,
+    mistakes,
+    near_misses,
+)
 
-KINDS = {
+MISTAKES = {
     ESCAPE: ("Escapes", "defective parts that it passed"),
     OVERKILL: ("Overkill", "good parts that it rejected"),
     CONFUSION: ("Confusions", "defects that it took for another class"),
 }
-"""In the order in which they are shown."""
+NEAR_MISSES = {
+    NEAR_ESCAPE: ("Nearly escaped", "the rejected defects with the lowest scores"),
+    NEAR_OVERKILL: ("Nearly rejected", "the passed good parts with the highest scores"),
+    NEAR_CONFUSION: ("Nearly confused", "the right answers with the smallest lead over another class"),
+}
+"""Both in the order in which they are shown."""
 
 PER_KIND = 24
-PICTURE_SIDE = 320
-HEAT_SIDE = 64
-
-ActivationMap = Callable[[NDArray[np.uint8], int], NDArray[np.floating[Any]]]
-"""``cam(pixels (N, C, H, W), class)``: how much each place speaks for a class, (N, H, W) in [0, 1]."""
 
 
-Layers = Callable[[Sequence[int]], Sequence[NDArray[np.uint8]]]
-"""``layers(rows)``: what is laid over these images instead, such as outlines, RGBA (4, H, W) each."""
+class Part(NamedTuple):
+    """A part of an image in shares of its height and width."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    @classmethod
+    def of(cls, box: Box, height: int, width: int) -> Part:
+        """The part that a box covers."""
+        return cls(box.top / height, box.left / width, box.bottom / height, box.right / width)
+
+    def box(self, height: int, width: int) -> Box:
+        """The whole pixels that it covers, at least one."""
+        top, left = int(self.top * height), int(self.left * width)
+        return Box(top, left, max(top + 1, round(self.bottom * height)), max(left + 1, round(self.right * width)))
 
 
-class Pictures(Protocol):
-    """Images by name."""
+WHOLE = Part(0.0, 0.0, 1.0, 1.0)
 
-    @property
-    def names(self) -> Sequence[str]: ...  # noqa: D102
 
-    def picture(self, index: int) -> NDArray[np.uint8]:
-        """Pixels (C, H, W)."""
+class Layer(NamedTuple):
+    """What is laid over one image: ``draw(part)`` gives RGBA (4, h, w), ``found`` is the part that it points to."""
+
+    draw: Callable[[Part], NDArray[np.uint8]]
+    found: Part | None = None
+
+
+class Explanation(NamedTuple):
+    """How a model's answers are explained.
+
+    Attributes:
+        note: says how to read the layers.
+        caption: names a layer, with the class it is about for ``{}``.
+        layers: one for each of (name of an image, class); None where there is none.
+    """
+
+    note: str
+    caption: str
+    layers: Callable[[Sequence[tuple[str, int]]], Sequence[Layer | None]]
+
+
+class Pane(NamedTuple):
+    """One picture of a card: a data address, and what it shows in words."""
+
+    address: str
+    said: str
 
 
 class Card(NamedTuple):
-    """One mistake; ``picture`` and the ``layer`` over it are PNG data addresses, ``shown`` is the class it is about."""
+    """One verdict: the ``whole`` image above, ``panes`` beside each other under it, and the name of its layer."""
 
     mistake: Mistake
-    picture: str | None
-    layer: str | None
-    shown: int
+    whole: Pane | None
+    panes: tuple[Pane, ...]
+    caption: str
 
 
 class Group(NamedTuple):
-    """The mistakes of one kind; ``left_out`` more are not shown."""
+    """The verdicts of one kind; ``left_out`` more are not shown."""
 
     kind: str
     cards: list[Card]
     left_out: int
 
 
+class Gallery(NamedTuple):
+    """All that is shown; ``note`` says how to read the pictures."""
+
+    note: str
+    mistakes: list[Group]
+    near: list[Group]
+
+
 def compute(
     evidence: Evidence,
     images: Pictures | None = None,
-    cam: ActivationMap | None = None,
-    layers: Layers | None = None,
+    explanation: Explanation | None = None,
     *,
     per_kind: int = PER_KIND,
-) -> list[Group]:
-    """The mistakes by kind, escapes first; empty where all is right, or nothing was tested."""
+) -> Gallery:
+    """The mistakes by kind, escapes first, and the near misses; empty where nothing was tested."""
     if evidence.best is None or evidence.best.predictions is None:
-        return []
-    found = mistakes(evidence.best.predictions, evidence.good)
-    rows = {name: row for row, name in enumerate(images.names)} if images else {}
-    groups = []
-    for kind in KINDS:
-        members = [mistake for mistake in found if mistake.kind == kind]
-        chosen = members[:per_kind]
-        if members:
-            groups.append(Group(kind, _cards(chosen, images, rows, cam, layers), len(members) - len(chosen)))
-    return groups
-
-
-def draw(evidence: Evidence, groups: Sequence[Group]) -> Markup:
-    """The mistakes as cards under a heading for each kind."""
-    cards = [card for group in groups for card in group.cards]
-    note = "The pictures were not at hand when this page was written."
-    if any(card.layer for card in cards) and evidence.segments:
-        note = "Each image stands beside itself with outlines over it: green around the defects that are there, red"
-        note += " around the pixels that the model would reject the part for."
-    elif any(card.layer for card in cards):
-        note = "Each image stands beside itself with the class activation map over it: the redder, the more that place"
-        note += " spoke for the class named under it, and clear where none did."
-        note += " Escapes show the defect that was missed." if groups[0].kind == ESCAPE else ""
-    elif any(card.picture for card in cards):
-        note = "The test images as the model saw them."
-    return join(element("p", note, class_="note"), [_group(evidence, group) for group in groups])
+        return Gallery("", [], [])
+    wrong = mistakes(evidence.best.predictions, evidence.good)
+    near = near_misses(evidence.best.predictions, evidence.good)
+    known = set(images.names) if images else set()
+    shown = [m for kind in (*MISTAKES, *NEAR_MISSES) for m in [v for v in (*wrong, *near) if v.kind == kind][:per_kind]]
+    there = [verdict for verdict in shown if verdict.name in known]
+    layers: dict[tuple[str, str], Layer | None] = {}
+    if explanation is not None and there:
+        asked = [(verdict.name, evidence_class(verdict)) for verdict in there]
+        layers = {(v.kind, v.name): layer for v, layer in zip(there, explanation.layers(asked), strict=True)}
+    cards = [
+        _card(v, evidence.classes, images if v.name in known else None, layers.get((v.kind, v.name)), explanation)
+        for v in shown
+    ]
+    return Gallery(
+        _note(cards, explanation, images), _groups(MISTAKES, cards, wrong), _groups(NEAR_MISSES, cards, near)
+    )
 
 
 def evidence_class(mistake: Mistake) -> int:
-    """The class whose map explains a mistake: the defect that was missed, else the answer that was wrong."""
-    return mistake.label if mistake.kind == ESCAPE else mistake.answer
+    """The class whose map explains a verdict: the defect that is there, else the answer that is or nearly was wrong."""
+    return mistake.label if mistake.kind in (ESCAPE, NEAR_ESCAPE) else mistake.answer
 
 
-def png(pixels: NDArray[np.uint8]) -> str:
-    """An image (C, H, W), grey, RGB or RGBA, as a PNG data address; large ones are scaled down."""
-    picture = Image.fromarray(pixels[0] if pixels.shape[0] == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def draw(evidence: Evidence, groups: Sequence[Group]) -> Markup:
+    """Cards under a heading for each kind."""
+    return join([_group(evidence, group) for group in groups])
 
 
-def heat_png(heat: NDArray[np.floating[Any]]) -> str:
-    """A map (H, W) in [0, 1] as a small see-through PNG: clear where cold, then yellow, then red."""
-    small = np.asarray(Image.fromarray(np.float32(heat)).resize((HEAT_SIDE, HEAT_SIDE), Image.Resampling.BILINEAR))
-    small = np.clip(np.nan_to_num(small), 0.0, 1.0)
-    red, green, blue = np.full_like(small, 255.0), 225.0 * (1.0 - small**1.5), np.full_like(small, 30.0)
-    alpha = 190.0 * small
-    return png(np.stack([red, green, blue, alpha]).round().astype(np.uint8))
+def _groups(kinds: dict[str, tuple[str, str]], cards: list[Card], verdicts: list[Mistake]) -> list[Group]:
+    groups = []
+    for kind in kinds:
+        members = [card for card in cards if card.mistake.kind == kind]
+        if members:
+            groups.append(Group(kind, members, sum(v.kind == kind for v in verdicts) - len(members)))
+    return groups
+
+
+def _note(cards: list[Card], explanation: Explanation | None, images: Pictures | None) -> str:
+    if not cards:
+        return ""
+    if images is None or not any(card.whole or card.panes for card in cards):
+        return "The pictures were not at hand when this page was written."
+    parts = [explanation.note] if explanation and any(card.caption for card in cards) else []
+    if any(card.whole for card in cards):
+        parts.append("Where a defect is small, the whole image is above and what is in its yellow frame below.")
+    return " ".join(parts or ["The test images, undistorted."])
+
+
+def _card(
+    mistake: Mistake,
+    classes: Sequence[str],
+    images: Pictures | None,
+    layer: Layer | None,
+    explanation: Explanation | None,
+) -> Card:
+    pixels = images.picture(mistake.name) if images else None
+    if images is None or pixels is None:
+        return Card(mistake, None, (), "")
+    caption = explanation.caption.format(classes[evidence_class(mistake)]) if layer and explanation else ""
+    height, width = pixels.shape[1:]
+    part = _part(images, mistake, layer, height, width)
+    if part is None:
+        return Card(mistake, None, _panes(pixels, mistake.name, layer, WHOLE, caption), caption)
+    whole = Pane(pictures.address(pictures.picture(pixels, frame=part)), f"{mistake.name}, whole")
+    crop = pictures.cropped(pixels, part)
+    panes = _panes(crop, f"the framed part of {mistake.name}", layer, Part.of(part, height, width), caption)
+    return Card(mistake, whole, panes, caption)
+
+
+def _part(images: Pictures, mistake: Mistake, layer: Layer | None, height: int, width: int) -> Box | None:
+    """What to crop an image to: where its defect is or else where the layer points to, if that is small."""
+    extent = images.extent(mistake.name)
+    found = extent.box if extent else layer.found.box(height, width) if layer and layer.found else None
+    return pictures.around(found, height, width) if found else None
+
+
+def _panes(pixels: NDArray[np.uint8], said: str, layer: Layer | None, part: Part, caption: str) -> tuple[Pane, ...]:
+    plain = Pane(pictures.address(pictures.picture(pixels)), said)
+    if layer is None:
+        return (plain,)
+    over = pictures.picture(pixels, overlay=layer.draw(part))
+    return plain, Pane(pictures.address(over), f"{said}, with {caption}")
 
 
 def _group(evidence: Evidence, group: Group) -> Markup:
-    title, meaning = KINDS[group.kind]
-    meaning = "images that it put in another class" if evidence.good is None else meaning
-    head = element("h3", f"{title}: {len(group.cards) + group.left_out} ", element("small", meaning))
-    cards = element("div", [_card(evidence, card) for card in group.cards], class_="cards")
-    more = f"{group.left_out} more of this kind are not shown; the model was less sure of them."
+    title, meaning = {**MISTAKES, **NEAR_MISSES}[group.kind]
+    meaning = "images that it put in another class" if group.kind == CONFUSION and evidence.good is None else meaning
+    title = f"{title}: {len(group.cards) + group.left_out} " if group.kind in MISTAKES else f"{title} "
+    head = element("h3", title, element("small", meaning))
+    cards = element("div", [_markup(evidence, card) for card in group.cards], class_="cards")
+    more = f"{group.left_out} more of this kind are in the list of all mistakes; the model was less sure of them."
     note = [element("p", more, class_="note")] if group.left_out else []
     return element("div", head, cards, note, class_=f"group {group.kind}")
 
 
-def _card(evidence: Evidence, card: Card) -> Markup:
+def _markup(evidence: Evidence, card: Card) -> Markup:
     mistake, names = card.mistake, evidence.classes
-    panes = []
-    if card.picture:
-        panes.append(element("div", class_="pane", role="img", aria_label=mistake.name))
-    if card.layer:
-        said = "outlines" if evidence.segments else f"what speaks for {names[card.shown]}"
-        panes.append(element("div", element("img", src=card.layer, alt=said), class_="pane"))
     label, answer = element("em", names[mistake.label]), element("em", names[mistake.answer])
+    verb = ", nearly " if mistake.kind == NEAR_CONFUSION else ", answered "
     lines = [
         element("b", mistake.name, title=mistake.name),
-        element("span", "true ", label, ", answered ", answer),
+        element("span", "true ", label, verb, answer),
         element("span", _score(evidence, mistake)),
-        *(
-            [element("span", "map of ", element("em", names[card.shown]))]
-            if card.layer and not evidence.segments
-            else []
-        ),
+        *([element("span", card.caption)] if card.caption else []),
     ]
-    style = f"--picture:url({card.picture})" if card.picture else None
-    return element("div", element("div", panes, class_="panes"), lines, class_="card", style=style)
+    whole = [element("div", _image(card.whole), class_="whole")] if card.whole else []
+    panes = element("div", [element("div", _image(pane), class_="pane") for pane in card.panes], class_="panes")
+    return element("div", whole, [panes] if card.panes else [], lines, class_="card")
+
+
+def _image(pane: Pane) -> Markup:
+    return element("img", src=pane.address, alt=pane.said)
 
 
 def _score(evidence: Evidence, mistake: Mistake) -> str:
-    if mistake.kind == CONFUSION:
+    if mistake.kind in (CONFUSION, NEAR_CONFUSION):
         return f"probability {units.probability(mistake.score)}"
     threshold = evidence.best.manifest.threshold if evidence.best else None
     limit = "" if threshold is None else f", rejected above {units.probability(threshold)}"
     return f"score {units.probability(mistake.score)}{limit}"
-
-
-def _cards(
-    chosen: list[Mistake],
-    images: Pictures | None,
-    rows: dict[str, int],
-    cam: ActivationMap | None,
-    layers: Layers | None,
-) -> list[Card]:
-    found, drawn = [m for m in chosen if m.name in rows], {}
-    if images is not None and found and layers is not None:
-        drawn = {m.row: png(layer) for m, layer in zip(found, layers([rows[m.name] for m in found]), strict=True)}
-    elif images is not None and cam is not None:
-        drawn = _heats(found, images, rows, cam)
-    cards = []
-    for mistake in chosen:
-        picture = png(images.picture(rows[mistake.name])) if images is not None and mistake.name in rows else None
-        cards.append(Card(mistake, picture, drawn.get(mistake.row), evidence_class(mistake)))
-    return cards
-
-
-def _heats(found: list[Mistake], images: Pictures, rows: dict[str, int], cam: ActivationMap) -> dict[int, str]:
-    heats: dict[int, str] = {}
-    for target in sorted({evidence_class(m) for m in found}):
-        members = [m for m in found if evidence_class(m) == target]
-        maps = cam(np.stack([images.picture(rows[m.name]) for m in members]), target)
-        heats |= {m.row: heat_png(heat) for m, heat in zip(members, maps, strict=True)}
-    return heats

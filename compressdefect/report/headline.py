@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compressdefect import units
-from compressdefect.deploy.manifest import LatencyFigures
 from compressdefect.report.evidence import Best, Evidence
 from compressdefect.report.markup import Markup, element, join
-from compressdefect.report.verdicts import ESCAPE, OVERKILL, mistakes
+from compressdefect.report.verdicts import ESCAPE, OVERKILL, answers, mistakes
 
 
 class Tile(NamedTuple):
@@ -48,7 +47,7 @@ def sentence(evidence: Evidence) -> str:
     else:
         done = f"names the right class for {units.percent(test.get('accuracy'))} of the images"
     text = f"The delivered model {done}, on {test.get('n')} test images that no decision had seen"
-    own, cpu = own_latency(evidence), evidence.best.manifest.machine.get("cpu") or "the machine that measured it"
+    own, cpu = evidence.own_latency, evidence.best.manifest.machine.get("cpu") or "the machine that measured it"
     return f"{text}; one {evidence.shown} takes {units.milliseconds(own.median_ms)} on {cpu}." if own else f"{text}."
 
 
@@ -59,7 +58,7 @@ def quality(evidence: Evidence) -> list[Tile]:
     test = evidence.best.test
     if not test:
         return []
-    of_task = _segmented(test) if evidence.segments else _classified(test, len(evidence.classes))
+    of_task = _segmented(test) if evidence.segments else _classified(evidence, test)
     if test.get("escape") is None or test.get("overkill") is None:
         return of_task
     return [
@@ -75,33 +74,39 @@ def costs(evidence: Evidence) -> list[Tile]:
     if cost is None:
         return []
     found = [_work(evidence.budgets, cost.macs)]
-    own, limit = own_latency(evidence), evidence.budgets.get("latency_ms")
+    own, limit = evidence.own_latency, evidence.budgets.get("latency_ms")
     if own:
         budget = [f"budget {units.milliseconds(limit)}"] if limit else []
         used = f"batch {own.batch}, {own.threads} thread{'s' if own.threads > 1 else ''}"
-        lines = (*budget, f"{used}, p95 {units.milliseconds(own.p95_ms)}")
+        turns = evidence.latency_in_turns
+        beside = [f"{units.milliseconds(turns.median_ms)} in turns with its peers, below"] if turns else []
+        lines = (*budget, f"alone, {used}, p95 {units.milliseconds(own.p95_ms)}", *beside)
         meter = own.median_ms / limit if limit else None
         found.append(Tile(f"Latency per {evidence.shown}", units.milliseconds(own.median_ms), lines, meter=meter))
     memory = f"{units.size(cost.peak_bytes)} peak activation memory"
     return [*found, Tile("Parameters", units.count(cost.params), (memory,))]
 
 
-def own_latency(evidence: Evidence) -> LatencyFigures | None:
-    """The delivered model's latency as its bundle states it: one image at a time, fewest threads."""
-    rows = evidence.best.manifest.shipped.latency if evidence.best else ()
-    return min(rows, key=lambda row: (row.batch, row.threads), default=None)
+def _classified(evidence: Evidence, test: dict[str, Any]) -> list[Tile]:
+    lines = [f"95 % interval {units.interval(test.get('interval'))}", "by the most probable class of each image"]
+    if (found := _accuracy_at_threshold(evidence)) is not None:
+        lines.append(f"{units.percent(found)} at the threshold, which the tables below go by")
+    accuracy = Tile("Accuracy", units.percent(test.get("accuracy")), tuple(lines), "lead")
+    lines = [f"mean recall of {len(evidence.classes)} classes, by the most probable one"]
+    return [accuracy, Tile("Balanced accuracy", units.percent(test.get("balanced_accuracy")), tuple(lines), "lead")]
 
 
-def _classified(test: dict[str, Any], classes: int) -> list[Tile]:
-    bounds = f"95 % interval {units.interval(test.get('interval'))}"
-    decided = f"the most probable class, {test.get('n')} test images"
-    accuracy = Tile("Accuracy", units.percent(test.get("accuracy")), (bounds, decided), "lead")
-    lines = (f"mean recall of {classes} classes",)
-    return [accuracy, Tile("Balanced accuracy", units.percent(test.get("balanced_accuracy")), lines, "lead")]
+def _accuracy_at_threshold(evidence: Evidence) -> float | None:
+    """The share of images named rightly where the threshold decides what is good; None without one."""
+    found = evidence.best.predictions if evidence.best else None
+    if found is None or found.threshold is None or evidence.good is None or not len(found.labels):
+        return None
+    return float((answers(found, evidence.good) == found.labels).mean())
 
 
 def _segmented(test: dict[str, Any]) -> list[Tile]:
-    lines = (f"95 % interval {units.interval(test.get('interval'))}", f"IoU {units.percent(test.get('iou'))}")
+    bounds = f"95 % interval {units.interval(test.get('interval'))}"
+    lines = (bounds, f"IoU {units.percent(test.get('iou'))}", "by the most probable class of each pixel")
     dice = Tile("Dice", units.percent(test.get("dice")), lines, "lead")
     rates = (f"TPR {units.percent(test.get('tpr'))}", f"TNR {units.percent(test.get('tnr'))}")
     return [dice, Tile("mAcc", units.percent(test.get("macc")), rates, "lead")]

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from plotly.offline import get_plotlyjs
-
 from compressdefect.models.template import Layer
-from compressdefect.report import gallery, headline, sections
+from compressdefect.report import gallery, headline, tables
 from compressdefect.report.evidence import Evidence, read_evidence
 from compressdefect.report.figures import theme
 from compressdefect.report.markup import Markup, element
+from compressdefect.report.originals import Extent, Pictures, extents
 from compressdefect.report.page import asset, page
+from compressdefect.report.sections import model, provenance, search, tested
 from compressdefect.runs import atomic_write
 
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """The browser itself refuses whatever would need a network."""
+
+PLOTLY = "vendor/plotly-basic.min.js"
+"""plotly.js 4.1.1 with scatter, bar and pie alone, as npm ships it in ``plotly.js-basic-dist-min``: a quarter of the
+library that comes with the Python package."""
 
 _STATUS = {
     "running": "This run had not ended when the page was written.",
@@ -29,17 +33,16 @@ _UNGROUPED = "Duplicates and groups were not kept together (--group none): the f
 def write_report(
     run_path: Path,
     *,
-    images: gallery.Pictures | None = None,
-    cam: gallery.ActivationMap | None = None,
-    layers: gallery.Layers | None = None,
+    images: Pictures | None = None,
+    explanation: gallery.Explanation | None = None,
 ) -> Path:
-    """Write ``report.html`` into a run folder, from what is in it.
+    """Write ``report.html`` into a run folder, from what is in it, and ``mistakes.csv`` beside it.
 
     Args:
         run_path: the run folder; it may have no trials, or no delivered model.
-        images: for the gallery, the images that the test answers name; without them it lists names only.
-        cam: class activation maps for the gallery: (N, C, H, W) uint8 and a class → (N, H, W) in [0, 1].
-        layers: what is laid over the gallery's images instead: their rows in ``images`` → RGBA (4, H, W) each.
+        images: the images that the test answers name, with where their defects are; without them the page names its
+            mistakes without showing them, and tells nothing by the size of a defect.
+        explanation: what is laid over the pictures.
 
     Returns:
         The path of the page.
@@ -48,20 +51,27 @@ def write_report(
         RunError: it is not a run folder, a file in it is damaged, or the page cannot be written.
     """
     evidence = read_evidence(run_path)
-    page = render(evidence, gallery.compute(evidence, images, cam, layers))
-    atomic_write(run_path / "report.html", page)
+    names = evidence.best.predictions.names if evidence.best and evidence.best.predictions else ()
+    marked = extents(images, names) if images else {}
+    atomic_write(run_path / "report.html", render(evidence, gallery.compute(evidence, images, explanation), marked))
+    if names:
+        atomic_write(run_path / tested.MISTAKES, tables.csv_of_mistakes(evidence))
     return run_path / "report.html"
 
 
-def render(evidence: Evidence, groups: Sequence[gallery.Group]) -> Markup:
-    """The whole page."""
-    tested = [sections.quality(evidence), *sections.wrong(evidence, groups)]
-    searched = sections.search(evidence) if evidence.trials else []
+def render(evidence: Evidence, shown: gallery.Gallery, marked: Mapping[str, Extent] | None = None) -> Markup:
+    """The whole page; ``marked`` says where the defects of its test images are, as far as it is known."""
+    on_test = [
+        tested.quality(evidence, marked or {}),
+        *tested.mistakes(evidence, shown),
+        *tested.near_misses(evidence, shown),
+    ]
+    searched = search.search(evidence) if evidence.trials else []
     body = [
-        *(tested + searched if evidence.best else searched + tested),
-        *sections.model(evidence, layers_of(evidence)),
-        *sections.trials(evidence),
-        sections.provenance(evidence),
+        *(on_test + searched if evidence.best else searched + on_test),
+        *model.model(evidence, layers_of(evidence)),
+        *search.trials(evidence),
+        provenance.provenance(evidence),
     ]
     name = title(evidence)
     main = element(
@@ -72,7 +82,7 @@ def render(evidence: Evidence, groups: Sequence[gallery.Group]) -> Markup:
         [part.markup() for part in body],
     )
     script = f"const TEMPLATES = {{light: {theme.LIGHT.to_json()}, dark: {theme.DARK.to_json()}}};\n{asset('page.js')}"
-    return page(name, main, element("script", Markup(script)), policy=POLICY, scripts=[get_plotlyjs()])
+    return page(name, main, element("script", Markup(script)), policy=POLICY, scripts=[asset(PLOTLY)])
 
 
 def title(evidence: Evidence) -> str:

@@ -1,22 +1,37 @@
 const night = matchMedia("(prefers-color-scheme: dark)");
-const paint = () => document.querySelectorAll(".plotly-graph-div").forEach(
-  (plot) => Plotly.relayout(plot, { template: night.matches ? TEMPLATES.dark : TEMPLATES.light }));
+const plots = () => document.querySelectorAll(".plotly-graph-div");
+const colours = () => ({ template: night.matches ? TEMPLATES.dark : TEMPLATES.light });
+const paint = () => plots().forEach((plot) => Plotly.relayout(plot, colours()));
 night.addEventListener("change", paint);
 if (night.matches) addEventListener("load", paint);
 
-// A click on a heading sorts its table: by number where both cells have one, empty cells last.
+// Paper is light and as wide as it is, whatever the window was.
+const PAPER = 640;
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details.names").forEach((names) => { names.open = true; });
+  plots().forEach((plot) => Plotly.relayout(plot, { template: TEMPLATES.light, autosize: false, width: PAPER }));
+});
+addEventListener("afterprint", () => plots().forEach(
+  (plot) => Plotly.relayout(plot, { ...colours(), autosize: true, width: null })));
+
+// A heading sorts its table: by number where its cells are numbers, the largest first, and empty cells last.
 const scales = { k: 1e3, M: 1e6, G: 1e9, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, min: 60, h: 3600 };
 const value = (text) => {
-  const parts = [...text.matchAll(/(-?[\d.]+)\s*([A-Za-z]*)/g)];
+  const parts = [...text.split("–")[0].matchAll(/(-?[\d.]+)\s*([A-Za-z]*)/g)];
   return parts.length ? parts.reduce((sum, [, n, unit]) => sum + n * (scales[unit] ?? 1), 0) : null;
 };
-document.querySelectorAll(".tall table").forEach((table) => {
-  table.querySelectorAll("th").forEach((head, column) => head.addEventListener("click", () => {
-    const down = head.dataset.order !== "down";
-    head.dataset.order = down ? "down" : "up";
+document.querySelectorAll("table.sortable").forEach((table) => {
+  const heads = [...table.querySelectorAll("thead th")];
+  heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => {
+    const numeric = head.classList.contains("number"), now = head.getAttribute("aria-sort");
+    const down = now ? now === "ascending" : numeric;
+    heads.forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const rows = [...table.tBodies[0].rows].filter((row) => !row.classList.contains("total"));
-    const numeric = head.classList.contains("number");
-    const key = (row) => numeric ? value(row.cells[column].textContent) : row.cells[column].textContent;
+    const key = (row) => {
+      const text = row.cells[column].textContent;
+      return numeric ? value(text) : text === "–" ? null : text;
+    };
     rows.sort((a, b) => {
       const [p, q] = [key(a), key(b)];
       if (p === null || q === null) return (p === null) - (q === null);

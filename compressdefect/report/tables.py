@@ -1,9 +1,10 @@
-"""The tables of a report as data: what stands in them is decided here, how it looks in ``page.css``."""
+"""The tables of a report: what stands in them is decided here."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,62 +12,13 @@ from compressdefect import units
 from compressdefect.models.template import Layer
 from compressdefect.report.evidence import Evidence, Latency
 from compressdefect.report.figures import pareto
-from compressdefect.report.markup import Markup, element
+from compressdefect.report.table import Bar, Column, Row, Table
 from compressdefect.report.verdicts import answers, confusion_counts, mistakes
 from compressdefect.search.trials import TrialRecord
 from compressdefect.train.metrics import rate
 
 TRIALS_SHOWN = 500
-
-
-class Bar(NamedTuple):
-    """A cell with a bar behind its text, ``share`` of the column's width."""
-
-    text: str
-    share: float
-
-
-class Column(NamedTuple):
-    """A column; the cells of a numeric one are set to the right."""
-
-    title: str
-    numeric: bool = False
-
-
-class Row(NamedTuple):
-    """The cells of a row; ``mark`` sets it off (``winner``, ``zero``, ``muted``)."""
-
-    cells: tuple[str | Bar, ...]
-    mark: str = ""
-
-
-class Table(NamedTuple):
-    """A table; notebooks show it as it is."""
-
-    columns: tuple[Column, ...]
-    rows: list[Row]
-
-    def markup(self) -> Markup:
-        """The table in HTML, every name in it escaped."""
-        head = element("tr", [element("th", c.title, class_="number" if c.numeric else None) for c in self.columns])
-        titled = any(column.title for column in self.columns)
-        body = [element("tr", self._cells(row), class_=row.mark or None) for row in self.rows]
-        return element("table", [element("thead", head)] if titled else [], element("tbody", body))
-
-    def _repr_html_(self) -> str:
-        return self.markup()
-
-    def _cells(self, row: Row) -> list[Markup]:
-        assert len(row.cells) == len(self.columns), row
-        return [_cell(cell, column) for cell, column in zip(row.cells, self.columns, strict=True)]
-
-
-def _cell(cell: str | Bar, column: Column) -> Markup:
-    kind = "number" if column.numeric else None
-    if isinstance(cell, str):
-        return element("td", cell, class_=kind)
-    fill = element("i", style=f"width:{100 * min(max(cell.share, 0.0), 1.0):.1f}%")
-    return element("td", element("div", fill, element("span", cell.text), class_="bar"), class_=kind)
+MISTAKES_SHOWN = 500
 
 
 def trials(evidence: Evidence) -> Table:
@@ -216,15 +168,29 @@ def overlap(evidence: Evidence) -> Table | None:
     return Table((Column("pixels"), Column("Dice", numeric=True), Column("IoU", numeric=True)), rows)
 
 
-def wrong_answers(evidence: Evidence, *, limit: int = 50) -> Table | None:
+def wrong_answers(evidence: Evidence, *, limit: int = MISTAKES_SHOWN) -> Table | None:
     """The delivered model's mistakes on the test images by name, escapes first."""
     if evidence.best is None or evidence.best.predictions is None:
         return None
     found = mistakes(evidence.best.predictions, evidence.good)
     names = evidence.classes
-    rows = [Row((m.kind, m.name, names[m.label], names[m.answer], units.probability(m.score))) for m in found[:limit]]
-    columns = (Column("mistake"), Column("image"), Column("true class"), Column("answered"))
+    rows = [Row((m.name, m.kind, names[m.label], names[m.answer], units.probability(m.score))) for m in found[:limit]]
+    columns = (Column("image"), Column("mistake"), Column("true class"), Column("answered"))
     return Table((*columns, Column("score", numeric=True)), rows)
+
+
+def csv_of_mistakes(evidence: Evidence) -> str:
+    """Every mistake on the test images, with the score that decided and the threshold, as CSV."""
+    assert evidence.best is not None
+    assert evidence.best.predictions is not None
+    names, threshold = evidence.classes, evidence.best.predictions.threshold
+    rows = [
+        (m.name, m.kind, names[m.label], names[m.answer], m.score, "" if threshold is None else threshold)
+        for m in mistakes(evidence.best.predictions, evidence.good)
+    ]
+    text = io.StringIO()
+    csv.writer(text).writerows([("image", "mistake", "true class", "answered", "score", "threshold"), *rows])
+    return text.getvalue()
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> Table:

@@ -34,7 +34,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory, parts: Path) -> dict[str,
 
 def test_a_search_leaves_its_evidence(searched: dict[str, Any]) -> None:
     run = Path(searched["run"])
-    names = {"manifest.json", "split.json", "study.db", "trials.csv", "pareto.csv", "report.html", "best"}
+    names = {"manifest.json", "split.json", "study.db", "trials.csv", "pareto.csv", "report.html", "mistakes.csv"}
+    names |= {"best"}
     assert names <= {path.name for path in run.iterdir()}
     best = {"fp32.onnx", "bundle.json", "card.md", "genotype.json", "weights.safetensors", "split.json"}
     assert best <= {path.name for path in (run / "best").iterdir()}

@@ -15,6 +15,9 @@ from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import DataError
 from compressdefect.flow.finish import _outlines
+from compressdefect.report.gallery import WHOLE
+from compressdefect.report.outlines import TRUE
+from compressdefect.report.pictures import SIDE
 from tests.scratched import Place, write_scratched
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
@@ -55,7 +58,7 @@ def test_the_bundle_and_the_pages_say_that_it_takes_tiles(trained: dict[str, Any
     assert (manifest.data["tile"], manifest.data["n"], manifest.data["tiles"]) == (48, 24, 24 * 3)
     card = (run / "best" / "card.md").read_text()
     assert "Takes grey tiles at 32×32, which overlap and show 48×48 pixels of an image" in card
-    assert "median ms per tile" in card
+    assert "median per tile" in card
     page = (run / "report.html").read_text()
     assert "Latency per tile" in page
     assert "72, of 48 pixels" in page
@@ -85,9 +88,11 @@ def test_the_shipped_graph_and_the_manifest_are_enough_to_decide_alike(trained: 
 def test_the_mistakes_are_shown_as_whole_images(trained: dict[str, Any], webs: Path) -> None:
     best = Bundle.open(Path(trained["run"]) / "best")
     images = load_images(webs, input=32, masks=True, tile=48)
-    (layer,) = _outlines(best, best.task(), images)([1])
-    assert layer.shape == (4, *images.picture(1).shape[1:]) == (4, 27, 80)
-    assert (layer[1] == 200).any()  # the true outline's green
+    (layer,) = _outlines(best, best.task(), images).layers([(images.names[1], 1)])
+    assert layer is not None
+    drawn, (height, width) = layer.draw(WHOLE), images.picture(1).shape[1:]
+    assert drawn.shape == (4, SIDE // width * height, SIDE // width * width) == (4, 4 * 27, 4 * 80)
+    assert (drawn[:3] == np.array(TRUE)[:, None, None]).all(axis=0).any()
 
 
 def test_a_split_lists_each_file_once(trained: dict[str, Any], webs: Path) -> None:

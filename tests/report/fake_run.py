@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ from compressdefect.deploy.manifest import (
     Reading,
 )
 from compressdefect.models.templates import template_of
+from compressdefect.report.gallery import Explanation, Layer
+from compressdefect.report.originals import Extent
+from compressdefect.report.pictures import cropped, heat
 from compressdefect.runs import RunFolder
 from compressdefect.search.trials import TrialRecord, write_trials
 from compressdefect.space.genotype import Genotype
@@ -31,14 +34,21 @@ from compressdefect.train.classify import Classify
 BINARY = ("good", "defective")
 SIX = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
 FLOPS = 100_000_000
+PARTS = {"train": 200, "val": 60, "test": 150}
 
 
 class FakeImages(NamedTuple):
+    """Images by name; ``extents`` says where some of their defects are."""
+
     pixels: NDArray[np.uint8]
     names: tuple[str, ...]
+    extents: Mapping[str, Extent] = {}
 
-    def picture(self, index: int) -> NDArray[np.uint8]:
-        return self.pixels[index]
+    def picture(self, name: str) -> NDArray[np.uint8]:
+        return self.pixels[self.names.index(name)]
+
+    def extent(self, name: str) -> Extent | None:
+        return self.extents.get(name)
 
 
 def make_run(
@@ -63,7 +73,10 @@ def make_run(
         "command": "search" if trials else "train",
         "task": "classify",
         "space": "lightdefectnet",
-        "data": {"name": "plates", "fingerprint": "0123456789abcdef", "classes": classes, "good": good, "n": 822},
+        "data": {"name": "plates", "fingerprint": "0123456789abcdef", "classes": classes, "good": good, "n": 822}
+        | {"group": "auto", "parts": {part: dict.fromkeys(classes, n) for part, n in PARTS.items()}},
+        "skipped": [["good/0815.png", "not an image"]],
+        "options": {"space": "lightdefectnet", "data": "plates", "seed": seed, "epochs": 30, "overkill": 0.01},
         "seed": seed,
         "metric": "accuracy",
         "objective": "netscore",
@@ -165,7 +178,10 @@ def write_best(
         input=(images.pixels.shape[1], 224, 224),
         preprocessing=Preprocessing(mean=(127.0,) * images.pixels.shape[1], std=(50.0,) * images.pixels.shape[1]),
         threshold=threshold,
-        metrics={"test": task.metrics(probabilities, labels, threshold=threshold)},
+        metrics={
+            "val": {"choices": make_choices() if good is not None else []},
+            "test": task.metrics(probabilities, labels, threshold=threshold, choose=False),
+        },
         cost=CostFigures(params=best.params, macs=best.macs, flops=best.flops, peak_bytes=best.peak_bytes),
         graphs={FP32: GraphFigures(precision="fp32", bytes=300_000, latency=latency)},
         default_graph=FP32,
@@ -184,6 +200,12 @@ def write_best(
             for model, ms in times.items()
         ]
     )
+
+
+def make_choices() -> list[dict[str, float]]:
+    """Thresholds as 60 good validation images would give them."""
+    found = zip((0.005, 0.01, 0.02, 0.05), (0.5, 0.5, 0.4, 0.1), (0, 0, 1, 3), strict=True)
+    return [{"aim": aim, "threshold": t, "rejected": n, "good": 60} for aim, t, n in found]
 
 
 def make_probabilities(labels: NDArray[np.int64], classes: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -215,11 +237,16 @@ def make_images(
     return FakeImages(pixels, names)
 
 
-def fake_cam(pixels: NDArray[np.uint8], target: int) -> NDArray[np.float64]:
-    """The brightest place of each image, as a stand-in for a class activation map."""
-    assert pixels.dtype == np.uint8
-    n, _, height, width = pixels.shape
-    rows, columns = np.mgrid[0:height, 0:width]
-    peaks = [np.unravel_index(p.mean(axis=0).argmax(), (height, width)) for p in pixels]
-    heat = [np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (0.03 * height * width)) for y, x in peaks]
-    return np.stack(heat) if n else np.empty((0, height, width))
+def explain(images: FakeImages, asked: list[tuple[str, int]] | None = None) -> Explanation:
+    """The brightest place of each image as a stand-in for a class activation map; ``asked`` is told for what."""
+
+    def layer(name: str) -> Layer:
+        values = images.picture(name).mean(axis=0) / 255
+        return Layer(lambda part: heat(cropped(values, part.box(*values.shape))))
+
+    def layers(wanted: Sequence[tuple[str, int]]) -> list[Layer]:
+        if asked is not None:
+            asked.extend(wanted)
+        return [layer(name) for name, _ in wanted]
+
+    return Explanation("The redder, the more that place spoke for the class.", "map of {}", layers)

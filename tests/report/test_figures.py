@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.figures import confusion, gain, history, operating, parallel, pareto
+from compressdefect.report.table import Shade, text_of
 from tests.report.fake_run import SIX
 
-ALL = (pareto, history, gain, parallel, confusion, operating)
+ALL = (pareto, history, gain, parallel, operating)
 
 
 @pytest.mark.parametrize("module", ALL, ids=lambda module: module.__name__.rpartition(".")[2])
@@ -158,7 +159,38 @@ def test_confusion_counts_the_test_images(evidence_of: Callable[..., Evidence]) 
     data = confusion.compute(evidence_of(classes=SIX, good=None, channels=3))
     assert data.classes == SIX
     assert data.counts.sum(axis=1).tolist() == [12] * 6
-    assert [note.text for note in confusion.draw(data).layout.annotations] == [str(n) for n in data.counts.ravel()]
+    table = confusion.draw(data)
+    assert [text_of(cell) for row in table.rows for cell in row.cells[1:]] == [str(n) for n in data.counts.ravel()]
+    assert [row.cells[0] for row in table.rows] == [column.title for column in table.columns[1:]] == list(SIX)
+
+
+def test_every_mistake_of_a_confusion_matrix_has_a_tint() -> None:
+    table = confusion.draw(confusion.ConfusionData(("a", "b"), np.array([[9999, 1], [0, 50]])))
+    right, wrong = table.rows[0].cells[1:]
+    assert isinstance(wrong, Shade)
+    assert (wrong.kind, wrong.strength) == ("wrong", pytest.approx(0.16, abs=0.01))
+    assert (right.kind, right.strength) == ("right", pytest.approx(0.9999))  # type: ignore[union-attr]
+    assert table.rows[1].cells[1] == "0"
+
+
+def test_the_page_draws_with_what_its_library_can(search: Evidence) -> None:
+    """The part of plotly.js that a page holds knows scatter, bar and pie."""
+    figures = [module.draw(module.compute(search)) for module in ALL]
+    figures.append(operating.draw_scores(operating.compute(search)))
+    assert {trace.type for figure in figures for trace in figure.data} <= {"scatter", "bar", "pie"}
+
+
+@pytest.mark.parametrize("module", [pareto, gain, parallel])
+def test_what_a_chart_shows_is_a_table_too(module: object, search: Evidence) -> None:
+    table = module.table(module.compute(search))  # type: ignore[attr-defined]
+    assert table.rows
+    assert all(len(row.cells) == len(table.columns) for row in table.rows)
+
+
+def test_the_scores_in_ranges_are_all_the_images(search: Evidence) -> None:
+    table = operating.scores_table(operating.compute(search))
+    assert sum(int(cell) for row in table.rows for cell in row.cells[1:]) == 300
+    assert table.rows[0].cells[0] == "0.0 to 0.1"
 
 
 def test_operating_point_agrees_with_the_metrics(search: Evidence) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from compressdefect.data.truth import Truth
 from compressdefect.deploy.manifest import Reading
 from compressdefect.report import gallery, headline, tables
 from compressdefect.report.evidence import read_evidence
+from compressdefect.report.gallery import Explanation, Layer
 from compressdefect.report.html import write_report
 from compressdefect.report.outlines import FOUND, TRUE, outlines
 from compressdefect.runs import RunFolder
@@ -53,21 +52,16 @@ def test_dice_stands_beside_escape_and_overkill(run: tuple[Path, FakeImages]) ->
     assert tables.overlap(evidence).markup().count("66.7 %") == 1  # type: ignore[union-attr]
 
 
-def test_outlines_are_drawn_over_the_mistakes(run: tuple[Path, FakeImages]) -> None:
+def test_outlines_are_named_as_such(run: tuple[Path, FakeImages]) -> None:
     path, images = run
-    asked: list[Sequence[int]] = []
-
-    def layers(rows: Sequence[int]) -> NDArray[np.uint8]:
-        asked.append(rows)
-        return np.zeros((len(rows), 4, 24, 24), dtype=np.uint8)
-
-    groups = gallery.compute(read_evidence(path), images, layers=layers)
-    assert [[images.names[row] for row in rows] for rows in asked] == [
-        [card.mistake.name for card in group.cards] for group in groups
-    ]
-    assert all(card.layer for group in groups for card in group.cards)
-    page = write_report(path, images=images, layers=layers).read_text()
-    assert "green around the defects that are there" in page
+    layer = Layer(lambda part: np.zeros((4, 24, 24), dtype=np.uint8))
+    explanation = Explanation("Blue around what is there.", "outlines", lambda asked: [layer] * len(asked))
+    shown = gallery.compute(read_evidence(path), images, explanation)
+    cards = [card for group in shown.mistakes for card in group.cards]
+    assert cards
+    assert all(card.panes[1].said == f"{card.mistake.name}, with outlines" for card in cards)
+    page = write_report(path, images=images, explanation=explanation).read_text()
+    assert "Blue around what is there." in page
     assert "map of" not in page
 
 
@@ -84,19 +78,28 @@ def test_without_an_operating_point_the_pixels_speak(run: tuple[Path, FakeImages
 
 
 def test_both_outlines_are_seen_where_the_masks_agree() -> None:
-    mask = np.zeros((9, 9), dtype=bool)
-    mask[3:6, 3:6] = True
+    mask = np.zeros((320, 320), dtype=bool)
+    mask[100:200, 100:200] = True
     layer = outlines(mask, mask, 320)
     true, found = (np.all(layer[:3] == np.array(color)[:, None, None], axis=0) for color in (TRUE, FOUND))
-    assert found.sum() == 8  # the mask's own border
-    assert true.sum() == 12  # its neighbours by an edge
+    assert found.sum() == 100**2 - 96**2  # two pixels inside the mask's own border
+    assert (found & mask).sum() == found.sum()
+    assert true.sum() == 2 * 4 * 100 + 4  # two pixels outside it, the corners cut
     assert not (true & mask).any()
-    assert (layer[3] == 255).sum() == 20
+    assert (layer[3] == 255).sum() == true.sum() + found.sum()
 
 
 def test_a_single_pixel_has_an_outline_that_scaling_keeps() -> None:
     mask = np.zeros((1280, 64), dtype=bool)
     mask[100, 30] = True
-    layer = outlines(mask, ~np.ones_like(mask), 320)
+    layer = outlines(mask, np.zeros_like(mask), 320)
     rows, _ = np.nonzero(layer[3])
-    assert (rows.min(), rows.max()) == (96, 104)  # four pixels each way, for a picture four times smaller
+    assert (rows.min(), rows.max()) == (94, 106)  # six pixels each way, for a picture four times smaller
+
+
+def test_the_outlines_of_a_small_crop_are_fine_lines() -> None:
+    mask = np.zeros((20, 16), dtype=bool)
+    mask[5:10, 5:10] = True
+    layer = outlines(mask, mask, 320)
+    assert layer.shape == (4, 320, 256)
+    assert np.nonzero(layer[3])[0].min() == 5 * 16 - 2

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from compressdefect.models.template import Layer
-from compressdefect.report import sections, tables
+from compressdefect.report import tables
 from compressdefect.report.evidence import Evidence, Latency
 from compressdefect.report.html import layers_of
+from compressdefect.report.sections import tested
+from compressdefect.report.table import Bar, Column, Row, Table, named
 from compressdefect.train.metrics import wilson_interval
 from tests.report.fake_run import SIX
 
 
-def _column(table: tables.Table, title: str) -> list[str]:
+def _column(table: Table, title: str) -> list[str]:
     at = [column.title for column in table.columns].index(title)
     return [cell if isinstance(cell, str) else cell.text for cell in (row.cells[at] for row in table.rows)]
 
@@ -60,7 +62,7 @@ def test_layers_add_up_to_the_bundle_cost(search: Evidence) -> None:
 
 def test_layer_bars_are_shares_of_the_largest() -> None:
     table = tables.layers([Layer("a", "conv", (8, 4, 4), 10, 50), Layer("b", "conv", (8, 4, 4), 10, 200)])
-    assert table.rows[0].cells == ("a", "conv", "8 × 4 × 4", "10", tables.Bar("50", 0.25))
+    assert table.rows[0].cells == ("a", "conv", "8 × 4 × 4", "10", Bar("50", 0.25))
 
 
 def test_latency_is_beside_the_delivered_model() -> None:
@@ -102,7 +104,7 @@ def test_what_decided_is_said_where_no_part_is_good(search: Evidence, threshold:
         probabilities=found.probabilities[bad],
         threshold=threshold,
     )
-    page = sections.quality(replace(search, best=search.best._replace(predictions=shown))).content
+    page = tested.quality(replace(search, best=search.best._replace(predictions=shown)), {}).content
     assert f"Decided {'at' if threshold else 'by'} {decided}" in page
 
 
@@ -118,3 +120,15 @@ def test_names_are_escaped_and_missing_facts_left_out() -> None:
     assert "&lt;script&gt;" in table.markup()
     assert _column(table, "").count("") == 0
     assert len(table.rows) == 2
+
+
+def test_headings_of_a_sortable_table_are_buttons_and_rows_have_names() -> None:
+    table = Table((Column("name"), Column("size", numeric=True)), [Row(("a", "3"))])
+    assert table.markup(sortable=True).count('<button type="button">') == 2
+    assert "<button" not in table.markup()
+    assert '<th scope="row">a</th>' in table.markup()
+    assert '<th scope="col" class="number">' in table.markup()
+
+
+def test_columns_after_the_first_are_numbers() -> None:
+    assert [column.numeric for column in named("class", "images", "right")] == [False, True, True]

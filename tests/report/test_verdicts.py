@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from compressdefect.report.evidence import Evidence, Predictions
-from compressdefect.report.verdicts import CONFUSION, ESCAPE, OVERKILL, answers, confusion_counts, mistakes
+from compressdefect.report.verdicts import (
+    CONFUSION,
+    ESCAPE,
+    NEAR_CONFUSION,
+    NEAR_ESCAPE,
+    NEAR_OVERKILL,
+    OVERKILL,
+    answers,
+    confusion_counts,
+    mistakes,
+    near_misses,
+)
 
 LABELS = np.array([0, 0, 1, 1, 2, 2])
 PROBABILITIES = np.array(
@@ -53,3 +64,34 @@ def test_mistakes_agree_with_the_figures_that_lead_the_report(search: Evidence) 
     test, found = search.best.test, mistakes(search.best.predictions, search.good)
     assert sum(m.kind == ESCAPE for m in found) == round(test["escape"] * 150)
     assert sum(m.kind == OVERKILL for m in found) == round(test["overkill"] * 150)
+
+
+def test_near_misses_are_the_right_verdicts_nearest_to_the_threshold() -> None:
+    near = Predictions(
+        tuple("abcdef"),
+        np.array([0, 0, 0, 1, 1, 1]),
+        np.array([[0.9, 0.1], [0.55, 0.45], [0.4, 0.6], [0.1, 0.9], [0.48, 0.52], [0.8, 0.2]]),
+        0.5,
+    )
+    found = near_misses(near, 0, limit=2)
+    assert [(m.kind, m.name) for m in found] == [
+        (NEAR_ESCAPE, "e"),
+        (NEAR_ESCAPE, "d"),
+        (NEAR_OVERKILL, "b"),
+        (NEAR_OVERKILL, "a"),
+    ]
+    assert not {m.name for m in found} & {m.name for m in mistakes(near, 0)}
+    assert found[0].score == pytest.approx(0.52)
+
+
+def test_without_a_threshold_the_smallest_lead_is_a_near_miss() -> None:
+    (first, second) = near_misses(CASE._replace(threshold=None), None, limit=2)
+    assert (first.kind, first.name, first.answer, first.score) == (NEAR_CONFUSION, "b", 1, pytest.approx(0.6))
+    assert second.name == "d"
+
+
+def test_a_model_that_is_always_right_has_near_misses(search: Evidence) -> None:
+    found = search.best.predictions
+    sure = found._replace(probabilities=np.eye(2)[found.labels] * 0.9 + 0.05)
+    assert mistakes(sure, 0) == []
+    assert len(near_misses(sure, 0)) == 16

@@ -5,21 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from compressdefect.report.evidence import Evidence
-from compressdefect.report.figures import theme
+from compressdefect.report.table import Cell, Column, Row, Shade, Table
 from compressdefect.report.verdicts import confusion_counts
 
-SHADES = [
-    (0.0, "rgba(217,72,75,0.95)"),
-    (0.499, "rgba(217,72,75,0.06)"),
-    (0.5, "rgba(140,150,160,0.07)"),
-    (0.501, "rgba(47,125,225,0.05)"),
-    (1.0, "rgba(47,125,225,0.85)"),
-]
-"""Red where wrong, grey where nothing is, blue where right."""
+FEW = 3
+"""Up to so many classes their names stand level over the columns."""
 
 
 class ConfusionData(NamedTuple):
@@ -36,34 +29,20 @@ def compute(evidence: Evidence) -> ConfusionData | None:
     return ConfusionData(evidence.classes, confusion_counts(evidence.best.predictions, evidence.good))
 
 
-def draw(data: ConfusionData) -> go.Figure:
-    """A grid with the count in each cell, shaded by its share of the row: blue where right, red where wrong."""
-    total = np.maximum(data.counts.sum(axis=1, keepdims=True), 1)
-    share = data.counts / total
-    right = np.eye(len(data.classes), dtype=bool)
-    # Mistakes are rare and must still be seen: a single one has a shade, which rises with the root of its share.
-    shade = np.where(right, share, np.where(share > 0, -0.15 - 0.85 * np.sqrt(share), 0.0))
-    names = [theme.safe(name) for name in data.classes]
-    heat = go.Heatmap(
-        z=shade,
-        x=names,
-        y=names,
-        zmin=-1,
-        zmax=1,
-        colorscale=SHADES,
-        showscale=False,
-        xgap=3,
-        ygap=3,
-        text=data.counts,
-        customdata=100 * share,
-        hovertemplate="true %{y}<br>answered %{x}<br>%{text} images, %{customdata:.1f} % of the row<extra></extra>",
-    )
-    figure = theme.figure([heat], height=max(300, 120 + 46 * len(names)), margin={"t": 12})
-    angle = 0 if len(names) <= 3 else -35
-    figure.update_xaxes(title_text="answered", ticks="", type="category", tickangle=angle)
-    figure.update_yaxes(title_text="true class", autorange="reversed", ticks="", showgrid=False, type="category")
-    for row, column in np.ndindex(data.counts.shape):
-        font = {"size": 15 if len(names) <= 6 else 11} | ({"color": "white"} if shade[row, column] > 0.5 else {})
-        text, clear = str(data.counts[row, column]), "rgba(0,0,0,0)"
-        figure.add_annotation(x=column, y=row, text=text, showarrow=False, font=font, bgcolor=clear)
-    return figure
+def draw(data: ConfusionData) -> Table:
+    """A table with the count in each cell, tinted by its share of the row: blue where right, orange where wrong."""
+    shares = data.counts / np.maximum(data.counts.sum(axis=1, keepdims=True), 1)
+    upright = len(data.classes) > FEW
+    columns = [Column(name, numeric=True, upright=upright) for name in data.classes]
+    rows = []
+    for i, name in enumerate(data.classes):
+        cells = [_cell(int(data.counts[i, j]), float(shares[i, j]), i == j) for j in range(len(data.classes))]
+        rows.append(Row((name, *cells)))
+    return Table((Column("true class \\ answer"), *columns), rows)
+
+
+def _cell(count: int, share: float, right: bool) -> Cell:
+    """Mistakes are rare and must still be seen: a single one has a tint, which rises with the root of its share."""
+    if right:
+        return Shade(str(count), share, "right")
+    return Shade(str(count), 0.15 + 0.85 * share**0.5, "wrong") if count else "0"

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from compressdefect import units
 from compressdefect.report.evidence import Evidence, leaders
 from compressdefect.report.figures import theme
+from compressdefect.report.table import Row, Table, named
 
 
 class Step(NamedTuple):
@@ -84,6 +85,23 @@ def draw(data: GainData) -> go.Figure:
     figure.update_xaxes(title_text="trial", rangemode="tozero", dtick=1 if data.last < 10 else None)
     figure.update_yaxes(title_text="NetScore over trial 0", rangemode="tozero")
     return figure
+
+
+def table(data: GainData) -> Table:
+    """The trials that took the lead, in their order."""
+    rows = [
+        Row(
+            (
+                f"trial {s.number}",
+                f"{s.netscore_gain:+.1f}",
+                units.points(s.metric_gain),
+                units.ratio(s.flops_ratio, 1.0),
+                units.ratio(s.latency_ratio, 1.0),
+            )
+        )
+        for s in data.steps
+    ]
+    return Table(named("took the lead", "NetScore", "metric", "FLOPs", "latency"), rows)
 
 
 def _said(step: Step) -> str:

@@ -16,7 +16,7 @@ from compressdefect.search.trials import TrialRecord
 STATES = {
     "complete": ("circle", theme.TRIAL),
     "pruned": ("x-thin-open", theme.TRIAL),
-    "failed": ("triangle-down", theme.ESCAPE),
+    "failed": ("triangle-down", theme.DEFECT),
     "interrupted": ("square-open", theme.BUDGET),
     "running": ("circle-open", theme.BUDGET),
 }
@@ -106,7 +106,6 @@ def draw(data: HistoryData) -> go.Figure:
             text="trial 0",
             showarrow=False,
             xanchor="left",
-            font={"color": theme.TRIAL_ZERO},
         )
     return figure
 

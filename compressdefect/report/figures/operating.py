@@ -12,6 +12,7 @@ from compressdefect import units
 from compressdefect.data.verdict import defect_scores, rejected
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.figures import theme
+from compressdefect.report.table import Row, Table, named
 
 BINS = 40
 
@@ -84,7 +85,7 @@ def draw(data: OperatingData) -> go.Figure:
         ),
     ]
     figure = theme.figure(traces, height=380)
-    figure.add_vline(x=100 * data.aim, line={"color": theme.OVERKILL, "width": 1.5, "dash": "dot"})
+    figure.add_vline(x=100 * data.aim, line={"color": theme.BUDGET, "width": 1.5, "dash": "dot"})
     figure.add_annotation(
         x=100 * data.aim,
         y=1,
@@ -94,7 +95,6 @@ def draw(data: OperatingData) -> go.Figure:
         xanchor="left",
         yanchor="top",
         xshift=5,
-        font={"color": theme.OVERKILL},
     )
     figure.update_xaxes(title_text="overkill: good parts rejected (%)", range=[-2 * right, 102 * right])
     figure.update_yaxes(title_text="escape: defective parts passed (%)", range=[-3 * top, 104 * top])
@@ -105,8 +105,8 @@ def draw_scores(data: OperatingData) -> go.Figure:
     """How many good and defective images got each score, on a logarithmic scale, with the threshold."""
     edges = np.linspace(0.0, 1.0, BINS + 1)
     traces, most = [], 1
-    kinds = (("good", data.good_scores, theme.GOOD), ("defective", data.defect_scores, theme.ESCAPE))
-    for name, scores, color in kinds:
+    kinds = (("good", data.good_scores, theme.GOOD, ""), ("defective", data.defect_scores, theme.DEFECT, "/"))
+    for name, scores, color, pattern in kinds:
         counts, _ = np.histogram(scores, edges)
         most = max(most, int(counts.max()))
         traces.append(
@@ -114,7 +114,7 @@ def draw_scores(data: OperatingData) -> go.Figure:
                 x=(edges[:-1] + edges[1:]) / 2,
                 y=counts,
                 width=1 / BINS,
-                marker={"color": color, "opacity": 0.6, "line": {"width": 0}},
+                marker={"color": color, "opacity": 0.7, "pattern": {"shape": pattern, "size": 5}},
                 name=f"{name} ({len(scores)})",
                 hovertemplate=f"{name}: %{{y}} images at %{{x:.2f}}<extra></extra>",
             )
@@ -132,9 +132,16 @@ def draw_scores(data: OperatingData) -> go.Figure:
         showarrow=False,
         xanchor="right" if left else "left",
         xshift=-6 if left else 6,
-        font={"color": theme.WINNER},
     )
     return figure
+
+
+def scores_table(data: OperatingData, *, ranges: int = 10) -> Table:
+    """How many good and defective images have a score in each tenth of [0, 1]."""
+    edges = np.linspace(0.0, 1.0, ranges + 1)
+    good, bad = (np.histogram(scores, edges)[0] for scores in (data.good_scores, data.defect_scores))
+    rows = [Row((f"{edges[i]:.1f} to {edges[i + 1]:.1f}", str(good[i]), str(bad[i]))) for i in range(ranges)]
+    return Table(named("score", "good images", "defective images"), rows)
 
 
 def _said(threshold: float, overkill: float, escape: float) -> str:

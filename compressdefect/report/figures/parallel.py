@@ -18,6 +18,7 @@ from compressdefect import units
 from compressdefect.report.evidence import Evidence, Score
 from compressdefect.report.figures import theme
 from compressdefect.report.figures.pareto import cost_axis
+from compressdefect.report.table import Row, Table, named
 from compressdefect.search.trials import TrialRecord
 
 GENES = 8
@@ -122,6 +123,16 @@ def draw(data: ParallelData) -> go.Figure:
     for position, axis in enumerate(data.axes):
         _draw_axis(figure, position, axis)
     return figure
+
+
+def table(data: ParallelData) -> Table:
+    """Every axis with its lowest and highest label, and where the winner is."""
+    rows = []
+    for axis in data.axes:
+        ticks = [text for _, text in sorted(axis.ticks)]
+        won = units.NONE if data.winner is None else axis.values[data.winner]
+        rows.append(Row((axis.title, ticks[0], ticks[-1], won)))
+    return Table(named("axis", "bottom", "top", "winner"), rows)
 
 
 def _lines(

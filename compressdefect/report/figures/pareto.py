@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from compressdefect import units
 from compressdefect.report.evidence import Evidence, Score
 from compressdefect.report.figures import theme
+from compressdefect.report.table import Row, Table, named
 
 
 class CostAxis(NamedTuple):
@@ -20,6 +21,11 @@ class CostAxis(NamedTuple):
     title: str
     unit: float
     text: Callable[[float | None], str]
+
+    @property
+    def name(self) -> str:
+        """The title without its unit."""
+        return self.title.partition(" (")[0]
 
 
 AXES = {
@@ -142,6 +148,12 @@ def draw(data: ParetoData) -> go.Figure:
     return figure
 
 
+def table(data: ParetoData) -> Table:
+    """The front, the cheapest first."""
+    rows = [Row((f"trial {p.number}", data.axis.text(p.cost), units.percent(p.metric))) for p in data.front]
+    return Table(named("on the front", data.axis.name, data.metric_title), rows)
+
+
 def _point(score: Score | None, axis: CostAxis) -> Point | None:
     cost = getattr(score.trial, axis.column) if score else None
     return None if score is None or cost is None else Point(score.number, float(cost), score.metric)
@@ -184,5 +196,4 @@ def _draw_budget(figure: go.Figure, limit: float, text: str) -> None:
         xanchor="right",
         yanchor="bottom",
         xshift=-6,
-        font={"color": theme.BUDGET},
     )

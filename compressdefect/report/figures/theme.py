@@ -1,4 +1,8 @@
-"""One look for all figures: colours that read on light and on dark paper, and a plotly template for each."""
+"""One look for all figures, and a plotly template for light and for dark paper.
+
+Lines and marks have a contrast of at least 3 on both, text of at least 4.5, and no two of them differ by red and green
+alone. What a colour says, a shape, a dash or a word says too.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,11 @@ import plotly.graph_objects as go
 
 WINNER = "#2f7de1"
 TRIAL_ZERO = "#9a6fd8"
-TRIAL = "#8b98a8"
-BUDGET = "#d9822b"
-ESCAPE = "#d9484b"
-OVERKILL = BUDGET
-GOOD = "#1f9d8b"
-SCALE = ((0.0, "#5b6b8c"), (0.35, "#3f8fa8"), (0.7, "#45b88f"), (1.0, "#d8c23a"))
+TRIAL = "#7a8797"
+BUDGET = "#c8641b"
+DEFECT = "#d55e00"
+GOOD = "#2b88b8"
+SCALE = ((0.0, TRIAL), (0.5, GOOD), (1.0, DEFECT))
 """Low to high, for lines that are coloured by a value."""
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -48,7 +51,7 @@ def _template(*, ink: str, muted: str, grid: str, paper: str, veil: str) -> go.l
     return go.layout.Template(layout=layout)
 
 
-LIGHT = _template(ink="#1d232b", muted="#66707c", grid="#e6e8eb", paper="#ffffff", veil="rgba(255,255,255,0.75)")
+LIGHT = _template(ink="#1d232b", muted="#5c6570", grid="#e6e8eb", paper="#ffffff", veil="rgba(255,255,255,0.75)")
 DARK = _template(ink="#e8eaed", muted="#98a2ae", grid="#2e353e", paper="#1c2127", veil="rgba(28,33,39,0.75)")
 
 

@@ -1,0 +1,43 @@
+"""What was delivered: beside trial 0, beside its peers on the clock, and layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compressdefect import units
+from compressdefect.models.template import Layer
+from compressdefect.report import tables
+from compressdefect.report.evidence import Evidence
+from compressdefect.report.markup import Markup, element
+from compressdefect.report.sections.frame import Section, scroll, section, tabled
+
+
+def model(evidence: Evidence, layers: Sequence[Layer] | None) -> list[Section]:
+    """The model's own section, where there is anything to say."""
+    content: list[Markup] = []
+    compared = tables.comparison(evidence)
+    if compared:
+        text = "Validation metric and latency are those measured in the search; the test came once, at the end."
+        content.append(tabled("Winner and trial 0", compared, text))
+    rows = evidence.latency
+    if rows and evidence.best:
+        clock = tables.latency(rows, evidence.best.manifest.name, evidence.shown)
+        title = "Latency" if len(rows) == 1 else "Latency beside peers"
+        content.append(tabled(title, clock, _clock_note(evidence)))
+    found = [element("div", content, class_="halves uneven")] if content else []
+    if layers:
+        table = scroll(tables.layers(layers), "Layer by layer", tall=True)
+        found.append(element("figure", element("h3", "Layer by layer"), table))
+    return [section("model", "The model", *found)] if found else []
+
+
+def _clock_note(evidence: Evidence) -> str:
+    """How it was timed, and why the model's latency here is not the one at the top of the page."""
+    own, turns = evidence.own_latency, evidence.latency_in_turns
+    text = ""
+    if own and turns:
+        text = "Timed in turns, so that a slow minute hits all alike; compare the ratios. "
+        text += "Timed alone after its export, as stated above and on its card, the model took "
+        text += f"{units.milliseconds(own.median_ms)}. "
+    machine = evidence.best.manifest.machine if evidence.best else {}
+    return text + ", ".join(f"{name} {value}" for name, value in machine.items() if value not in (None, ""))
