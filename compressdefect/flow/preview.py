@@ -135,7 +135,7 @@ def _spread(shown: dict[str, list[Read]], count: int) -> list[Read]:
 
 
 def _effects(items: Sequence[Read], classes: Sequence[str], seed: int) -> list[Row]:
-    """What the standard recipe and each change of the other ones make of the same images, masks and boxes."""
+    """What the standard augmentation and each change of the other ones make of the same images, masks and boxes."""
     import torch
 
     from compressdefect.data.augment.recipes import RECIPES, SINGLE_CHANGES
@@ -149,7 +149,7 @@ def _effects(items: Sequence[Read], classes: Sequence[str], seed: int) -> list[R
         changed = recipe.apply(before[0], torch.Generator().manual_seed(seed), before[1], boxes)
         assert changed.masks is not None
         assert changed.boxes is not None
-        note = "the default in training" if name == "standard" else "of the paper recipe"
+        note = "the default in training" if name == "standard" else "of the paper augmentation"
         rows.append(Row(name, note, _drawn(changed.pixels.numpy(), changed.masks.numpy(), changed.boxes)))
     return rows
 

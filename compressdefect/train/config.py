@@ -31,7 +31,7 @@ class FitConfig:
         schedule: ``cosine`` or ``onecycle``, moved at every step.
         clip_norm: largest norm of a step's gradient.
         balance: how evenly an epoch shows the classes, from 0 (as often as they occur) to 1 (``train.sampling``).
-        augment: a recipe that changes the training images at random (``data.augment.RECIPES``), or ``none``.
+        augment: an augmentation by name (``data.augment.recipes.RECIPES``), or ``none``.
         gradual: ``on``, or when to stop magnifying defects and when to let normal images in, such as ``20k,80k`` steps
             (``train.gradual.Gradual.parse``); None shows all images from the start.
         precision: ``fp32``, ``bf16`` (autocast), or ``auto``; see ``uses_bf16``.

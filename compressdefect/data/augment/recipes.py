@@ -1,4 +1,4 @@
-"""Training augmentation of uint8 batches, their masks and their boxes, as recipes with names.
+"""Training augmentation of uint8 batches, their masks and their boxes, by name.
 
 ``standard`` keeps a defect a defect: mirrored, turned, shifted, slightly zoomed and differently lit plates are still
 the same plate, and nothing erases, blurs or covers a small defect. ``paper`` is the combination of Huang et al., "A
@@ -28,7 +28,7 @@ compat.install()
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-GROUP = 4  # images that share one geometric draw of the standard recipe
+GROUP = 4  # images that share one geometric draw of the standard augmentation
 
 _Change = TypeVar("_Change", Move, Effect)
 
