@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 from compressdefect import catalog
 from compressdefect import study as studies
 from compressdefect.errors import DataError, ModelError, RunError, SpaceError, known_names
-from compressdefect.options import EvaluateOptions, SearchOptions, SplitOptions, TrainOptions
+from compressdefect.options import (
+    BenchmarkOptions,
+    CostOptions,
+    EvaluateOptions,
+    SearchOptions,
+    SplitOptions,
+    StudyOptions,
+    TrainOptions,
+)
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
 
@@ -74,26 +82,24 @@ def evaluate(model: str, **options: Any) -> dict[str, Any]:
     return run_evaluation(model, EvaluateOptions(**options))
 
 
-def cost(
-    models: Sequence[str],
-    *,
-    input: int | None = None,
-    channels: int | None = None,
-    classes: int | None = None,
-    task: str | None = None,
-) -> dict[str, Any]:
+def cost(models: Sequence[str], **options: Any) -> dict[str, Any]:
     """Count what models cost; untrained ones at 3 channels and 2 classes unless told otherwise.
 
     A timm model that is not trained classifies, unless ``task`` asks for it as an encoder under our decoder.
+
+    Args:
+        models: run and bundle folders, designs and ``timm:NAME``.
+        options: fields of ``CostOptions``.
     """
     from compressdefect.cost import counting
 
-    _positive(input=input, channels=channels, classes=classes)
+    asked = CostOptions(**options)
+    _positive(input=asked.input, channels=asked.channels, classes=asked.classes)
     rows = []
-    for ref in _resolved(models, task):
+    for ref in _resolved(models, asked.task):
         own = ref.trained_input or (3, ref.design.input, ref.design.input)
-        shape = (channels or own[0], input or own[1], input or own[2])
-        outputs = classes or ref.classes()
+        shape = (asked.channels or own[0], asked.input or own[1], asked.input or own[2])
+        outputs = asked.classes or ref.classes()
         heads = ref.heads(outputs)
         found = _priced(ref, shape, heads)
         network = ref.design.build(channels=shape[0], heads=heads)
@@ -127,28 +133,25 @@ def _priced(ref: ModelRef, shape: tuple[int, int, int], heads: Heads) -> Cost:
         raise ModelError(f"{ref.name} cannot be counted at {shape}", got=error, fix="leave --input out") from error
 
 
-def benchmark(
-    models: Sequence[str],
-    *,
-    input: int | None = None,
-    batch: str = "1",
-    threads: str = "1",
-    precision: str = "fp32",
-    task: str | None = None,
-) -> dict[str, Any]:
-    """Measure models side by side on onnxruntime; batch, threads and precision are lists such as ``1,10``.
+def benchmark(models: Sequence[str], **options: Any) -> dict[str, Any]:
+    """Measure models side by side on onnxruntime.
 
     A timm model that is not trained classifies, unless ``task`` asks for it as an encoder under our decoder.
+
+    Args:
+        models: run and bundle folders, designs and ``timm:NAME``.
+        options: fields of ``BenchmarkOptions``; batch, threads and precision are lists such as ``1,10``.
     """
     from compressdefect.deploy.benchmark import benchmark as measure
 
-    _positive(input=input)
+    asked = BenchmarkOptions(**options)
+    _positive(input=asked.input)
     return measure(
-        _resolved(models, task),
-        input=input,
-        batches=_counts(batch, "--batch"),
-        threads=_counts(threads, "--threads"),
-        precisions=[name.strip() for name in precision.split(",")],
+        _resolved(models, asked.task),
+        input=asked.input,
+        batches=_counts(asked.batch, "--batch"),
+        threads=_counts(asked.threads, "--threads"),
+        precisions=[name.strip() for name in asked.precision.split(",")],
     )
 
 
@@ -159,39 +162,51 @@ def report(run: Path | str, *, data: str | None = None) -> dict[str, Any]:
     return {"report": str(write_run_report(RunFolder.open(Path(run)), data=data))}
 
 
-def study(
-    name: str,
-    *,
-    data: str | None = None,
-    share: float = 1.0,
-    time: str | None = None,
-    resume: bool = False,
-    run_dir: Path | str | None = None,
-) -> dict[str, Any]:
-    """Run a study's rows that have no result yet; it can be stopped and resumed at any row."""
-    if not 0 < share <= 1:
-        raise RunError("the share of a study must be above 0 and at most 1", got=share, fix="use a value like 0.2")
-    seconds = float("inf") if time is None else parse_seconds(time, "--time")
+def study(name: str, *, run_dir: Path | str | None = None, resume: bool = False, **options: Any) -> dict[str, Any]:
+    """Run a study's rows that have no result yet; it can be stopped and resumed at any row.
+
+    Args:
+        name: a study, or its folder.
+        run_dir: where to write; None is a new folder in ``runs/``.
+        resume: go on with the first row of the run in ``run_dir`` that has no result.
+        options: fields of ``StudyOptions``.
+    """
+    asked = StudyOptions(**options)
+    if not 0 < asked.share <= 1:
+        raise RunError(
+            "the share of a study must be above 0 and at most 1", got=asked.share, fix="use a value like 0.2"
+        )
+    seconds = float("inf") if asked.time is None else parse_seconds(asked.time, "--time")
     folder = _study_folder(name)
-    studies.check_data(studies.load_study(folder), data)
-    if resume:
-        if run_dir is None:
-            raise RunError("--resume needs the run to resume", fix="give its folder with --run-dir")
-        run = RunFolder.open(Path(run_dir))
-        if run.manifest.get("study") != folder.name or run.manifest.get("share") != share:
-            raise RunError(
-                "the run is of another study or share",
-                got=f"{run.manifest.get('study')} at {run.manifest.get('share')}",
-                fix="give the same NAME and --share, or start a new run",
-            )
-    else:
-        manifest = {"command": "study", "study": folder.name, "share": share, "data": {"name": data or "synthetic"}}
-        run = RunFolder.create(None if run_dir is None else Path(run_dir), f"study-{folder.name}", manifest)
-    result = studies.run_study(
-        folder, run, share=share, data=data, deadline=clocks.monotonic() + seconds, on_row=_show_row
-    )
+    studies.check_data(studies.load_study(folder), asked.data)
+    path = None if run_dir is None else Path(run_dir)
+    run = _study_run(path, folder.name, asked.share) if resume else _new_study_run(path, folder.name, asked)
+    deadline = clocks.monotonic() + seconds
+    result = studies.run_study(folder, run, share=asked.share, data=asked.data, deadline=deadline, on_row=_show_row)
     run.finish("stopped" if result["unfinished"] else "complete")
     return {"run": str(run.path), **result}
+
+
+def _new_study_run(path: Path | None, name: str, asked: StudyOptions) -> RunFolder:
+    data = {"name": asked.data or "synthetic"}
+    return RunFolder.create(
+        path, f"study-{name}", {"command": "study", "study": name, "share": asked.share, "data": data}
+    )
+
+
+def _study_run(path: Path | None, name: str, share: float) -> RunFolder:
+    """The run of this study that is resumed."""
+    if path is None:
+        raise RunError("--resume needs the run to resume", fix="give its folder with --run-dir")
+    run = RunFolder.open(path)
+    known, had = run.manifest.get("study"), run.manifest.get("share")
+    if (known, had) != (name, share):
+        raise RunError(
+            "the run is of another study or share",
+            got=f"{known} at {had}",
+            fix="give the same NAME and --share, or start a new run",
+        )
+    return run
 
 
 def _study_folder(name: str) -> Path:

@@ -18,11 +18,13 @@ import typer
 
 from compressdefect.errors import CompressDefectError
 from compressdefect.options import (
+    BenchmarkOptions,
+    CostOptions,
     EvaluateOptions,
     Option,
-    RunOptions,
     SearchOptions,
     SplitOptions,
+    StudyOptions,
     TrainOptions,
     options_in,
 )
@@ -37,10 +39,6 @@ app = typer.Typer(
 )
 
 # What several commands take that is not for their options.
-Input = Annotated[int | None, typer.Option(help="Side of the square input, in pixels.")]
-TimmTask = Annotated[
-    str | None, typer.Option("--task", help="classify or segment, for timm models that can be either.")
-]
 RunDir = Annotated[
     Path | None, typer.Option(help="Where to write; default: a new folder in runs/.", rich_help_panel="Run")
 ]
@@ -116,15 +114,8 @@ def evaluate(context: typer.Context, model: Model, as_json: AsJson = False, **op
 
 
 @app.command()
-def cost(
-    context: typer.Context,
-    models: Models,
-    input: Input = None,
-    channels: Annotated[int | None, typer.Option(help="Channels of the input.")] = None,
-    classes: Annotated[int | None, typer.Option(help="Outputs of the model.")] = None,
-    task: TimmTask = None,
-    as_json: AsJson = False,
-) -> None:
+@takes(CostOptions)
+def cost(context: typer.Context, models: Models, as_json: AsJson = False, **options: Any) -> None:
     """Count parameters, multiply-accumulates and peak activation memory.
 
     Example: compressdefect cost lightdefectnet timm:resnet50 --input 224 --classes 2
@@ -133,16 +124,8 @@ def cost(
 
 
 @app.command()
-def benchmark(
-    context: typer.Context,
-    models: Models,
-    input: Input = None,
-    batch: Annotated[str, typer.Option(help="Batch sizes, such as 1,10.")] = "1",
-    threads: Annotated[str, typer.Option(help="Thread counts, such as 1,2.")] = "1",
-    precision: Annotated[str, typer.Option(help="Precisions, such as fp32.")] = "fp32",
-    task: TimmTask = None,
-    as_json: AsJson = False,
-) -> None:
+@takes(BenchmarkOptions)
+def benchmark(context: typer.Context, models: Models, as_json: AsJson = False, **options: Any) -> None:
     """Measure latency on onnxruntime, interleaved so that drift hits all models alike.
 
     Example: compressdefect benchmark runs/NAME timm:efficientnet_b0 --batch 1,10
@@ -166,12 +149,10 @@ def report(
 
 
 @app.command()
-@takes(RunOptions, "time")
+@takes(StudyOptions)
 def study(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A study by name, or its folder.")],
-    data: Annotated[str | None, typer.Option(help="The data, where the study lets you choose.")] = None,
-    share: Annotated[float, typer.Option(help="Share of the full training: 0.2 is a quick pass.")] = 1.0,
     run_dir: RunDir = None,
     resume: Resume = False,
     as_json: AsJson = False,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_type_hints
 
-PANELS = ("Data", "Budget", "Search", "Training", "Run")  # in the order of --help
+PANELS = ("Options", "Data", "Budget", "Search", "Training", "Run")  # in the order of --help
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,20 @@ class RecipeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How long a command may take, where it computes, and what its result is shown beside."""
+class TimeOptions:
+    """How long a command may take."""
 
     PANEL: ClassVar[str] = "Run"
 
     time: Annotated[str | None, Help("Whole wall time, everything included, such as 90s, 20m or 2h.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(TimeOptions):
+    """Where a command computes, and what its result is shown beside."""
+
+    PANEL: ClassVar[str] = "Run"
+
     accelerator: Annotated[str, Help("auto, cpu or gpu.")] = "auto"
     threads: Annotated[int, Help("Threads that latency is measured with.")] = 1
     peers: Annotated[str, Help("Models that the latency is shown beside, or none.")] = (
@@ -202,3 +210,38 @@ class EvaluateOptions:
     good: Annotated[str | None, Help("As for train; default: the run's own.")] = None
     unlabelled: Annotated[str | None, Help("As for train; default: the run's own.")] = None
     group: Annotated[str | None, Help("As for train; default: the run's own.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostOptions:
+    """``cost``: at which input and outputs; a trained model's own, else 3 channels and 2 classes."""
+
+    PANEL: ClassVar[str] = "Options"
+
+    input: Annotated[int | None, Help("Side of the square input, in pixels; default: each model's own.")] = None
+    channels: Annotated[int | None, Help("Channels of the input.")] = None
+    classes: Annotated[int | None, Help("Outputs of the model.")] = None
+    task: Annotated[str | None, Help("classify or segment, for timm models that can be either.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions:
+    """``benchmark``: at which input, and all pairs of what is listed."""
+
+    PANEL: ClassVar[str] = "Options"
+
+    input: Annotated[int | None, Help("Side of the square input, in pixels, for all rows.")] = None
+    batch: Annotated[str, Help("Batch sizes, such as 1,10.")] = "1"
+    threads: Annotated[str, Help("Thread counts, such as 1,2.")] = "1"
+    precision: Annotated[str, Help("Precisions, such as fp32.")] = "fp32"
+    task: Annotated[str | None, Help("classify or segment, for timm models that can be either.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(TimeOptions):
+    """``study``: on which data, and how much of it."""
+
+    PANEL: ClassVar[str] = "Options"
+
+    data: Annotated[str | None, Help("The data, where the study lets you choose.")] = None
+    share: Annotated[float, Help("Share of the full training: 0.2 is a quick pass.")] = 1.0

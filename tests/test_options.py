@@ -18,10 +18,13 @@ from compressdefect.errors import RunError
 from compressdefect.flow.stored import anchored, options_of, resumed
 from compressdefect.options import (
     PANELS,
+    BenchmarkOptions,
+    CostOptions,
     DataOptions,
     EvaluateOptions,
     SearchOptions,
     SplitOptions,
+    StudyOptions,
     TrainOptions,
     options_in,
 )
@@ -44,7 +47,15 @@ COMMANDS = {
     "data preview": "format bits out per-class seed json",
     "data split": "out folds format labels good unlabelled bits group task test-share val-share seed json",
 }
-CLASSES = {"search": SearchOptions, "train": TrainOptions, "evaluate": EvaluateOptions, "data split": SplitOptions}
+CLASSES = {
+    "search": SearchOptions,
+    "train": TrainOptions,
+    "evaluate": EvaluateOptions,
+    "cost": CostOptions,
+    "benchmark": BenchmarkOptions,
+    "study": StudyOptions,
+    "data split": SplitOptions,
+}
 
 
 def parameters(command: str) -> dict[str, Any]:
@@ -92,7 +103,7 @@ def test_help_shows_every_option_under_one_heading(command: str, columns: int, m
 
 def test_the_headings_of_a_search_stand_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     found = panels("search", 100, monkeypatch)
-    assert list(found) == ["Arguments", "Options", *PANELS]
+    assert list(found) == ["Arguments", *PANELS]
     assert found["Options"] == ["--json", "--help"]
     assert [f"--budget-{name}" for name in ("flops", "macs", "params", "memory", "latency")] == found["Budget"]
     assert {"--seed", "--run-dir", "--resume", "--time"} <= set(found["Run"])
