@@ -39,6 +39,7 @@ from compressdefect.search.constraints import Budgets, active_rules
 from compressdefect.search.driver import SearchConfig, SearchOutcome, search
 from compressdefect.search.evaluate import TrainingEvaluator
 from compressdefect.search.gate import Gate
+from compressdefect.search.identity import check_identity
 from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.objective import Objective
 from compressdefect.search.progress import Bar
@@ -52,6 +53,7 @@ from compressdefect.train.tasks import TASKS
 DEFAULT_TIME = "6m"
 LEAST_STEPS = 200  # of each training of a timed trial: after fewer, its metric says little about the design
 FINAL_SHARE = 0.3  # most of a time limit that the final training may take
+_NOT_RECIPE = ("epochs", "seed", "threads", "accelerator")
 FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
 
 
@@ -120,7 +122,13 @@ class Request:
             storage=options.storage,
             study=options.study,
             data=_fingerprint(data),
+            recipe=self.recipe(data),
         )
+
+    def recipe(self, data: Prepared) -> dict[str, Any]:
+        """How trials are trained, but for what a trial sets itself and what only says where it is trained."""
+        config = asdict(fit_config(self.options, data.shown, self.task))
+        return {name: value for name, value in config.items() if name not in _NOT_RECIPE}
 
     def reserve(self, data: Prepared, epoch_s: float) -> float:
         """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial."""
@@ -164,6 +172,8 @@ def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path |
         )
         evaluator = _evaluator(data, options)
         gate = _gate(request, data, evaluator)
+        if run is not None:
+            check_identity(request.config(data).identity(gate), run, resume)
         _check_start(request, gate)
         if run is None:
             run = RunFolder.create(run_dir, data.task.name, _manifest(request, data))

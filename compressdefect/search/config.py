@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from compressdefect.errors import RunError
-from compressdefect.runs import RunFolder
 from compressdefect.search.gate import Gate
+from compressdefect.search.identity import space_identity
 from compressdefect.search.objective import Objective
 from compressdefect.search.plan import MIN_EPOCHS, Plan
-from compressdefect.search.samplers import derive_seed
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TrialRecord
 from compressdefect.search.winner import Choice
@@ -37,6 +36,7 @@ class SearchConfig:
         study: the study's name in the storage.
         worker: tells searches apart that share a study.
         data: fingerprint of the images and their split; searches that share a study share these too.
+        recipe: how trials are trained, as JSON values; the same goes for it.
     """
 
     objective: Objective = field(default_factory=Objective)
@@ -52,22 +52,27 @@ class SearchConfig:
     study: str = "search"
     worker: int = 0
     data: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self, gate: Gate) -> dict[str, Any]:
-        """What must not change when a run is resumed, as JSON values."""
-        return {
-            "space": gate.space.name,
-            "dimensions": derive_seed(sorted(gate.space.dimensions.items())),
-            "rules": dict(gate.space.rules),
+        """All that proposals, trainings and metrics depend on, as JSON values; not how long a search goes on.
+
+        The epochs of a trial are not here either, since a time limit sets them: all who share a study train as long as
+        whoever stored its first trial.
+        """
+        found = {
+            **space_identity(gate.space),
             "objective": asdict(self.objective),
             "sampler": self.sampler,
             "seed": self.seed,
             "budgets": gate.budgets.to_json(),
-            "input": list(gate.input_shape),
+            "input": gate.input_shape,
             "heads": {name: list(outputs) for name, outputs in gate.heads.items()},
             "study": self.study,
             "data": self.data,
+            "recipe": dict(self.recipe),
         }
+        return dict(json.loads(json.dumps(found)))
 
 
 @dataclass(frozen=True)
@@ -118,24 +123,3 @@ class SearchOutcome:
     def asked(self) -> int:
         """Different designs asked."""
         return len({trial.fingerprint for trial in self.trials}) + len(self.infeasible)
-
-
-def check_identity(identity: Mapping[str, Any], run: RunFolder, resume: bool) -> None:
-    """Remember what is searched for, or make sure that a resumed run still searches for it.
-
-    Raises:
-        RunError: it is something else.
-    """
-    before = run.manifest.get("search")
-    if before is None:
-        run.update_manifest(search=identity)
-    elif not resume:
-        raise RunError("this run folder holds a search already", got=run.path, fix="continue it with --resume")
-    else:
-        for key, value in identity.items():
-            if before.get(key) != value:
-                raise RunError(
-                    f"a resumed search must keep its {key}",
-                    got=f"{value} instead of {before.get(key)}",
-                    fix="start a new run",
-                )

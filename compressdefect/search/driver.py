@@ -14,11 +14,12 @@ from compressdefect.errors import TrainingError
 from compressdefect.runs import RunFolder
 from compressdefect.search.asking import Asker
 from compressdefect.search.clock import Clock
-from compressdefect.search.config import TRAINED, SearchConfig, SearchOutcome, check_identity
+from compressdefect.search.config import TRAINED, SearchConfig, SearchOutcome
 from compressdefect.search.deciding import Decider
 from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.search.gate import Gate
 from compressdefect.search.held_out import held_out_path, write_held_out
+from compressdefect.search.identity import check_identity
 from compressdefect.search.objective import baseline
 from compressdefect.search.plan import CALIBRATION_EPOCHS, DEFAULT_EPOCHS, Plan, Reserve, plan_trials
 from compressdefect.search.progress import SearchProgress, SearchState, Silent
@@ -66,7 +67,8 @@ def search(
         SpaceError: unknown sampler or rule.
         TrainingError: the first ``FAILURES`` trials all failed, or a worker process died.
     """
-    check_identity(config.identity(gate), run, resume)
+    identity = config.identity(gate)
+    check_identity(identity, run, resume)
     first = first_design(gate, _named(config, gate))
     table = TrialTable(run.path / "trials.csv")
     storage = config.storage or f"sqlite:///{(run.path / 'study.db').resolve()}"
@@ -78,7 +80,7 @@ def search(
             objective=config.objective,
             run=_run_id(run),
             folder=run.path,
-            identity=config.identity(gate),
+            identity=identity,
         )
         stack.callback(study.close)
         study.interrupt()

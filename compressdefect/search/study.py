@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from compressdefect.cost.cost import Cost
 from compressdefect.errors import RunError
 from compressdefect.search.evaluate import TrialResult
+from compressdefect.search.identity import difference
 from compressdefect.search.objective import Objective
 from compressdefect.search.proposal import Past
 from compressdefect.search.repair import Admission
@@ -115,13 +116,13 @@ class SearchStudy:
             found = self._study.user_attrs[_IDENTITY]
         except _STORAGE_ERRORS as error:
             raise _cannot_open(storage, error) from error
-        for key, value in identity.items():
-            if found.get(key) != value:
-                raise RunError(
-                    f"the study {name} in the storage has another {key}",
-                    got=f"{found.get(key)} instead of {value}",
-                    fix="choose another --study name",
-                )
+        other = difference(identity, found)
+        if other is not None:
+            raise RunError(
+                f"the study {name} in the storage has another {other[0]}",
+                got=other[1],
+                fix="choose another --study name",
+            )
 
     def close(self) -> None:
         """Let go of the database."""

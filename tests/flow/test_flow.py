@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from compressdefect import api
+from compressdefect.catalog import shipped_root
 from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, DataError, RunError
@@ -149,6 +150,21 @@ def test_a_resumed_search_refuses_other_options(searched: dict[str, Any]) -> Non
 def test_a_resumed_search_may_not_even_go_back_to_a_default(searched: dict[str, Any]) -> None:
     with pytest.raises(RunError, match=r"a resumed search keeps its --epochs: got None instead of 1"):
         api.search(run_dir=searched["run"], resume=True, epochs=None)
+
+
+def test_a_search_does_not_resume_in_a_space_that_was_edited(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, and the run stays as it was."""
+    space, run = tmp_path / "mine.toml", tmp_path / "run"
+    text = (shipped_root() / "search_spaces" / "lightdefectnet.toml").read_text()
+    space.write_text(text)
+    api.search(str(space), data=str(parts), run_dir=run, trials=1, budget_flops="2M", **TINY)
+    before = (run / "manifest.json").read_text()
+    space.write_text(text.replace("net.stem_stride = 4", "net.stem_stride = 2"))
+    with pytest.raises(RunError, match=r"must keep its fixed genes: got .*'stem_stride': 2.* instead of .*: 4"):
+        api.search(run_dir=run, resume=True, trials=2)
+    assert (run / "manifest.json").read_text() == before
 
 
 def test_a_stopped_training_says_so(parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

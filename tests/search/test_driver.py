@@ -23,6 +23,7 @@ from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.domain import IntDomain
 from compressdefect.space.genotype import Genotype
+from compressdefect.space.space import Condition, Space
 from tests.search.fakes import FIRST, SPACE, Killed, fake_latency, gate, run_search, without_numbers
 
 pytest.importorskip("nni")
@@ -272,6 +273,41 @@ def test_a_resumed_search_stays_the_same_search(tmp_path: Path, change: dict[str
     run_search(tmp_path / "run", trials=2)
     with pytest.raises(RunError, match="a resumed search must keep its"):
         run_search(tmp_path / "run", resume=True, **{"trials": 3, **change})
+
+
+def edited(**changes: Any) -> Space:
+    """The space with its first parameter, width, changed, or something else."""
+    if "parameter" in changes:
+        first = replace(SPACE.parameters[3], **changes["parameter"])
+        return replace(SPACE, parameters=(*SPACE.parameters[:3], first, *SPACE.parameters[4:]))
+    return replace(SPACE, **changes)
+
+
+CHANGES = {
+    "fixed genes": ({"space": edited(fixed={"net": {"operator": "aads", "padding": "zero"}}, designs={})}, "padding"),
+    "parameters": ({"space": edited(parameter={"role": "repair"})}, "width"),
+    "parameters ": ({"space": edited(parameter={"when": Condition("columns", (1, 2, 3))})}, "when columns is"),
+    "parameters  ": ({"space": edited(parameter={"domain": IntDomain(8, 56, 8)}, designs={})}, "width"),
+    "stages": ({"space": edited(stages=3, designs={})}, "instead of"),
+    "rules": ({"space": edited(rules={"aads_only": True})}, "no_strided_pointwise"),
+    "named designs": ({"space": edited(designs={"first": FIRST, "second": FIRST})}, "second"),
+    "recipe": ({"recipe": {"augment": "paper", "batch_size": 16}}, "'augment': 'paper'"),
+}
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_search_in_an_edited_space_or_by_another_recipe_is_another_search(tmp_path: Path, key: str) -> None:
+    """It neither resumes the run nor joins its study, and the one line names what differs, alone."""
+    change, named = CHANGES[key]
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    config: dict[str, Any] = {"storage": storage, "recipe": {"augment": "standard", "batch_size": 16}}
+    run_search(tmp_path / "run", trials=1, **config)
+    for folder, resume, said in (("run", True, "a resumed search must keep its"), ("two", False, "has another")):
+        with pytest.raises(RunError, match=f"{said} {key.strip()}: got ") as error:
+            run_search(tmp_path / folder, resume=resume, **{"trials": 2, **config, **change})
+        assert error.value.exit_code == 2
+        assert named in str(error.value)
+        assert "batch_size" not in str(error.value)
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
