@@ -42,7 +42,7 @@ def _search(out: Console, result: Result) -> None:
         return
     out.print(f"{asked}\nbest: {best['design']}", soft_wrap=True)
     _table(out, ["params", "macs", "flops", "latency", "netscore"], [_cost_cells(best)])
-    _figures(out, best)
+    _figures(out, best, result["task"])
     if best["passed_over"]:
         out.print(_passed_over(best["passed_over"]), soft_wrap=True)
     out.print(f"run: {result['run']}\nreport: {result['run']}/report.html", soft_wrap=True)
@@ -60,29 +60,22 @@ def _cost_cells(best: Result) -> list[str]:
     return [*counts, units.milliseconds(best["latency_ms"]), units.plain(best["netscore"])]
 
 
-def _figures(out: Console, result: Result) -> None:
+def _figures(out: Console, result: Result, task: str) -> None:
     """Validation and test, side by side; escape and overkill first when there is a class of good parts."""
     splits = [(name, result[name]) for name in ("val", "test") if result.get(name)]
-    columns = _SEGMENT_COLUMNS if splits and "dice" in splits[-1][1] else _CLASSIFY_COLUMNS
+    columns = (*_AT_THE_LINE, *_columns(task))
     rows = [[name, str(found["n"]), *(_rate(found[key]) for key, _ in columns)] for name, found in splits]
     _table(out, ["", "n", *(title for _, title in columns)], rows)
 
 
-_CLASSIFY_COLUMNS = (
-    ("escape", "escape"),
-    ("overkill", "overkill"),
-    ("accuracy", "accuracy"),
-    ("interval", "95 % interval"),
-    ("balanced_accuracy", "balanced accuracy"),
-)
-_SEGMENT_COLUMNS = (
-    ("escape", "escape"),
-    ("overkill", "overkill"),
-    ("dice", "Dice"),
-    ("interval", "95 % interval"),
-    ("iou", "IoU"),
-    ("macc", "mAcc"),
-)
+_AT_THE_LINE = (("escape", "escape"), ("overkill", "overkill"))
+
+
+def _columns(task: str) -> list[tuple[str, str]]:
+    """Key and title of the task's own figures."""
+    from compressdefect.train.tasks import task_kind
+
+    return [(figure.key, figure.title) for figure in task_kind(task).figures]
 
 
 def _rate(value: float | Sequence[float] | None) -> str:
@@ -91,7 +84,7 @@ def _rate(value: float | Sequence[float] | None) -> str:
 
 
 def _trained(out: Console, result: Result) -> None:
-    _figures(out, result)
+    _figures(out, result, result["task"])
     out.print(f"run: {result['run']}", soft_wrap=True)
 
 

@@ -172,7 +172,7 @@ class TaskContract:
         assert json.loads(json.dumps(val)) == val
         assert set(val) >= self.COMMON
         test = task.metrics(records, labels, threshold=val["threshold"], groups=indices // 2, choose=False)
-        assert test == val
+        assert test == {**val, "choices": []}  # the thresholds of other overkills are validation's alone
         blind = task.metrics(records, labels, choose=False)
         assert list(blind) == list(val)
         assert blind["threshold"] is blind["escape"] is blind["overkill"] is None

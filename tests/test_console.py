@@ -13,7 +13,7 @@ RARE |= {"escape": 1 / 2500, "overkill": 0.0, "escape_interval": [0.0001, 0.002]
 
 
 def test_a_rare_failure_is_not_rounded_away(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show("evaluate", {"run": "r", "val": None, "test": RARE})
+    console.show("evaluate", {"run": "r", "task": "classify", "val": None, "test": RARE})
     printed, card = capsys.readouterr().out, render_card(manifest(metrics={"test": RARE}))
     for text in ("0.04 %", "0.0 %", "99.96 %", "99.8–99.993 %", "99.97 %"):
         assert text in printed
@@ -23,7 +23,7 @@ def test_a_rare_failure_is_not_rounded_away(capsys: pytest.CaptureFixture[str]) 
 def test_a_better_design_that_was_passed_over_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     better = {"design": "named", "better_by": 0.006, "standard_error": 0.0081, "ratios": {"params": 0.5, "flops": 0.25}}
     best = {"design": "d", "params": 1, "macs": 1, "flops": 2, "latency_ms": 1.0, "netscore": 9.0, "test": RARE}
-    result = {"run": "r", "asked": 2, "infeasible": 0, "trained": 2}
+    result = {"run": "r", "task": "classify", "asked": 2, "infeasible": 0, "trained": 2}
     console.show("search", {**result, "best": {**best, "passed_over": better}})
     printed = capsys.readouterr().out
     assert "passed over: named, +0.6 points on validation (standard error 0.81)" in printed

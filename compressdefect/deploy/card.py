@@ -35,9 +35,8 @@ def render_card(manifest: BundleManifest) -> str:
 def _summary(manifest: BundleManifest) -> str:
     channels, height, width = manifest.input
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
-    good = f", of which `{manifest.classes[manifest.good]}` is a good part" if manifest.good is not None else ""
-    good = ", one for each pixel" if "pixels" in manifest.heads else good
-    classes = ", ".join(f"`{name}`" for name in manifest.classes)
+    good = f" A good part is `{manifest.classes[manifest.good]}`." if manifest.good is not None else ""
+    heads = "; ".join(f"{head}: {', '.join(f'`{name}`' for name in names)}" for head, names in manifest.heads.items())
     takes = f"Takes {kind} {_shown(manifest)}s at {height}×{width}"
     tile = manifest.preprocessing.tile
     if tile is not None:
@@ -45,7 +44,7 @@ def _summary(manifest: BundleManifest) -> str:
     bits = manifest.preprocessing.bits
     if bits is not None:
         takes += f", of 16-bit files {bits} bits"
-    return f"Made {manifest.created}. Task: {manifest.task}. {takes}. Classes: {classes}{good}."
+    return f"Made {manifest.created}. Task: {manifest.task}. {takes}. Answers for {heads}.{good}"
 
 
 def _shown(manifest: BundleManifest) -> str:
@@ -69,10 +68,9 @@ def _operating_point(manifest: BundleManifest) -> str:
         )
         for title, figures in _splits(manifest)
     ]
-    score = f"1 − p(`{manifest.classes[manifest.good]}`)"
     rule = (
-        f"A part is rejected when {score} is above "
-        f"**{units.probability(manifest.threshold)}**{manifest.reading.rejects}. "
+        f"A part is rejected when {manifest.reading.decided_by} is above "
+        f"**{units.probability(manifest.threshold)}**. "
         "The threshold was chosen on validation images; the test figures are what to expect."
     )
     return f"{rule}\n\n{_table(header, rows)}"

@@ -78,19 +78,29 @@ class Reading(_Strict):
         outputs: the graph's outputs and their shapes.
         figures: key and title of each figure that tables show.
         notes: what a reader of the figures should know.
-        rejects: where in an image its score is above the threshold when it is rejected, such as " in any pixel".
+        claim: what the model does, with {} for the first figure.
+        basis: what is counted in it.
+        decided_by: what of an image is compared with the threshold.
     """
 
     outputs: dict[str, str]
     figures: tuple[tuple[str, str], ...]
-    notes: str = ""
-    rejects: str = ""
+    notes: str
+    claim: str
+    basis: str
+    decided_by: str
 
     @classmethod
-    def of(cls, task: Task | type[Task]) -> Reading:
+    def of(cls, task: Task) -> Reading:
         """What a task says of itself."""
-        figures = tuple((figure.key, figure.title) for figure in task.figures)
-        return cls(outputs=dict(task.outputs), figures=figures, notes=task.notes, rejects=task.rejects)
+        return cls(
+            outputs=dict(task.outputs),
+            figures=tuple((figure.key, figure.title) for figure in task.figures),
+            notes=task.notes,
+            claim=task.claim,
+            basis=task.basis,
+            decided_by=task.decided_by,
+        )
 
 
 class BundleManifest(_Strict):

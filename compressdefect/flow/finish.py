@@ -96,7 +96,7 @@ def write_run_report(run: RunFolder, *, images: Images | None = None, data: str 
     if images is None:
         return write_report(run.path)
     task = bundle.task()
-    explanation = _outlines(bundle, task, images) if "masks" in task.needs else _activation_maps(bundle, images)
+    explanation = _explanation(bundle, task, images)
     return write_report(run.path, images=_pictures(options, images), explanation=explanation)
 
 
@@ -126,6 +126,13 @@ def _pictures(options: DataOptions, images: Images) -> Pictures:
         )
     except CompressDefectError:
         return Loaded(images)
+
+
+def _explanation(bundle: Bundle, task: Task, images: Images) -> Explanation | None:
+    """What is shown beside a mistake: where defects are, where the network looked, or nothing if neither is known."""
+    if "masks" in task.needs:
+        return _outlines(bundle, task, images)
+    return _activation_maps(bundle, images) if task.head_names == ("image",) else None
 
 
 def _outlines(bundle: Bundle, task: Task, images: Images) -> Explanation:

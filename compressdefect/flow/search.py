@@ -398,6 +398,7 @@ def _with_split(options: SearchOptions, split: str | None) -> SearchOptions:
 def _result(run: RunFolder, outcome: SearchOutcome, best: Best | None) -> dict[str, Any]:
     result: dict[str, Any] = {
         "run": str(run.path),
+        "task": run.manifest["task"],
         "status": outcome.status,
         "asked": outcome.asked,
         "infeasible": len(outcome.infeasible),

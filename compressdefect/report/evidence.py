@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from compressdefect.data.labels import GOOD
 from compressdefect.deploy.manifest import BundleManifest, LatencyFigures, parse_manifest
 from compressdefect.errors import RunError
 from compressdefect.models.design import Design
@@ -20,8 +19,6 @@ from compressdefect.runs import RunFolder
 from compressdefect.search.objective import baseline
 from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.train.operating_point import OVERKILL, Choice
-
-_TITLES = {"dice": "Dice", "iou": "IoU", "macc": "mAcc"}
 
 
 class Predictions(NamedTuple):
@@ -104,15 +101,8 @@ class Evidence:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names of whole images, in the order of the model's outputs; of one without a defect it is good."""
-        if self.best is None:
-            return tuple(self.data.get("classes", ()))
-        return (GOOD, *self.best.manifest.classes[1:]) if self.segments else self.best.manifest.classes
-
-    @property
-    def segments(self) -> bool:
-        """Whether the model has a class for every pixel."""
-        return self.manifest.get("task") == "segment"
+        """The class names of whole images, in the order of the model's answers."""
+        return self.best.manifest.classes if self.best else tuple(self.data.get("classes", ()))
 
     @property
     def good(self) -> int | None:
@@ -125,7 +115,7 @@ class Evidence:
         metric = str(self.manifest.get("metric") or "accuracy")
         if metric == "escape@overkill":  # whose score is 1 − escape
             return f"defects caught at {100 * self.overkill_aim:g} % overkill"
-        return _TITLES.get(metric, metric.replace("_", " "))
+        return _titles(str(self.manifest.get("task"))).get(metric, metric.replace("_", " "))
 
     @property
     def budgets(self) -> dict[str, float]:
@@ -228,6 +218,13 @@ def leaders(evidence: Evidence) -> list[Score]:
         found = [score for score in found if score.number < number]
         found += [known[number]] if number in known else []
     return found
+
+
+def _titles(task: str) -> dict[str, str]:
+    """What a task calls its figures; nothing of a task that this release does not have."""
+    from compressdefect.train.tasks import TASKS
+
+    return {figure.key: figure.title for figure in TASKS[task].figures} if task in TASKS else {}
 
 
 def read_evidence(path: Path) -> Evidence:

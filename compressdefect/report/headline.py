@@ -42,10 +42,9 @@ def sentence(evidence: Evidence) -> str:
     if test.get("escape") is not None and test.get("overkill") is not None:
         done = f"passes {units.percent(test['escape'])} of the defective parts"
         done += f" and rejects {units.percent(test['overkill'])} of the good ones"
-    elif evidence.segments:
-        done = f"finds defects with a Dice of {units.percent(test.get('dice'))}"
     else:
-        done = f"names the right class for {units.percent(test.get('accuracy'))} of the images"
+        reading = evidence.best.manifest.reading
+        done = reading.claim.format(units.percent(test.get(reading.figures[0][0])))
     text = f"The delivered model {done}, on {test.get('n')} test images that no decision had seen"
     own, cpu = evidence.own_latency, evidence.best.manifest.machine.get("cpu") or "the machine that measured it"
     return f"{text}; one {evidence.shown} takes {units.milliseconds(own.median_ms)} on {cpu}." if own else f"{text}."
@@ -58,7 +57,7 @@ def quality(evidence: Evidence) -> list[Tile]:
     test = evidence.best.test
     if not test:
         return []
-    of_task = _segmented(test) if evidence.segments else _classified(evidence, test)
+    of_task = _of_task(evidence, test)
     if test.get("escape") is None or test.get("overkill") is None:
         return of_task
     return [
@@ -87,13 +86,25 @@ def costs(evidence: Evidence) -> list[Tile]:
     return [*found, Tile("Parameters", units.count(cost.params), (memory,))]
 
 
-def _classified(evidence: Evidence, test: dict[str, Any]) -> list[Tile]:
-    lines = [f"95 % interval {units.interval(test.get('interval'))}", "by the most probable class of each image"]
-    if (found := _accuracy_at_threshold(evidence)) is not None:
+def _of_task(evidence: Evidence, test: dict[str, Any]) -> list[Tile]:
+    """The task's own figures: the first with its interval, what is counted and the others; the second beside it."""
+    assert evidence.best is not None, "a test is that of a model"
+    reading = evidence.best.manifest.reading
+    rates = [(key, title) for key, title in reading.figures if not key.endswith("interval")]
+    (key, title), *others = rates
+    lines = [f"95 % interval {units.interval(test.get('interval'))}"]
+    lines += [f"{name} {units.percent(test.get(other))}" for other, name in others[1:]]
+    lines.append(reading.basis)
+    if (found := _accuracy_at_threshold(evidence)) is not None and key == "accuracy":
         lines.append(f"{units.percent(found)} at the threshold, which the tables below go by")
-    accuracy = Tile("Accuracy", units.percent(test.get("accuracy")), tuple(lines), "lead")
-    lines = [f"mean recall of {len(evidence.classes)} classes, by the most probable one"]
-    return [accuracy, Tile("Balanced accuracy", units.percent(test.get("balanced_accuracy")), tuple(lines), "lead")]
+    tiles = [Tile(_capital(title), units.percent(test.get(key)), tuple(lines), "lead")]
+    tiles += [Tile(_capital(name), units.percent(test.get(other)), (), "lead") for other, name in others[:1]]
+    return tiles
+
+
+def _capital(title: str) -> str:
+    """A title at the beginning of a tile; one with a capital of its own, such as mAcc, stays as it is."""
+    return title[0].upper() + title[1:] if title.islower() else title
 
 
 def _accuracy_at_threshold(evidence: Evidence) -> float | None:
@@ -102,14 +113,6 @@ def _accuracy_at_threshold(evidence: Evidence) -> float | None:
     if found is None or found.threshold is None or evidence.good is None or not len(found.labels):
         return None
     return float((answers(found, evidence.good) == found.labels).mean())
-
-
-def _segmented(test: dict[str, Any]) -> list[Tile]:
-    bounds = f"95 % interval {units.interval(test.get('interval'))}"
-    lines = (bounds, f"IoU {units.percent(test.get('iou'))}", "by the most probable class of each pixel")
-    dice = Tile("Dice", units.percent(test.get("dice")), lines, "lead")
-    rates = (f"TPR {units.percent(test.get('tpr'))}", f"TNR {units.percent(test.get('tnr'))}")
-    return [dice, Tile("mAcc", units.percent(test.get("macc")), rates, "lead")]
 
 
 def _quality_so_far(evidence: Evidence) -> list[Tile]:

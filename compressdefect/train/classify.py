@@ -61,7 +61,8 @@ class Classify:
     )
     tiled: ClassVar[bool] = False
     notes: ClassVar[str] = ""
-    rejects: ClassVar[str] = ""
+    claim: ClassVar[str] = "names the right class for {} of the images"
+    basis: ClassVar[str] = "by the most probable class of each image"
 
     def __post_init__(self) -> None:
         self.check(Aim(self.metric))
@@ -97,6 +98,11 @@ class Classify:
     def heads(self) -> Heads:
         """One head, for the image."""
         return {"image": self.classes}
+
+    @property
+    def decided_by(self) -> str:
+        """See ``Task.decided_by``."""
+        return "" if self.good is None else f"1 − p(`{self.classes[self.good]}`)"
 
     def summary(self, images: Images) -> str:
         """See ``Task.summary``."""

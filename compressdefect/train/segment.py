@@ -13,6 +13,7 @@ from torch import Tensor
 
 from compressdefect.blocks.softmax import softmax_maps
 from compressdefect.data.images import Images
+from compressdefect.data.labels import GOOD
 from compressdefect.data.sample import Sample
 from compressdefect.data.truth import Needs, Truth
 from compressdefect.data.verdict import defect_scores
@@ -45,7 +46,7 @@ class Segment:
     class of each pixel instead: an image with any such defect pixel is called defective, as in the paper.
 
     Attributes:
-        classes: class names in the order of the outputs; the first is the background.
+        pixels: names of the classes of pixels in the order of the outputs; the first is the background.
         metric: the deciding figure, one of ``metric_names``.
         overkill: share of good parts that may be rejected where the threshold is chosen.
         criterion: the loss, a sum of ``ce``, ``dice`` and ``bce``.
@@ -54,7 +55,7 @@ class Segment:
         DataError: the metric or a loss is unknown.
     """
 
-    classes: tuple[str, ...]
+    pixels: tuple[str, ...]
     metric: str = "dice"
     overkill: float = op.OVERKILL
     criterion: str = CRITERION
@@ -79,10 +80,11 @@ class Segment:
         "Dice and IoU are of pixels pooled over the images, averaged over the defect classes. mAcc and accuracy are of "
         "whole images, called defective where a defect is the most probable class of any pixel."
     )
-    rejects: ClassVar[str] = " in any pixel"
+    claim: ClassVar[str] = "finds defects with a Dice of {}"
+    basis: ClassVar[str] = "by the most probable class of each pixel"
 
     def __post_init__(self) -> None:
-        assert len(self.classes) >= 2, "the background and at least one defect"
+        assert len(self.pixels) >= 2, "the background and at least one defect"
         self.check(Aim(self.metric, criterion=self.criterion))
 
     @classmethod
@@ -112,7 +114,17 @@ class Segment:
     @property
     def heads(self) -> Heads:
         """One head, for every pixel."""
-        return {"pixels": self.classes}
+        return {"pixels": self.pixels}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of an image the largest defect, or good."""
+        return (GOOD, *self.pixels[1:])
+
+    @property
+    def decided_by(self) -> str:
+        """See ``Task.decided_by``."""
+        return f"1 − p(`{BACKGROUND}`) in any pixel"
 
     def summary(self, images: Images) -> str:
         """See ``Task.summary``."""
@@ -129,7 +141,7 @@ class Segment:
     def labels(self, images: Images, indices: NDArray[np.integer]) -> NDArray[np.int64]:
         """The defect class with the most pixels (n,), 0 where the mask is empty."""
         _masks(images)
-        counts = [np.bincount(images.mask(i).ravel(), minlength=len(self.classes))[1:] for i in indices]
+        counts = [np.bincount(images.mask(i).ravel(), minlength=len(self.pixels))[1:] for i in indices]
         return np.array([1 + count.argmax() if count.any() else 0 for count in counts], dtype=np.int64)
 
     def loss(self, outputs: Outputs, truth: Truth) -> Tensor:
@@ -153,9 +165,9 @@ class Segment:
         """
         assert truth.masks is not None, "the task needs masks"
         probabilities, targets = answers["probabilities"], truth.masks
-        records = np.empty(len(probabilities), dtype=_record_type(len(self.classes)))
+        records = np.empty(len(probabilities), dtype=_record_type(len(self.pixels)))
         found = probabilities.argmax(dim=1)
-        for k in range(len(self.classes)):
+        for k in range(len(self.pixels)):
             here, there = found == k, targets == k
             records["hit"][:, k] = (here & there).sum(dim=(1, 2)).cpu()
             records["predicted"][:, k] = here.sum(dim=(1, 2)).cpu()
@@ -202,7 +214,7 @@ class Segment:
         found = detection(called, defective, groups)
         scores = defect_scores(self.image_probabilities(records), 0)
         point = op.settle(scores, ~defective, threshold, groups, overkill=self.overkill, choose=choose)
-        each = zip(self.classes, both.dice, both.iou, strict=True)
+        each = zip(self.pixels, both.dice, both.iou, strict=True)
         return {
             "n": len(labels),
             "dice": _number(both.mean_dice),

@@ -54,7 +54,8 @@ class Task(Protocol):
     - ``needs`` are the annotations that are loaded: nothing beside the images' classes, masks, boxes;
     - ``suits`` tells whether the annotations of a folder are made for it; the first task that says so is the default;
     - ``space`` is where a search looks by default, ``recipe`` where its training differs from ``FitConfig``;
-    - ``outputs`` are the outputs of the exported graph with their shapes, ``figures`` the columns of its tables.
+    - ``outputs`` are the outputs of the exported graph with their shapes, ``figures`` the columns of its tables;
+    - ``claim`` and ``basis`` put the first figure in words.
 
     ``on_images`` and ``on_heads`` make the task: from the images that it is trained on, or from what a trained model
     says of itself. Then the life of one batch is:
@@ -84,7 +85,8 @@ class Task(Protocol):
     figures: ClassVar[tuple[Figure, ...]]
     tiled: ClassVar[bool]  # whether the answers are maps, so that those of an image's tiles can be joined
     notes: ClassVar[str]  # what a reader of the figures should know, a sentence or none
-    rejects: ClassVar[str]  # where in an image its score is above the threshold when it is rejected: " in any pixel"
+    claim: ClassVar[str]  # what a model does, {} for the first figure: "names the right class for {} of the images"
+    basis: ClassVar[str]  # what is counted: "by the most probable class of each image"
 
     @classmethod
     def suits(cls, samples: Sequence[Sample]) -> bool:
@@ -117,6 +119,10 @@ class Task(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes of whole images, in the order of ``image_probabilities``."""
+
+    @property
+    def decided_by(self) -> str:
+        """What of an image is compared with the threshold, in words: "1 − p(`good`)"."""
 
     @property
     def good(self) -> int | None:

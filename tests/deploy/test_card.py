@@ -73,5 +73,5 @@ def test_a_segmentation_shows_its_own_figures() -> None:
     says = {"task": task.name, "heads": dict(task.heads), "reading": Reading.of(task), "classes": task.classes}
     card = render_card(manifest(**says, metrics={"test": figures}))
     assert "| test | 81.2 % | 75.0–86.0 % | 68.4 % | 60.0–75.0 % | 95.0 % | 96.0 % | 40 |" in card
-    assert "1 − p(`background`) is above **0.438** in any pixel" in card
+    assert "1 − p(`background`) in any pixel is above **0.438**" in card
     assert "float32 (N, K, H, W)" in card

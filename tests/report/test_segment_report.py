@@ -32,7 +32,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FakeImages]:
     bundle = json.loads((folder.best / "bundle.json").read_text())
     records = task.record({"probabilities": found}, Truth(truth[:, 0, 0], truth))
     figures = task.metrics(records, np.repeat([0, 1], 40), threshold=0.5)
-    reading = {"task": "segment", "heads": dict(task.heads), "reading": Reading.of(task).model_dump()}
+    reading = {"task": "segment", "heads": dict(task.heads), "classes": task.classes}
+    reading["reading"] = Reading.of(task).model_dump()
     (folder.best / "bundle.json").write_text(
         json.dumps({**bundle, **reading, "metrics": {"test": {**bundle["metrics"]["test"], **figures}}})
     )
@@ -73,7 +74,7 @@ def test_without_an_operating_point_the_pixels_speak(run: tuple[Path, FakeImages
     bundle["metrics"]["test"] |= {"escape": None, "overkill": None}
     (tmp_path / "run/best/bundle.json").write_text(json.dumps(bundle))
     evidence = read_evidence(tmp_path / "run")
-    assert [tile.title for tile in headline.quality(evidence)] == ["Dice", "mAcc"]
+    assert [tile.title for tile in headline.quality(evidence)] == ["Dice", "IoU"]
     assert "finds defects with a Dice of 66.7 %" in headline.sentence(evidence)
 
 
