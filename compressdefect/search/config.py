@@ -34,7 +34,6 @@ class SearchConfig:
         first: the space's named design to start from; None takes the first.
         storage: database URL; None is ``study.db`` in the run folder.
         study: the study's name in the storage.
-        worker: tells searches apart that share a study.
         data: fingerprint of the images and their split; searches that share a study share these too.
         recipe: how trials are trained, as JSON values; the same goes for it.
     """
@@ -50,7 +49,6 @@ class SearchConfig:
     first: str | None = None
     storage: str | None = None
     study: str = "search"
-    worker: int = 0
     data: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
 

@@ -7,10 +7,10 @@ study on disk, so a search that is stopped or killed goes on from there and lose
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Literal
 
-from compressdefect.errors import TrainingError
+from compressdefect.errors import RunError, TrainingError
 from compressdefect.runs import RunFolder
 from compressdefect.search.asking import Asker
 from compressdefect.search.clock import Clock
@@ -93,7 +93,7 @@ def search(
             table,
             first,
             seed=config.seed,
-            worker=config.worker,
+            worker=study.worker,
         )
         decider = Decider(config.objective, run.path, evaluator.measures)
         workers = open_workers(evaluator, config.workers, config.threads)
@@ -159,7 +159,7 @@ class _Search:
         """The epochs of every trial: as asked, else what fits the time after a short training of trial 0."""
         stored = self.run.manifest.get("plan")
         if stored is not None:
-            return Plan(**stored)
+            return self._agreed(Plan(**stored))
         plan = Plan(self.config.epochs or DEFAULT_EPOCHS)
         if self.clock.limit_s is not None:
             epoch_s = self._calibrate()
@@ -172,6 +172,19 @@ class _Search:
                 cap=self.config.epochs,
                 least=self.config.least_epochs,
             )
+        return self._agreed(plan)
+
+    def _agreed(self, plan: Plan) -> Plan:
+        """The plan with the epochs of the study's first trial, which all who share it keep."""
+        epochs, asked = self.study.epochs or plan.epochs, self.config.epochs
+        fits = asked is None or epochs == asked or (self.clock.limit_s is not None and epochs < asked)
+        if not fits:
+            raise RunError(
+                f"the study {self.config.study} in the storage trains each design for {epochs} epochs",
+                got=f"--epochs {asked}",
+                fix="leave it out, or choose another --study name",
+            )
+        plan = replace(plan, epochs=epochs)
         self.run.update_manifest(plan=asdict(plan))
         return plan
 
@@ -220,9 +233,12 @@ class _Search:
         seed = derive_seed(self.config.seed, genotype.fingerprint)
         job = TrialJob(genotype, seed, plan.epochs, self._stop_rule(admission))
         number = self.study.start(admission, epochs=plan.epochs)
+        self.trials = self.study.trials()
+        if number is None:
+            self.plan = self._agreed(plan)
+            return True
         self.running.add(number)
         self.workers.submit(number, job)
-        self.trials = self.study.trials()
         return True
 
     def _stop_rule(self, admission: Admission) -> StopRule:

@@ -26,7 +26,7 @@ from compressdefect.search.identity import difference
 from compressdefect.search.objective import Objective
 from compressdefect.search.proposal import Past
 from compressdefect.search.repair import Admission
-from compressdefect.search.samplers import distribution
+from compressdefect.search.samplers import derive_seed, distribution
 from compressdefect.search.trials import State, TrialRecord
 from compressdefect.space.domain import Value
 from compressdefect.space.genotype import Genotype
@@ -53,6 +53,7 @@ class StoredTrial(TrialRecord):
     curve: tuple[tuple[float, float], ...] = ()
     val: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default=Path(), compare=False)
+    epochs_planned: int = 0
 
     @property
     def design(self) -> Genotype:
@@ -112,8 +113,9 @@ class SearchStudy:
                 load_if_exists=True,
             )
             if _IDENTITY not in self._study.user_attrs:
+                self._study.set_user_attr(_FOUNDER, run)
                 self._study.set_user_attr(_IDENTITY, dict(identity))
-            found = self._study.user_attrs[_IDENTITY]
+            found, self._founder = self._study.user_attrs[_IDENTITY], self._study.user_attrs[_FOUNDER]
         except _STORAGE_ERRORS as error:
             raise _cannot_open(storage, error) from error
         other = difference(identity, found)
@@ -135,8 +137,23 @@ class SearchStudy:
             self._stored(trial) for trial in self._study.get_trials(deepcopy=False) if _GENOTYPE in trial.user_attrs
         ]
 
-    def start(self, admission: Admission, *, epochs: int) -> int:
-        """Store a design that passed the gate as a running trial; return its number."""
+    @property
+    def worker(self) -> int:
+        """Tells the runs apart that share the study, so that they draw different seeds; 0 for the one that made it."""
+        return 0 if self.run == self._founder else derive_seed(self.run)
+
+    @property
+    def epochs(self) -> int | None:
+        """How long every trial of the study trains, which the first one says; None while there is none."""
+        return next((trial.epochs_planned for trial in self.trials()), None)
+
+    def start(self, admission: Admission, *, epochs: int) -> int | None:
+        """Store a design that passed the gate as a running trial and return its number.
+
+        None where another run has stored the design before, or has stored the first trial of all with other epochs:
+        this trial is then withdrawn as if it had been interrupted. A storage numbers trials one after the other, so of
+        two runs that start at the same moment one is the first for both.
+        """
         verdict = admission.verdict
         ticket = f"{self.run}/{len(self._study.get_trials(deepcopy=False))}"
         self._study.add_trial(
@@ -161,8 +178,13 @@ class SearchStudy:
                 },
             )
         )
-        mine = [t for t in self._study.get_trials(deepcopy=False) if t.user_attrs.get("ticket") == ticket]
-        return mine[-1].number
+        mine = [t for t in self._study.get_trials(deepcopy=False) if t.user_attrs.get("ticket") == ticket][-1]
+        trials = [t for t in self.trials() if t.number is not None and t.number <= mine.number]
+        same = [t for t in trials if t.fingerprint == verdict.genotype.fingerprint and t.state != "interrupted"]
+        if same[0].number != mine.number or trials[0].epochs_planned != epochs:
+            self._interrupt(mine)
+            return None
+        return mine.number
 
     def finish(self, number: int, result: TrialResult) -> StoredTrial:
         """Store what training gave."""
@@ -192,8 +214,11 @@ class SearchStudy:
         """Tell all trials that this run left running that they were interrupted."""
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if frozen.user_attrs.get("run") == self.run:
-                optuna.trial.Trial(self._study, frozen._trial_id).set_user_attr("reason", INTERRUPTED)
-                self._study.tell(frozen.number, state=TrialState.FAIL)
+                self._interrupt(frozen)
+
+    def _interrupt(self, frozen: FrozenTrial) -> None:
+        optuna.trial.Trial(self._study, frozen._trial_id).set_user_attr("reason", INTERRUPTED)
+        self._study.tell(frozen.number, state=TrialState.FAIL)
 
     def _tell(self, number: int, result: TrialResult, cost: Cost, latency_ms: float | None) -> None:
         if result.state == "complete":
@@ -226,11 +251,12 @@ class SearchStudy:
             curve=tuple((share, metric) for share, metric in attributes.get("curve", ())),
             val=attributes.get("val", {}),
             folder=Path(attributes["folder"]),
+            epochs_planned=attributes["epochs_planned"],
         )
 
 
 _GENOTYPE = "genotype"
-_IDENTITY = "identity"
+_IDENTITY, _FOUNDER = "identity", "founder"
 _STORAGE_ERRORS = (SQLAlchemyError, ImportError, ValueError, OSError)
 
 

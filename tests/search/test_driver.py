@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.objective import WORST_NETSCORE, Objective
+from compressdefect.search.repair import admit
 from compressdefect.search.samplers import SAMPLERS
+from compressdefect.search.study import SearchStudy, check_storage
 from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.domain import IntDomain
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Condition, Space
-from tests.search.fakes import FIRST, SPACE, Killed, fake_latency, gate, run_search, without_numbers
+from tests.search.fakes import BUDGETS, FIRST, SPACE, Killed, fake_latency, gate, run_search, without_numbers
 
 pytest.importorskip("nni")
 
@@ -323,6 +326,72 @@ def test_a_study_is_not_shared_with_another_search(tmp_path: Path, change: dict[
         run_search(tmp_path / "two", trials=2, storage=storage, **change)
     again = run_search(tmp_path / "three", trials=3, storage=storage)
     assert again.trained == 3
+
+
+def test_runs_that_share_a_study_train_no_design_twice(tmp_path: Path) -> None:
+    """They begin together, so both ask for trial 0; each ends when the study has enough."""
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    check_storage(storage)
+    config: dict[str, Any] = {"storage": storage, "trials": 8, "evaluator": {"sleep_s": 0.05}}
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run_search, tmp_path / name, **config) for name in ("one", "two")]
+        found = [run.result() for run in runs]
+    trained = [*evaluated(tmp_path / "one"), *evaluated(tmp_path / "two")]
+    assert max(Counter(trained).values()) == 1
+    assert 8 <= len(trained) <= 9
+    assert {outcome.baseline.fingerprint for outcome in found if outcome.baseline} == {found[0].trials[0].fingerprint}
+
+
+def test_a_run_that_joins_a_study_draws_other_seeds_than_who_made_it(tmp_path: Path) -> None:
+    """From the same three trials on; who made it draws what it would have drawn alone."""
+    config: dict[str, Any] = {"sampler": "random", "trials": 4}
+    alone = run_search(tmp_path / "alone", **config)
+    run_search(tmp_path / "one", **{**config, "trials": 3}, storage=f"sqlite:///{tmp_path / 'one.db'}")
+    fourth = {}
+    for name in ("two", "three"):
+        shutil.copy(tmp_path / "one.db", tmp_path / f"{name}.db")
+        fourth[name] = run_search(tmp_path / name, storage=f"sqlite:///{tmp_path / name}.db", **config).trials[3]
+    again = run_search(tmp_path / "one", storage=f"sqlite:///{tmp_path / 'one.db'}", resume=True, **config)
+    assert again.trials[3].fingerprint == alone.trials[3].fingerprint
+    assert len({trial.fingerprint for trial in (*fourth.values(), again.trials[3])}) == 3
+
+
+def test_all_who_share_a_study_train_as_long_as_its_first_trial(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 'shared.db'}"}
+    run_search(tmp_path / "one", trials=2, epochs=3, **config)
+    joined = run_search(tmp_path / "two", trials=4, epochs=None, clock=Clock(30.0), **config)
+    assert [trial.epochs_planned for trial in joined.trials] == [3] * 4
+    assert RunFolder.open(tmp_path / "two").manifest["plan"]["epochs"] == joined.plan.epochs == 3
+    with pytest.raises(RunError, match="trains each design for 3 epochs: got --epochs 5; leave it out, or choose"):
+        run_search(tmp_path / "three", trials=5, epochs=5, **config)
+
+
+def test_who_is_second_withdraws(tmp_path: Path) -> None:
+    """A design, or epochs other than those of the first trial of all."""
+    fits = gate(BUDGETS)
+    first, other = (admit(fits, flat) for flat in (SPACE.flatten(FIRST), SPACE.sample(random.Random(1))))
+    one, two = (
+        SearchStudy(
+            f"sqlite:///{tmp_path / 'shared.db'}",
+            "search",
+            space=SPACE,
+            objective=Objective(),
+            run=name,
+            folder=tmp_path / name,
+            identity={},
+        )
+        for name in ("one", "two")
+    )
+    assert one.start(first, epochs=3) == 0
+    assert two.start(first, epochs=3) is None
+    assert two.start(other, epochs=4) is None
+    assert two.start(other, epochs=3) == 3
+    assert [trial.state for trial in one.trials()] == ["running", "interrupted", "interrupted", "running"]
+    assert (one.epochs, two.epochs) == (3, 3)
+    one.interrupt()
+    assert two.start(first, epochs=3) == 4
+    one.close()
+    two.close()
 
 
 def test_a_smaller_start_over_the_latency_budget_is_counted(tmp_path: Path) -> None:
