@@ -223,7 +223,7 @@ def _group(evidence: Evidence, group: Group) -> Markup:
 def _markup(evidence: Evidence, card: Card) -> Markup:
     mistake, names = card.mistake, evidence.classes
     label, answer = element("em", names[mistake.label]), element("em", names[mistake.answer])
-    verb = ", nearly " if mistake.kind == NEAR_CONFUSION else ", answered "
+    verb = ", nearly " if mistake.kind in (NEAR_CONFUSION, NEAR_OVERKILL) else ", answered "
     lines = [
         element("b", mistake.name, title=mistake.name),
         element("span", "true ", label, verb, answer),

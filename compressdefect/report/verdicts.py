@@ -23,7 +23,7 @@ NEAR = 8
 class Mistake(NamedTuple):
     """One wrong answer, or one nearly so; ``score`` is the probability of a defect, or that of the class named.
 
-    ``answer`` is the class given; of a near confusion it is the runner-up.
+    ``answer`` is the class given; of a near confusion it is the runner-up, of near overkill the likeliest defect.
     """
 
     kind: str
@@ -73,9 +73,12 @@ def near_misses(predictions: Predictions, good: int | None, *, limit: int = NEAR
     distance = np.abs(scores - predictions.threshold)
     bad, reject = predictions.labels != good, given != good
     found = []
+    defects = predictions.probabilities.copy()
+    defects[:, good] = -np.inf
+    nearly = np.where(bad, given, defects.argmax(axis=1))
     for kind, right in ((NEAR_ESCAPE, bad & reject), (NEAR_OVERKILL, ~bad & ~reject)):
         nearest = sorted(np.flatnonzero(right), key=lambda i: (distance[i], predictions.names[i]))[:limit]
-        found += [_verdict(kind, predictions, int(i), int(given[i]), scores[i]) for i in nearest]
+        found += [_verdict(kind, predictions, int(i), int(nearly[i]), scores[i]) for i in nearest]
     return found
 
 

@@ -116,7 +116,7 @@ def test_every_part_is_there(page: str) -> None:
 
 
 def test_a_screen_reader_gets_every_chart_in_words(page: str) -> None:
-    charts = re.findall(r'<div role="img" aria-label="([^"]+)">', _own(page))
+    charts = re.findall(r'<div role="img" aria-label="([^"]+)"', _own(page))
     assert len(charts) == 6
     assert all(len(text) > 40 for text in charts)
     assert _own(page).count("The same as a table") == 4  # the others have a table beside or below them

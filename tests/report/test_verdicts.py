@@ -80,6 +80,7 @@ def test_near_misses_are_the_right_verdicts_nearest_to_the_threshold() -> None:
         (NEAR_OVERKILL, "b"),
         (NEAR_OVERKILL, "a"),
     ]
+    assert [m.answer for m in found] == [1, 1, 1, 1]  # what the good ones were nearly taken for
     assert not {m.name for m in found} & {m.name for m in mistakes(near, 0)}
     assert found[0].score == pytest.approx(0.52)
 

@@ -29,10 +29,18 @@ def section(anchor: str, title: str, *content: Content) -> Section:
     return Section(anchor, title, join(*content))
 
 
-def plot(name: str, figure: go.Figure, title: str, note: str, data: Table | None = None) -> Markup:
-    """A chart with its title and a note under it, and its data as a table for those who cannot see it."""
+def plot(
+    name: str, figure: go.Figure, title: str, note: str, data: Table | None = None, *, wide: bool = False
+) -> Markup:
+    """A chart with its title and a note under it, and its data as a table for those who cannot see it.
+
+    A ``wide`` one scrolls where there is too little room for it.
+    """
     drawn = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=CONFIG)
-    chart = element("div", Markup(drawn), role="img", aria_label=f"{title}. {note}")
+    said = f"{title}. {note}"
+    chart = element("div", Markup(drawn), role="img", aria_label=said, class_="wide" if wide else None)
+    if wide:
+        chart = element("div", chart, class_="scroll", role="region", aria_label=title, tabindex=0)
     table = [fold("The same as a table", scroll(data, f"{title}, as a table"))] if data else []
     return element("figure", element("h3", title), chart, element("figcaption", note), table)
 
@@ -53,9 +61,9 @@ def note(text: str) -> Markup:
     return element("p", text, class_="note")
 
 
-def fold(summary: str, *content: Content) -> Markup:
-    """What is there for those who open it."""
-    return element("details", element("summary", summary), *content)
+def fold(summary: str, *content: Content, on_paper: bool = False) -> Markup:
+    """What is there for those who open it, and ``on_paper`` for all."""
+    return element("details", element("summary", summary), *content, class_="printed" if on_paper else None)
 
 
 def scroll(table: Table, label: str, *, tall: bool = False) -> Markup:

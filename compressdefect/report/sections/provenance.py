@@ -79,4 +79,4 @@ def _skipped(manifest: Mapping[str, Any]) -> list[Markup]:
     rows = [Row((str(name), str(reason))) for name, reason in files]
     table = Table((*named("file"), *named("why")), rows)
     title = f"Skipped files: {len(files)}"
-    return [element("figure", element("h3", title), fold("Their names", scroll(table, title)))]
+    return [element("figure", element("h3", title), fold("Their names", scroll(table, title), on_paper=True))]

@@ -22,7 +22,7 @@ def search(evidence: Evidence) -> list[Section]:
     lines = parallel.compute(evidence)
     if lines:
         title, text = "What the designs are made of", _parallel_note(lines)
-        content.append(plot("parallel", parallel.draw(lines), title, text, parallel.table(lines)))
+        content.append(plot("parallel", parallel.draw(lines), title, text, parallel.table(lines), wide=True))
     return [section("search", "The search", *content)]
 
 

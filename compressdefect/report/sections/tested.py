@@ -34,9 +34,9 @@ def mistakes(evidence: Evidence, found: gallery.Gallery) -> list[Section]:
         return [section("mistakes", "Its mistakes", empty(f"None: all {n} test images were decided rightly."))]
     table, count = tables.wrong_answers(evidence), sum(len(g.cards) + g.left_out for g in found.mistakes)
     assert table is not None
-    shown = f"The first {len(table.rows)} of {count} mistakes by name" if len(table.rows) < count else "All by name"
-    link = element("p", "All of them: ", element("a", MISTAKES, href=MISTAKES), ".", class_="note")
-    names = fold(f"{shown}: {len(table.rows)}", scroll(table, "Mistakes by name", tall=True))
+    shown = f"The first {len(table.rows)} of {count} by name" if len(table.rows) < count else f"All {count} by name"
+    link = element("p", "As a file with all of them: ", element("a", MISTAKES, href=MISTAKES), class_="note")
+    names = fold(shown, scroll(table, "Mistakes by name", tall=True), on_paper=True)
     pictures = gallery.draw(evidence, found.mistakes)
     return [section("mistakes", "Its mistakes", note(found.note), pictures, names, link)]
 
