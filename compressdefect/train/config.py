@@ -27,7 +27,8 @@ class FitConfig:
         batch_size: images per step; the sizes are evened out so that no batch is left over.
         optimizer: ``adamw``, or ``sgd`` with Nesterov momentum 0.9.
         learning_rate: the schedule's peak.
-        weight_decay: of weights with two or more dimensions; biases and normalisation are not decayed.
+        weight_decay: of the weights of convolutions and linear layers; biases, normalisation and learned scales,
+            whatever their shape, are not decayed.
         schedule: ``cosine`` or ``onecycle``, moved at every step.
         clip_norm: largest norm of a step's gradient.
         balance: how evenly an epoch shows the classes, from 0 (as often as they occur) to 1 (``train.sampling``).
@@ -74,10 +75,14 @@ class FitConfig:
 
 def make_optimizer(network: nn.Module, config: FitConfig) -> Optimizer:
     """Build the optimizer, with weight decay only where it acts on directions and not on scales and offsets."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            (decayed if name.endswith("weight") and parameter.ndim >= 2 else free).append(parameter)
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": free, "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
         return SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from compressdefect.blocks.condenser import Condenser
 from compressdefect.errors import CompressDefectError
 from compressdefect.train.config import FitConfig, make_optimizer, uses_bf16
 
@@ -45,6 +46,15 @@ def test_only_weights_decay(name: str, kind: type) -> None:
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.3, 0.0)
     assert [tuple(p.shape) for p in decayed["params"]] == [(2, 1, 3, 3), (2, 8)]
     assert [tuple(p.shape) for p in free["params"]] == [(2,), (2,), (2,)]
+
+
+def test_a_learned_scale_does_not_decay() -> None:
+    """A condenser multiplies by one number per channel, of shape (1, C, 1, 1)."""
+    block = Condenser(8)
+    decayed, free = make_optimizer(block, FitConfig()).param_groups
+    assert not any(p is block.scale for p in decayed["params"])
+    assert any(p is block.scale for p in free["params"])
+    assert all(any(p is m.weight for p in decayed["params"]) for m in block.modules() if isinstance(m, nn.Conv2d))
 
 
 def test_bf16_is_used_when_asked_for_or_when_hardware_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
