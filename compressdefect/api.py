@@ -182,8 +182,9 @@ def study(name: str, *, run_dir: Path | str | None = None, resume: bool = False,
     path = None if run_dir is None else Path(run_dir)
     run = _study_run(path, folder.name, asked.share) if resume else _new_study_run(path, folder.name, asked)
     deadline = clocks.monotonic() + seconds
-    result = studies.run_study(folder, run, share=asked.share, data=asked.data, deadline=deadline, on_row=_show_row)
-    run.finish("stopped" if result["unfinished"] else "complete")
+    with run.held():
+        result = studies.run_study(folder, run, share=asked.share, data=asked.data, deadline=deadline, on_row=_show_row)
+        run.finish("stopped" if result["unfinished"] else "complete")
     return {"run": str(run.path), **result}
 
 

@@ -83,6 +83,14 @@ def test_a_study_can_refuse_its_data_before_anything_is_written(study: Path, tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_a_study_is_resumed_by_one_process_at_a_time(study: Path, tmp_path: Path) -> None:
+    run = RunFolder(Path(api.study(str(study), run_dir=tmp_path / "run")["run"]))
+    with run.held(), pytest.raises(RunError, match="another process is working on this run"):
+        api.study(str(study), run_dir=run.path, resume=True)
+    (run.path / "mended").touch()
+    assert api.study(str(study), run_dir=run.path, resume=True)["unfinished"] == []
+
+
 def test_a_study_without_its_functions_is_refused(study: Path) -> None:
     (study / "study.py").write_text("def rows(share): return []")
     with pytest.raises(RunError, match="has no function tables"):
