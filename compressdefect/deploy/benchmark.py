@@ -59,7 +59,7 @@ def benchmark(
     with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
         entries = {}
         for index, model in enumerate(models):
-            cost = model.design.cost(input_shape=shape, heads=model.heads())
+            cost = model.design.cost(input_shape=shape, heads=model.heads(), memory=False)  # rows show none
             for precision in precisions:
                 key = f"{index}-{precision}"
                 graph = _graph(model, precision, shape, Path(folder) / f"{key}.onnx")

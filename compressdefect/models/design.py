@@ -55,8 +55,8 @@ class Design(Protocol):
     def build(self, *, channels: int, heads: Heads) -> nn.Module:
         """The untrained network, without normalisation: a tensor for each head comes out, of one head itself."""
 
-    def cost(self, *, input_shape: Shape, heads: Heads) -> Cost:
-        """Cost at an input (C, H, W)."""
+    def cost(self, *, input_shape: Shape, heads: Heads, memory: bool = True) -> Cost:
+        """Cost at an input (C, H, W); without ``memory`` its peak_bytes may be 0, where they take long to find."""
 
     def layers(self, *, input_shape: Shape, heads: Heads) -> list[Layer]:
         """The layer table; empty where nothing is known of the layers."""

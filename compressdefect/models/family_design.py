@@ -71,7 +71,7 @@ class FamilyDesign:
         """See ``Design.build``."""
         return template_of(self.genotype).build(self.genotype, channels=channels, heads=heads)
 
-    def cost(self, *, input_shape: Shape, heads: Heads) -> Cost:
+    def cost(self, *, input_shape: Shape, heads: Heads, memory: bool = True) -> Cost:
         """Cost at an input (C, H, W), in closed form."""
         return template_of(self.genotype).cost(self.genotype, input_shape=input_shape, heads=heads)
 

@@ -65,14 +65,15 @@ class TimmDesign:
         build = pretrained.BUILDERS[self.tasks[0]]
         return build(self.model, channels=channels, heads=heads)
 
-    def cost(self, *, input_shape: Shape, heads: Heads) -> Cost:
-        """Cost at an input (C, H, W), by tracing and exporting the network."""
+    def cost(self, *, input_shape: Shape, heads: Heads, memory: bool = True) -> Cost:
+        """Cost at an input (C, H, W), by tracing the network, and by exporting it for its ``memory``."""
         from compressdefect.cost import counting
         from compressdefect.models.inspector import Inspector
 
         channels = input_shape[0]
         network = self.build(channels=channels, heads=heads)
-        return counting.count(Inspector.from_statistics(network, [0.0] * channels, [1.0] * channels), input_shape)
+        bare = Inspector.from_statistics(network, [0.0] * channels, [1.0] * channels)
+        return counting.count(bare, input_shape, memory=memory)
 
     def layers(self, *, input_shape: Shape, heads: Heads) -> list[Layer]:
         """None: of timm's models the layers are not known."""

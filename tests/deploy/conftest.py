@@ -60,7 +60,7 @@ class TinyDesign:
         torch.manual_seed(0)
         return TinyNet(channels, sum(map(len, heads.values())))
 
-    def cost(self, *, input_shape: tuple[int, int, int], heads: Heads) -> Cost:
+    def cost(self, *, input_shape: tuple[int, int, int], heads: Heads, memory: bool = True) -> Cost:
         return Cost(
             10 * sum(map(len, heads.values())), macs=input_shape[0] * input_shape[1] * input_shape[2], peak_bytes=0
         )
