@@ -111,7 +111,7 @@ def load_images(data: str | Path, *, progress: Progress | None = None, **options
 
 def _nothing_marked(root: Path, only_marked: bool) -> DataError:
     if only_marked:
-        return DataError("no image has its defects marked", got=root, fix="add masks, or use --task classify")
+        return DataError("no image has its defects marked", got=root, fix="add masks, or classify them instead")
     what = "gradual training zooms on defects, and no image has its defects marked"
     return DataError(what, got=root, fix="add masks or boxes, or leave --gradual out")
 

@@ -62,12 +62,12 @@ class Truth:
 
 def _masks(images: Images, indices: NDArray[np.integer]) -> Tensor:
     if images.masks is None:
-        raise DataError("the images have no masks", got=images.name, fix="use --task classify")
+        raise DataError("the images have no masks", got=images.name, fix="classify them instead")
     chosen = images.masks[indices] if images.sizes is None else np.stack([*map(images.mask, indices)])
     return torch.from_numpy(chosen)
 
 
 def _boxes(images: Images, indices: NDArray[np.integer]) -> tuple[Tensor, ...]:
     if images.boxes is None:
-        raise DataError("the images have no boxes", got=images.name, fix="use --task classify")
+        raise DataError("the images have no boxes", got=images.name, fix="classify them instead")
     return tuple(torch.from_numpy(images.boxes[index]) for index in indices)

@@ -43,6 +43,15 @@ class Prepared:
     split: Split
     task: Task
 
+    def check_decidable(self) -> None:
+        """Refuse images by which no model could be judged, before one is trained.
+
+        Raises:
+            DataError: the part that decides lacks what the task's metric counts.
+        """
+        part = self.split.val if len(self.split.val) else self.split.train
+        self.task.check_labels(self.task.labels(self.images, part))
+
     @property
     def shown(self) -> int:
         """What an epoch shows: how many training images there are, or tiles of them."""

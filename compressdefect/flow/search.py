@@ -170,6 +170,7 @@ def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path |
             task=request.task,
             voice=voice,
         )
+        data.check_decidable()
         evaluator = _evaluator(data, options)
         gate = _gate(request, data, evaluator)
         if run is not None:

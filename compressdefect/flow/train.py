@@ -59,6 +59,8 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     voice = Voice()
     say_what_hides(voice)
     data = prepare(options, input=options.input or design.input, task=task, voice=voice)
+    if options.val_share and not len(data.split.val):
+        data.check_decidable()  # out-of-fold figures are scored, those of a validation part need not be
     config = fit_config(options, data.shown, task)
     _check_length(config, data.shown_to_decide if options.val_share else data.shown)
     manifest = {

@@ -144,6 +144,11 @@ class Classify:
         """The figure that ``metric`` names, in [0, 1], higher is better."""
         return _SCORES[self.metric](self, records, labels)
 
+    def check_labels(self, labels: NDArray[np.integer]) -> None:
+        """See ``Task.check_labels``; any images give an accuracy, escapes need good and defective ones."""
+        if self.metric == "escape@overkill":
+            op.check_both_kinds(labels == self.good)
+
     def metrics(
         self,
         records: NDArray[np.floating],

@@ -132,14 +132,24 @@ def caught(scores: NDArray[np.floating], is_good: NDArray[np.bool_], *, overkill
     Raises:
         DataError: all of them are good, or none is.
     """
-    if is_good.all():
-        raise DataError(
-            "no defective image to count escapes of",
-            got=f"{len(scores)} good",
-            fix="raise --val-share, or choose another --metric",
-        )
+    check_both_kinds(is_good)
     threshold = choose_threshold(scores, is_good, overkill=overkill)
     return float(rejected(scores[~is_good], threshold).mean())
+
+
+def check_both_kinds(is_good: NDArray[np.bool_]) -> None:
+    """Refuse images (n,) that give no escape at an allowed overkill, whatever is answered.
+
+    Raises:
+        DataError: all of them are good, or none is.
+    """
+    good, defective = int(is_good.sum()), int((~is_good).sum())
+    if not good or not defective:
+        raise DataError(
+            "no defective image to count escapes of" if good else "no good image to choose the threshold by",
+            got=f"{good} good, {defective} defective",
+            fix="raise --val-share, or choose another --metric",
+        )
 
 
 def figures(point: OperatingPoint | None) -> dict[str, Any]:

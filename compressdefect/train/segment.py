@@ -188,12 +188,20 @@ class Segment:
         """
         value = _SCORES[self.metric](self, records, labels)
         if value is None or np.isnan(value):
-            raise DataError(
-                f"these images give no {self.metric}",
-                got=f"{int((labels > 0).sum())} of {len(labels)} with a defect",
-                fix="raise --val-share, or choose another --metric",
-            )
+            raise self._no_score(labels)
         return float(value)
+
+    def check_labels(self, labels: NDArray[np.integer]) -> None:
+        """See ``Task.check_labels``; an overlap needs a defect, rates of whole images need a good one too."""
+        if not labels.any() or (self.metric in _OF_IMAGES and labels.all()):
+            raise self._no_score(labels)
+
+    def _no_score(self, labels: NDArray[np.integer]) -> DataError:
+        return DataError(
+            f"these images give no {self.metric}",
+            got=f"{int((labels > 0).sum())} of {len(labels)} with a defect",
+            fix="raise --val-share, or choose another --metric",
+        )
 
     def metrics(
         self,
@@ -257,7 +265,7 @@ def _masks(images: Images) -> NDArray[np.uint8]:
 
 
 def _no_masks(images: Images) -> DataError:
-    return DataError("the images have no masks to segment by", got=images.name, fix="use --task classify")
+    return DataError("the images have no masks to segment by", got=images.name, fix="classify them instead")
 
 
 def _logits(outputs: Outputs) -> Tensor:
@@ -289,6 +297,7 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
+_OF_IMAGES = ("macc", "escape@overkill")
 _SCORES: dict[str, Callable[[Segment, Records, NDArray[np.integer]], float | None]] = {
     "dice": lambda task, records, labels: overlap(_counts(records)).mean_dice,
     "iou": lambda task, records, labels: overlap(_counts(records)).mean_iou,

@@ -159,6 +159,13 @@ class Task(Protocol):
     def score(self, records: Records, labels: NDArray[np.integer]) -> float:
         """The deciding figure in [0, 1], higher is better."""
 
+    def check_labels(self, labels: NDArray[np.integer]) -> None:
+        """Refuse images that have no score whatever is answered, such as escapes where no image has a defect.
+
+        Raises:
+            DataError: images of these ``labels`` are such.
+        """
+
     def metrics(
         self,
         records: Records,

@@ -280,6 +280,18 @@ def test_gradual_training_classifies_the_same_images(partly_marked: Path, tmp_pa
     assert (again["n"], again["accuracy"]) == (8, pytest.approx(done["test"]["accuracy"]))
 
 
+def test_a_part_that_cannot_decide_is_refused_before_there_is_a_run(parts: Path, tmp_path: Path) -> None:
+    """An official validation part of good images alone has no escapes to choose a design by."""
+    data = tmp_path / "plates"
+    for number, source in enumerate(sorted(parts.rglob("*.png"))):
+        part = "test" if number % 4 == 0 else "val" if number % 4 == 1 and source.parent.name == "good" else "train"
+        (data / part / source.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, data / part / source.parent.name)
+    with pytest.raises(DataError, match="no defective image to count escapes of: got 5 good, 0 defective"):
+        api.search(data=str(data), metric="escape@overkill", run_dir=tmp_path / "r", trials=1, group="none", **TINY)
+    assert not (tmp_path / "r").exists()
+
+
 def test_gradual_training_needs_to_know_where_defects_are(parts: Path, tmp_path: Path) -> None:
     for data in (str(parts), "synthetic"):
         with pytest.raises(DataError, match=r"gradual training zooms on defects.*leave --gradual out"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,18 @@ def test_the_bundle_predicts_as_the_run_reports(trained: dict[str, Any], plates:
     assert float(rejected[is_good].mean()) == pytest.approx(trained["test"]["overkill"])
 
 
+def test_evaluate_advises_no_option_that_it_lacks(trained: dict[str, Any], plates: Path, tmp_path: Path) -> None:
+    unmarked = tmp_path / "plates"
+    unmarked.mkdir()
+    for image in plates.rglob("*.png"):
+        if "mask" not in image.name:
+            (unmarked / image.parent.name).mkdir(exist_ok=True)
+            shutil.copy(image, unmarked / image.parent.name)
+    with pytest.raises(DataError, match="add masks") as error:
+        api.evaluate(trained["run"], data=str(unmarked))
+    assert "--task" not in str(error.value)
+
+
 def test_evaluate_finds_the_test_images_again(trained: dict[str, Any], plates: Path) -> None:
     again = api.evaluate(trained["run"], data=str(plates))
     assert again["task"] == "segment"
@@ -145,6 +158,6 @@ def test_tasks_that_are_not_to_be_had_are_refused(parts: Path, tmp_path: Path) -
         api.search("lw_cnn", data=str(parts), task="segment", metric="accuracy", run_dir=tmp_path / "r", **TINY)
     with pytest.raises(DataError, match="unknown loss: got beauty"):
         api.train("lw-seg@0.35", data=str(parts), loss="beauty", run_dir=tmp_path / "r", **TINY)
-    with pytest.raises(DataError, match="add masks, or use --task classify"):
+    with pytest.raises(DataError, match="add masks, or classify them instead"):
         api.train("lw-seg@0.35", data=str(parts), run_dir=tmp_path / "r", **TINY)
     assert not (tmp_path / "r").exists()
