@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +33,7 @@ from compressdefect.runs import RunFolder
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import FitResult, OnEpoch, fit
 from compressdefect.train.predict import predict
+from compressdefect.train.schedule import Deadline
 from compressdefect.train.task import Records, Task
 from compressdefect.train.validate import seeded, validate
 
@@ -90,7 +90,7 @@ def deliver(
     job: Assignment,
     *,
     val: Mapping[str, Any] | None = None,
-    deadline: float | None = None,
+    deadline: Deadline | None = None,
     on_epoch: OnEpoch | None = None,
     say: Say = lambda step: None,
 ) -> Delivered:
@@ -104,7 +104,7 @@ def deliver(
         run: the run folder.
         job: what to deliver.
         val: out-of-fold figures of this design, from a search.
-        deadline: in ``time.monotonic`` seconds, for the training.
+        deadline: for the training.
         on_epoch: sees every epoch of the final training.
         say: is told each step in a few words.
 
@@ -114,7 +114,7 @@ def deliver(
     """
     if not len(job.split.val) and val is None:
         say("cross-validating for the threshold")
-        share = None if deadline is None else time.monotonic() + (deadline - time.monotonic()) * 2 / 3
+        share = None if deadline is None else deadline.part(2 / 3)
         val = validate(
             job.network, job.images, job.split, job.task, job.config, deadline=share, on_epoch=on_epoch
         ).metrics

@@ -48,6 +48,7 @@ from compressdefect.search.reach import first_design
 from compressdefect.search.samplers import SearchDimensions, sampler
 from compressdefect.search.study import StoredTrial, check_storage
 from compressdefect.space.space import Space
+from compressdefect.train.schedule import Deadline
 from compressdefect.train.tasks import TASKS
 
 DEFAULT_TIME = "6m"
@@ -338,7 +339,7 @@ def _train_winner(
     deadline = None
     if request.limit_s is not None:
         left_s = max(clock.left_s - request.finish_s, FINAL_SHARE * request.limit_s / 3)
-        deadline = time.monotonic() + left_s
+        deadline = Deadline.after(left_s)
     val = None if len(data.split.val) else trial.val
     delivered = deliver(run, job, val=val, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
     limit_ms = request.budgets.latency_ms

@@ -21,6 +21,7 @@ from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.config import FitConfig
 from compressdefect.train.gradual import Gradual
 from compressdefect.train.predict import predict
+from compressdefect.train.schedule import Deadline
 from compressdefect.train.tasks import task_kind
 
 FEW_IMAGES, SMALL_BATCH = 500, 16
@@ -76,7 +77,7 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     run = RunFolder.create(run_dir, data.task.name, manifest)
     run.write_json("split.json", data.split.to_json(data.images))
     job = Assignment(_title(ref), design, data.images, data.split, data.task, config, options.threads)
-    deadline = None if seconds is None else began + max(seconds - FINISH_S, seconds / 2)
+    deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
     undecided: dict[str, Any] | None = None if options.val_share else {}
     with recorded(run, data.images):
         done = deliver(run, job, val=undecided, deadline=deadline, on_epoch=voice.epoch, say=voice.say)

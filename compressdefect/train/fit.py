@@ -32,7 +32,7 @@ from compressdefect.train.calibrate import calibrate
 from compressdefect.train.config import FitConfig, make_optimizer, uses_bf16
 from compressdefect.train.gradual import DefectsFirst, Gradual
 from compressdefect.train.predict import predict
-from compressdefect.train.schedule import SCHEDULES, Pace
+from compressdefect.train.schedule import SCHEDULES, Deadline, Pace
 from compressdefect.train.task import Records, Task
 
 
@@ -74,7 +74,7 @@ def fit(
     config: FitConfig,
     *,
     on_epoch: OnEpoch | None = None,
-    deadline: float | None = None,
+    deadline: Deadline | None = None,
 ) -> FitResult:
     """Train a network in place; it is left on the CPU in evaluation mode.
 
@@ -89,7 +89,7 @@ def fit(
         task: gives the loss and the score.
         config: the recipe.
         on_epoch: called after every epoch; returning False ends the training.
-        deadline: in ``time.monotonic`` seconds. The schedule is shortened to end by then.
+        deadline: the schedule is shortened to end by then.
 
     Raises:
         DataError: there are fewer than two training images, or none that gradual training could begin with.

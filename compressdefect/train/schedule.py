@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
 
 _COSINE_WARM_UP = 0.05
 _ONECYCLE_RISE, _ONECYCLE_START, _ONECYCLE_END = 0.3, 1 / 25, 1e-4
@@ -34,6 +36,29 @@ def _half_cosine(start: float, end: float, position: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * position)) / 2
 
 
+@dataclass(frozen=True)
+class Deadline:
+    """When something must be over: a moment ``at`` of a clock, in its seconds."""
+
+    at: float
+    clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def after(cls, seconds: float) -> Self:
+        """So many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def left_s(self) -> float:
+        """Time left, negative once it is over."""
+        return self.at - self.clock()
+
+    def part(self, share: float) -> Deadline:
+        """When this share of the time left will be over."""
+        now = self.clock()
+        return Deadline(now + share * (self.at - now), self.clock)
+
+
 class Pace:
     """How far a training has come, from 0 to 1.
 
@@ -42,26 +67,27 @@ class Pace:
     before the deadline. A training cut off at a high learning rate would be worth little.
     """
 
-    def __init__(self, steps: int, deadline: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start now; ``deadline`` is in seconds of ``clock``."""
+    def __init__(self, steps: int, deadline: Deadline | None) -> None:
+        """Plan so many steps, fewer where the deadline comes first."""
         self.position = 0.0
         self._planned, self._done = steps, 0
-        self._deadline, self._clock, self._start = deadline, clock, clock()
+        self._deadline, self._start = deadline, 0.0
 
     @property
     def out_of_time(self) -> bool:
         """Whether the deadline has come, or the shortened schedule has ended, before the last planned step."""
         if self._deadline is None or self._done >= self._planned:
             return False
-        return self._clock() >= self._deadline or self.position >= 1.0
+        return self._deadline.left_s <= 0 or self.position >= 1.0
 
     def step(self) -> None:
         """Count one step as done."""
         left = float(self._planned - self._done)
         self._done += 1
-        if self._done == 1:
-            self._start = self._clock()  # the first step also pays for all that happens once
-        elif self._deadline is not None:
-            now = self._clock()
-            left = min(left, 1 + (self._deadline - now) * (self._done - 1) / max(now - self._start, 1e-9))
+        if self._deadline is not None:
+            now = self._deadline.clock()
+            if self._done == 1:
+                self._start = now  # the first step also pays for all that happens once
+            else:
+                left = min(left, 1 + (self._deadline.at - now) * (self._done - 1) / max(now - self._start, 1e-9))
         self.position += (1.0 - self.position) / max(left, 1.0)

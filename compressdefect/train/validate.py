@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +16,7 @@ from compressdefect.data.split import Split
 from compressdefect.data.split import folds as make_folds
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport, FitResult, OnEpoch, fit
+from compressdefect.train.schedule import Deadline
 from compressdefect.train.task import Records, Task
 
 FOLDS = 3
@@ -49,7 +49,7 @@ def validate(
     *,
     folds: int = FOLDS,
     on_epoch: OnEpoch | None = None,
-    deadline: float | None = None,
+    deadline: Deadline | None = None,
 ) -> Validation:
     """Train a design on part of the training images and score it on the rest; the test part is not touched.
 
@@ -64,13 +64,13 @@ def validate(
         config: the recipe of each training.
         folds: number of trainings where there is no validation part.
         on_epoch: sees every epoch (``report.fold`` counts from 0); returning False ends the whole validation.
-        deadline: in ``time.monotonic`` seconds; folds share the time that is left equally.
+        deadline: folds share the time that is left equally.
     """
     pairs = [(split.train, split.val)] if len(split.val) else _folds(images, split, folds)
     results: list[FitResult] = []
     for fold, (train, held_out) in enumerate(pairs):
         network = seeded(build, config.seed)
-        share = None if deadline is None else _share(deadline, len(pairs) - fold)
+        share = None if deadline is None else deadline.part(1 / (len(pairs) - fold))
         results.append(
             fit(network, images, train, held_out, task, config, on_epoch=_numbered(on_epoch, fold), deadline=share)
         )
@@ -90,11 +90,6 @@ def _folds(images: Images, split: Split, count: int) -> list[tuple[NDArray[np.in
     part = split.train
     pairs = make_folds(images.labels[part], images.groups[part], count, split.seed)
     return [(part[train], part[held_out]) for train, held_out in pairs]
-
-
-def _share(deadline: float, trainings_left: int) -> float:
-    now = time.monotonic()
-    return now + (deadline - now) / trainings_left
 
 
 def _numbered(on_epoch: OnEpoch | None, fold: int) -> OnEpoch | None:

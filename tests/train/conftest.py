@@ -59,6 +59,21 @@ def network() -> TinyNetwork:
     return TinyNetwork()
 
 
+class Ticks:
+    """A clock that moves one second each time it is read."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
 @pytest.fixture
 def tiny_network() -> type[TinyNetwork]:
     return TinyNetwork

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressdefect.train.schedule import SCHEDULES, Pace, cosine, onecycle
+from compressdefect.train.schedule import SCHEDULES, Deadline, Pace, cosine, onecycle
 
 
 class Clock:
@@ -53,7 +53,7 @@ def test_without_a_deadline_the_position_is_the_share_of_steps() -> None:
 
 def test_a_deadline_far_away_changes_nothing() -> None:
     clock = Clock()
-    pace, free = Pace(50, 100.0 + 60.0, clock), Pace(50, None)
+    pace, free = Pace(50, Deadline(100.0 + 60.0, clock)), Pace(50, None)
     assert run(pace, clock, 20, 1.0) == run(free, Clock(), 20, 1.0)
     assert pace.position == free.position
 
@@ -61,7 +61,7 @@ def test_a_deadline_far_away_changes_nothing() -> None:
 @given(st.floats(1.5, 20))
 def test_a_near_deadline_shortens_the_schedule_to_its_end(seconds_per_step: float) -> None:
     clock = Clock()
-    pace = Pace(100, 200.0, clock)
+    pace = Pace(100, Deadline(200.0, clock))
     made = run(pace, clock, 100, seconds_per_step)
     assert made < 100
     assert clock.now <= 200.0 + seconds_per_step
@@ -70,13 +70,21 @@ def test_a_near_deadline_shortens_the_schedule_to_its_end(seconds_per_step: floa
 
 def test_a_deadline_that_has_passed_allows_no_step() -> None:
     clock = Clock()
-    assert run(Pace(10, 99.0, clock), clock, 10, 1.0) == 0
+    assert run(Pace(10, Deadline(99.0, clock)), clock, 10, 1.0) == 0
 
 
 def test_a_slow_first_step_does_not_change_a_schedule_that_has_time() -> None:
     now = [0.0]
-    pace = Pace(100, 50.0, clock=lambda: now[0])
+    pace = Pace(100, Deadline(50.0, lambda: now[0]))
     for step in range(100):
         now[0] += 5.0 if step == 0 else 0.1
         pace.step()
         assert pace.position == pytest.approx((step + 1) / 100)
+
+
+def test_a_part_of_a_deadline_is_of_the_time_left() -> None:
+    clock = Clock()
+    deadline = Deadline(160.0, clock)
+    assert (deadline.left_s, deadline.part(1 / 3).at) == (60.0, 120.0)
+    clock.now = 150.0
+    assert deadline.part(0.5).left_s == 5.0
