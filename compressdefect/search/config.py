@@ -27,8 +27,8 @@ class SearchConfig:
         sampler: a name in ``samplers.SAMPLERS``.
         seed: of proposals and trainings.
         trials: designs to train, trial 0 included; None sets no number.
-        epochs: of each trial; with a time limit the most, otherwise ``DEFAULT_EPOCHS`` when None.
-        least_epochs: fewest epochs of each trial under a time limit.
+        epochs: of each trial; with a time limit the most, otherwise ``DEFAULT_EPOCHS`` or ``least_epochs`` when None.
+        least_epochs: fewest epochs of each trial, unless ``epochs`` is lower.
         workers: trials at a time.
         threads: CPU threads per trial; None shares the cores out.
         first: the space's named design to start from; None takes the first.

@@ -160,7 +160,7 @@ class _Search:
         stored = self.run.manifest.get("plan")
         if stored is not None:
             return self._agreed(Plan(**stored))
-        plan = Plan(self.config.epochs or DEFAULT_EPOCHS)
+        plan = Plan(self.config.epochs or max(DEFAULT_EPOCHS, self.config.least_epochs))
         if self.clock.limit_s is not None:
             epoch_s = self._calibrate()
             plan = plan_trials(

@@ -20,6 +20,7 @@ from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.objective import WORST_NETSCORE, Objective
+from compressdefect.search.plan import DEFAULT_EPOCHS
 from compressdefect.search.repair import admit
 from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.study import SearchStudy, check_storage
@@ -77,6 +78,14 @@ def test_kill_9_at_any_moment_loses_nothing_that_was_finished(tmp_path: Path) ->
 
 def finished_rows(folder: Path) -> list[TrialRecord]:
     return [row for row in read_trials(folder / "trials.csv") if row.state in ("complete", "pruned")]
+
+
+def test_trials_without_a_time_limit_make_the_steps_that_a_judgement_needs_too(tmp_path: Path) -> None:
+    run_search(tmp_path / "few", trials=2, epochs=None, least_epochs=50)
+    run_search(tmp_path / "many", trials=2, epochs=None, least_epochs=3)
+    run_search(tmp_path / "asked", trials=2, epochs=2, least_epochs=50)
+    trained = [(tmp_path / name / "log").read_text().split()[2] for name in ("few", "many", "asked")]
+    assert trained == ["50", str(DEFAULT_EPOCHS), "2"]
 
 
 def test_trial_zero_is_the_named_design_and_the_budgets_hold(tmp_path: Path) -> None:
