@@ -48,14 +48,15 @@ from compressdefect.search.reach import first_design
 from compressdefect.search.samplers import SearchDimensions, sampler
 from compressdefect.search.study import StoredTrial, check_storage
 from compressdefect.space.space import Space
+from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.schedule import Deadline
 from compressdefect.train.tasks import TASKS
 
 DEFAULT_TIME = "6m"
-LEAST_STEPS = 200  # of each training of a timed trial: after fewer, its metric says little about the design
-FINAL_SHARE = 0.3  # most of a time limit that the final training may take
-_NOT_RECIPE = ("epochs", "seed", "threads", "accelerator")
+LEAST_STEPS = 200  # of each training of a trial: after fewer, its metric says little about the design
+FINAL_SHARE = 0.4  # most of a time limit that the final training may take, with the folds that give its threshold
 FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
+_NOT_RECIPE = ("epochs", "seed", "threads", "accelerator")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Request:
     def config(self, data: Prepared) -> SearchConfig:
         """What the driver is told."""
         options = self.options
-        steps = math.ceil(data.shown_to_decide / fit_config(options, data.shown, self.task).batch_size)
+        steps = steps_per_epoch(data.shown_to_decide, fit_config(options, data.shown, self.task).batch_size)
         return SearchConfig(
             objective=self.objective,
             sampler=options.sampler,
@@ -135,7 +136,7 @@ class Request:
         """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial."""
         final_s = fit_config(self.options, data.shown, self.task).epochs * epoch_s
         if not len(data.split.val):
-            final_s /= 2  # an epoch of a trial passes over the images twice: three folds of two thirds each
+            final_s *= 1.5  # a trial's epoch passes over the images twice, in three folds of two thirds; then once more
         return min(final_s, FINAL_SHARE * (self.limit_s or final_s)) + self.finish_s
 
     @property
@@ -340,8 +341,7 @@ def _train_winner(
     if request.limit_s is not None:
         left_s = max(clock.left_s - request.finish_s, FINAL_SHARE * request.limit_s / 3)
         deadline = Deadline.after(left_s)
-    val = None if len(data.split.val) else trial.val
-    delivered = deliver(run, job, val=val, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
+    delivered = deliver(run, job, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
     limit_ms = request.budgets.latency_ms
     if limit_ms is not None and delivered.latency_ms > limit_ms:
         voice.say(f"over the latency budget when measured again: {delivered.latency_ms:.3f} ms; is the machine busy?")
@@ -354,7 +354,7 @@ def _deviations(request: Request, data: Prepared, run: RunFolder, outcome: Searc
     if outcome.baseline is None:
         found.append("trial 0 was not finished, so this model was not compared with the named design")
     if not len(data.split.val):
-        found.append("validation figures and threshold are out of fold, of trainings as short as the search's trials")
+        found.append("validation figures and threshold are out of fold, of trainings by the final one's recipe")
     if data.split.group == "none":
         found.append("duplicates were not kept together, so the test figures may be too good")
     if (run.best / "bundle.json").is_file():

@@ -78,9 +78,8 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dic
     run.write_json("split.json", data.split.to_json(data.images))
     job = Assignment(_title(ref), design, data.images, data.split, data.task, config, options.threads)
     deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
-    undecided: dict[str, Any] | None = None if options.val_share else {}
     with recorded(run, data.images):
-        done = deliver(run, job, val=undecided, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
+        done = deliver(run, job, decides=options.val_share > 0, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
         time_beside_peers(run, peers, threads=options.threads)
     run.finish("complete")
     write_run_report(run, images=data.images)

@@ -20,9 +20,12 @@ from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, DataError, RunError
 from compressdefect.flow.prepare import prepare
+from compressdefect.flow.search import LEAST_STEPS, Request
 from compressdefect.flow.voice import Voice
 from compressdefect.options import JobOptions, SearchOptions, TrainOptions
 from compressdefect.search.held_out import AUC, held_out_path, read_held_out
+from compressdefect.train.config import FitConfig
+from compressdefect.train.validate import Validation, validate
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
 
@@ -63,6 +66,34 @@ def test_the_bundle_predicts_as_the_run_reports(searched: dict[str, Any], parts:
     rejected = 1 - probabilities[:, good].astype(float) > Bundle.open(best).manifest.threshold
     defective = images.labels[test] != good
     assert float((~rejected[defective]).mean()) == pytest.approx(searched["best"]["test"]["escape"])
+
+
+def test_few_images_get_their_threshold_from_the_final_recipe(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of trainings as long as the final one, however short the search's trials were."""
+    from compressdefect.deploy import deliver as module
+
+    made: list[tuple[FitConfig, Validation]] = []
+
+    def spy(build: Any, images: Any, split: Any, task: Any, config: FitConfig, **options: Any) -> Validation:
+        made.append((config, validate(build, images, split, task, config, **options)))
+        return made[-1][1]
+
+    monkeypatch.setattr(module, "validate", spy)
+    done = api.search(data=str(parts), run_dir=tmp_path / "run", trials=1, budget_flops="2M", **TINY)
+    ((config, folds),) = made
+    trained = Bundle.open(tmp_path / "run" / "best").manifest.training
+    assert {name: trained[name] for name in ("epochs", "seed")} == {"epochs": config.epochs, "seed": config.seed}
+    assert len(folds.indices) == 28
+    assert done["best"]["val"]["threshold"] == folds.metrics["threshold"]
+
+
+def test_trials_of_few_images_make_enough_steps(parts: Path) -> None:
+    """Of 28 training images each fold trains on 18: one step an epoch."""
+    options = SearchOptions(data=str(parts), trials=1, peers="none")
+    data = prepare(options, input=32, task="classify", voice=Voice())
+    assert (data.shown, Request.make(options).config(data).least_epochs) == (28, LEAST_STEPS)
 
 
 def test_evaluate_finds_the_test_images_again(searched: dict[str, Any], parts: Path) -> None:
