@@ -12,10 +12,8 @@ from compressdefect.search.identity import space_identity
 from compressdefect.search.objective import Objective
 from compressdefect.search.plan import MIN_EPOCHS, Plan
 from compressdefect.search.study import StoredTrial
-from compressdefect.search.trials import TrialRecord
+from compressdefect.search.trials import TRAINED, TrialRecord
 from compressdefect.search.winner import Choice
-
-TRAINED = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class SearchOutcome:
     choice: Choice | None
     baseline: StoredTrial | None
     front: list[StoredTrial]
-    plan: Plan | None
+    plan: Plan
 
     @property
     def winner(self) -> StoredTrial | None:

@@ -14,21 +14,22 @@ from compressdefect.errors import RunError, TrainingError
 from compressdefect.runs import RunFolder
 from compressdefect.search.asking import Asker
 from compressdefect.search.clock import Clock
-from compressdefect.search.config import TRAINED, SearchConfig, SearchOutcome
+from compressdefect.search.config import SearchConfig, SearchOutcome
 from compressdefect.search.deciding import Decider
 from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.search.gate import Gate
 from compressdefect.search.held_out import held_out_path, write_held_out
 from compressdefect.search.identity import check_identity
 from compressdefect.search.objective import baseline
-from compressdefect.search.plan import CALIBRATION_EPOCHS, DEFAULT_EPOCHS, Plan, Reserve, plan_trials
+from compressdefect.search.pacing import Pacing
+from compressdefect.search.plan import DEFAULT_EPOCHS, Plan, Reserve, plan_trials
 from compressdefect.search.progress import SearchProgress, SearchState, Silent
 from compressdefect.search.reach import first_design
 from compressdefect.search.repair import Admission
 from compressdefect.search.samplers import SearchDimensions, derive_seed, sampler
 from compressdefect.search.stopping import StopRule, quartile_rule
 from compressdefect.search.study import SearchStudy, StoredTrial
-from compressdefect.search.trials import TrialTable, write_trials
+from compressdefect.search.trials import TRAINED, TrialTable, write_trials
 from compressdefect.search.winner import Choice
 from compressdefect.search.workers import Workers, open_workers
 from compressdefect.space.genotype import Genotype
@@ -124,7 +125,7 @@ class _Search:
         self.trials = study.trials()
         self.choice: Choice | None = None
         self.running: set[int] = set()
-        self.plan: Plan | None = None
+        self.pacing = self._paced(Plan(config.epochs or max(DEFAULT_EPOCHS, config.least_epochs)))
         self.ended = ""
 
     def run_to_end(self) -> SearchOutcome:
@@ -144,29 +145,33 @@ class _Search:
 
     def _work(self) -> None:
         self._choose()
-        self._show("planning")
-        self.plan = self._make_plan()
+        self.pacing = self._paced(self._make_plan())
         while True:
-            while len(self.running) < self.workers.size and self._may_ask() and self._ask(self.plan):
+            while len(self.running) < self.workers.size and self._may_ask() and self._ask():
                 pass
             if not self.running:
                 return
-            for number, result in self.workers.collect():
+            for number, result in self.workers.collect(self._tell):
                 self._finish(number, result)
-            self._show("training")
+
+    def _tell(self, share: float) -> None:
+        self._show("training", share)
+
+    def _paced(self, plan: Plan) -> Pacing:
+        return Pacing(plan, self.clock, self.reserve, self.asker.first.verdict.cost.macs)
 
     def _make_plan(self) -> Plan:
-        """The epochs of every trial: as asked, else what fits the time after a short training of trial 0."""
+        """The epochs of every trial: as asked, else what fits the time by a few steps of trial 0's design."""
         stored = self.run.manifest.get("plan")
         if stored is not None:
             return self._agreed(Plan(**stored))
-        plan = Plan(self.config.epochs or max(DEFAULT_EPOCHS, self.config.least_epochs))
+        plan = self.pacing.plan
         if self.clock.limit_s is not None:
-            epoch_s = self._calibrate()
+            self._show("timing a few steps")
             plan = plan_trials(
                 self.clock,
                 self.reserve,
-                epoch_s,
+                self._first_epoch_s(),
                 workers=self.workers.size,
                 trials=self.config.trials,
                 cap=self.config.epochs,
@@ -188,54 +193,49 @@ class _Search:
         self.run.update_manifest(plan=asdict(plan))
         return plan
 
-    def _calibrate(self) -> float:
-        """Seconds of one epoch of trial 0's design: what a longer training takes beyond a shorter one."""
-        short_s, long_s = (self._train_first(epochs) for epochs in CALIBRATION_EPOCHS)
-        short, long = CALIBRATION_EPOCHS
-        return max((long_s - short_s) / (long - short), 1e-3)
+    def _first_epoch_s(self) -> float:
+        try:
+            return max(self.workers.epoch_s(self.asker.first.verdict.genotype), 1e-3)
+        except TrainingError as error:
+            raise TrainingError("trial 0's design cannot be trained", got=error) from error
 
-    def _train_first(self, epochs: int) -> float:
-        """Seconds of a training of trial 0's design that is not kept."""
-        self.workers.submit(-1, TrialJob(self.asker.first.verdict.genotype, derive_seed(self.config.seed), epochs))
-        while not (answers := self.workers.collect()):
-            pass
-        ((_, result),) = answers
-        if result.state == "failed":
-            raise TrainingError("trial 0's design cannot be trained", got=result.reason)
-        return result.seconds
+    @property
+    def _started(self) -> int:
+        """How many designs are trained or in training."""
+        return sum(trial.state in (*TRAINED, "running") for trial in self.trials)
 
     def _may_ask(self) -> bool:
-        """Whether designs are still wanted and there is time for one more."""
-        count = sum(trial.state in (*TRAINED, "running") for trial in self.trials)
-        if self.config.trials is not None and count >= self.config.trials:
+        """Whether designs are still wanted and there is time for the cheapest that can be."""
+        if self.config.trials is not None and self._started >= self.config.trials:
             self.ended = f"{self.config.trials} designs are trained"
             return False
-        if count and self.clock.left_s < self._needed_s():
+        return self._is_time_for(macs=0)
+
+    def _is_time_for(self, macs: int) -> bool:
+        """Whether a design of so many macs can be trained in the time left; trial 0 is shortened to it instead."""
+        trial_s = self.pacing.trial_s(self.trials, macs)
+        if self._started and trial_s is not None and self.pacing.left_s(self.trials, self._winner) < trial_s:
             self.ended = "the time is used"
             return False
         return True
 
-    def _needed_s(self) -> float:
-        """The reserve and one more trial."""
-        assert self.plan is not None
-        finished = [t.seconds for t in self.trials if t.state == "complete" and t.seconds is not None]
-        trial_s = self.plan.trial_s(finished) or 0.0
-        return self.reserve(trial_s / self.plan.epochs) + trial_s
-
-    def _ask(self, plan: Plan) -> bool:
+    def _ask(self) -> bool:
         """Start one more trial; False when there is no design to start."""
         self._show("asking")
         admission = self.asker.next(self.trials, self._may_ask)
         if admission is None:
             self.ended = self.ended or "no further feasible design was found"
             return False
+        if not self._is_time_for(admission.verdict.cost.macs):
+            return False
         genotype = admission.verdict.genotype
         seed = derive_seed(self.config.seed, genotype.fingerprint)
-        job = TrialJob(genotype, seed, plan.epochs, self._stop_rule(admission))
-        number = self.study.start(admission, epochs=plan.epochs)
+        limit_s = self.pacing.limit_s(self.trials, self._winner, first=not self._started)
+        job = TrialJob(genotype, seed, self.pacing.plan.epochs, self._stop_rule(admission), limit_s)
+        number = self.study.start(admission, epochs=job.epochs)
         self.trials = self.study.trials()
         if number is None:
-            self.plan = self._agreed(plan)
+            self.pacing = self._paced(self._agreed(self.pacing.plan))
             return True
         self.running.add(number)
         self.workers.submit(number, job)
@@ -262,6 +262,7 @@ class _Search:
         over = [trial for trial in self.trials if trial.state in TRAINED]
         if len(over) >= FAILURES and all(trial.state == "failed" for trial in over):
             raise TrainingError(f"the first {len(over)} trials all failed", got=over[-1].reason)
+        self._show("training")
 
     def _choose(self) -> None:
         """Name the winner so far, and keep in the manifest which trials have led, one after the other."""
@@ -276,8 +277,12 @@ class _Search:
     def _numbered(self, number: int) -> StoredTrial:
         return next(trial for trial in self.trials if trial.number == number)
 
-    def _show(self, doing: str) -> None:
-        winner = None if self.choice is None else self._numbered(self.choice.winner)
+    @property
+    def _winner(self) -> StoredTrial | None:
+        return None if self.choice is None else self._numbered(self.choice.winner)
+
+    def _show(self, doing: str, share: float | None = None) -> None:
+        winner = self._winner
         done = sum(trial.state in TRAINED for trial in self.trials)
         infeasible = len(self.table.infeasible)
         self.progress.update(
@@ -291,27 +296,24 @@ class _Search:
                 best_netscore=winner.netscore if winner else None,
                 left_s=self._left_s(done),
                 doing=doing,
+                share=share,
             )
         )
 
     def _planned(self, done: int) -> int | None:
         if self.config.trials is not None:
             return self.config.trials
-        left_s, trial_s = self._left_s(done), self._trial_s()
+        left_s, trial_s = self._left_s(done), self.pacing.usual_s(self.trials)
         return None if left_s is None or not trial_s else done + int(left_s * self.workers.size / trial_s)
 
     def _left_s(self, done: int) -> float | None:
         """Estimated time to the end of the search."""
-        trial_s, known = self._trial_s(), []
+        trial_s, known = self.pacing.usual_s(self.trials), []
         if trial_s is not None and self.config.trials is not None:
             known.append((self.config.trials - done) * trial_s / self.workers.size)
-        if trial_s is not None and self.clock.limit_s is not None and self.plan is not None:
-            known.append(max(0.0, self.clock.left_s - self.reserve(trial_s / self.plan.epochs)))
+        if trial_s is not None and self.clock.limit_s is not None:
+            known.append(max(0.0, self.pacing.left_s(self.trials, self._winner)))
         return min(known, default=None)
-
-    def _trial_s(self) -> float | None:
-        finished = [t.seconds for t in self.trials if t.state in TRAINED and t.seconds is not None]
-        return None if self.plan is None else self.plan.trial_s(finished)
 
     def _write(self) -> None:
         """Leave the tables as the study says, and the time used."""
@@ -329,7 +331,7 @@ class _Search:
             choice=self.choice,
             baseline=baseline(self.trials),
             front=objective.front(self.trials),
-            plan=self.plan,
+            plan=self.pacing.plan,
         )
 
 

@@ -21,20 +21,31 @@ from compressdefect.search.held_out import HeldOut, measures_of
 from compressdefect.search.stopping import StopRule
 from compressdefect.search.winner import Measures
 from compressdefect.space.genotype import Genotype
+from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.config import FitConfig
-from compressdefect.train.fit import EpochReport
+from compressdefect.train.fit import EpochReport, fit
+from compressdefect.train.schedule import Deadline
 from compressdefect.train.task import Task
-from compressdefect.train.validate import FOLDS, validate
+from compressdefect.train.validate import FOLDS, seeded, validate
+
+SHORTENED = "trained for less time, to end within the limit"
+TIMED_EPOCHS = 6  # of two steps, to time a step
+CALIBRATED = 512  # images that batch norm is calibrated on before a score
+FORWARD = 1 / 3  # of what a training pass of an image costs
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What a worker is asked: a design, how long to train it, from which seed, and when to give up."""
+    """What a worker is asked: a design, how long to train it, from which seed, and when to give up.
+
+    ``seconds`` is the most that it may take from when it begins; its trainings are shortened to end by then.
+    """
 
     genotype: Genotype
     seed: int
     epochs: int
     stop: StopRule = field(default_factory=StopRule)
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,18 +70,29 @@ class Interrupted(Exception):
     """The search was stopped while this trial was being trained; nothing is known of it."""
 
 
+GoOn = Callable[[float], bool]
+"""Is told after each epoch which share of the trial is done, and answers whether to go on."""
+
+
 class Evaluator(Protocol):
-    """Trains one design on data it knows; equal jobs give equal results.
+    """Trains one design on data it knows; equal jobs without a limit in seconds give equal results.
 
     In the search's own process it is used as it is. For worker processes ``shared`` puts what is large into files, the
     rest is pickled, and each worker calls ``prepare`` once.
     """
 
-    def __call__(self, job: TrialJob, cancelled: Callable[[], bool]) -> TrialResult:
+    def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
         """Train and validate; a design that fails is a result, not an error.
 
         Raises:
-            Interrupted: ``cancelled`` turned true on the way.
+            Interrupted: ``go_on`` said no.
+        """
+
+    def epoch_s(self, genotype: Genotype) -> float:
+        """Seconds that an epoch of this design takes, all trainings of a trial and their scores included.
+
+        Raises:
+            TrainingError: it cannot be trained.
         """
 
     def measures(self, indices: NDArray[np.integer]) -> Measures:
@@ -98,11 +120,11 @@ class TrainingEvaluator:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def __call__(self, job: TrialJob, cancelled: Callable[[], bool]) -> TrialResult:
+    def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
         """See ``Evaluator``."""
         assert isinstance(self.images, Images), "prepare() loads the images"
         images, began = self.images, time.monotonic()
-        watch = _Watch(job, 1 if len(self.split.val) else FOLDS, cancelled)
+        watch = _Watch(job, self.trainings, go_on)
         config = replace(self.config, epochs=job.epochs, seed=job.seed)
         try:
             found = validate(
@@ -112,16 +134,51 @@ class TrainingEvaluator:
                 self.task,
                 config,
                 on_epoch=watch,
+                deadline=None if job.seconds is None else Deadline(began + job.seconds),
             )
         except (TrainingError, MemoryError, torch.OutOfMemoryError) as error:
             return watch.result("failed", time.monotonic() - began, reason=str(error) or type(error).__name__)
         if watch.was_cancelled:
             raise Interrupted
         seconds = time.monotonic() - began
-        if found.stopped is not None:
+        if watch.was_poor:
             return watch.result("pruned", seconds, reason="below the lower quartile of earlier trials")
-        result = watch.result("complete", seconds, metric=found.score, val=found.metrics)
+        if len({report.fold for report in found.history}) < self.trainings:
+            return watch.result("pruned", seconds, reason="the time was over before it was trained")
+        reason = "" if found.stopped is None else SHORTENED
+        result = watch.result("complete", seconds, metric=found.score, val=found.metrics, reason=reason)
         return replace(result, held_out=HeldOut(found.indices, found.records))
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings a trial consists of."""
+        return 1 if len(self.split.val) else FOLDS
+
+    def epoch_s(self, genotype: Genotype) -> float:
+        """See ``Evaluator``; measured by a few steps, scores are taken to cost what their share of passes does."""
+        assert isinstance(self.images, Images), "prepare() loads the images"
+        val, train = (len(self.images.rows(part)) for part in (self.split.val, self.split.train))
+        scored = val or train // self.trainings
+        shown, size = train if val else train - scored, self.config.batch_size
+        passes = (scored + min(shown, CALIBRATED)) * FORWARD / self.config.score_every
+        return self.trainings * (steps_per_epoch(shown, size) + passes / size) * self._step_s(genotype, self.images)
+
+    def _step_s(self, genotype: Genotype, images: Images) -> float:
+        """The median over some epochs of two steps; the first one also pays for all that happens once."""
+        rows = images.rows(self.split.train)
+        few = rows[:: max(1, len(rows) // (2 * self.config.batch_size))][: 2 * self.config.batch_size]
+        config = replace(self.config, epochs=TIMED_EPOCHS, gradual=None)
+        ends: list[float] = []
+        fit(
+            seeded(lambda: self.build(genotype, images), 0),
+            images.pieces,
+            few,
+            None,
+            self.task,
+            config,
+            on_epoch=lambda report: ends.append(time.monotonic()),
+        )
+        return float(np.median(np.diff(ends))) / steps_per_epoch(len(few), config.batch_size)
 
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         """See ``Evaluator``."""
@@ -148,20 +205,20 @@ class TrainingEvaluator:
 class _Watch:
     """Follows the epochs of one trial: writes the curve, and ends it when its rule or the search says so."""
 
-    def __init__(self, job: TrialJob, folds: int, cancelled: Callable[[], bool]) -> None:
-        self.job, self.folds, self.cancelled = job, folds, cancelled
+    def __init__(self, job: TrialJob, folds: int, go_on: GoOn) -> None:
+        self.job, self.folds, self.go_on = job, folds, go_on
         self.curve: list[tuple[float, float]] = []
         self.epochs = 0
-        self.was_cancelled = False
+        self.was_cancelled = self.was_poor = False
 
     def __call__(self, report: EpochReport) -> bool:
         self.epochs += 1
+        share = round((report.fold + report.epoch / self.job.epochs) / self.folds, 6)
         if report.metric is not None:
-            share = (report.fold + report.epoch / self.job.epochs) / self.folds
-            self.curve.append((round(share, 6), report.metric))
-        self.was_cancelled = self.cancelled()
-        is_over = self.curve and self.curve[-1][0] >= 1
-        return not self.was_cancelled and (bool(is_over) or not self.job.stop.stops(self.curve))
+            self.curve.append((share, report.metric))
+        self.was_cancelled = not self.go_on(share)
+        self.was_poor = share < 1 and self.job.stop.stops(self.curve)
+        return not self.was_cancelled and not self.was_poor
 
     def result(
         self,

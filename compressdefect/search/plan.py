@@ -1,17 +1,18 @@
-"""How long each trial trains, and whether there is time for another one."""
+"""How long each trial trains, and what that takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
+
+import numpy as np
+from scipy.optimize import nnls
 
 from compressdefect.search.clock import Clock
 
 DEFAULT_EPOCHS = 20
 MIN_EPOCHS, MAX_EPOCHS = 4, 30
 TIMED_TRIALS = 12
-CALIBRATION_EPOCHS = (1, 3)  # of two short trainings; the first also pays for all that happens once
 
 Reserve = Callable[[float], float]
 """What must be left of the time when the search ends: from seconds per trial epoch to seconds."""
@@ -19,16 +20,44 @@ Reserve = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Plan:
-    """Fixed for a whole run, resumed or not: all trials train equally long, so that their metrics compare."""
+    """Fixed for a whole run, resumed or not: all trials train equally long, so that their metrics compare.
+
+    ``epoch_s`` is what an epoch of trial 0 takes, from a few of its steps; None where there is no time limit.
+    """
 
     epochs: int
     epoch_s: float | None = None
 
-    def trial_s(self, finished_s: Sequence[float]) -> float | None:
-        """How long the next trial may take: the median so far, before that what was planned; None when unknown."""
-        if finished_s:
-            return median(finished_s)
-        return None if self.epoch_s is None else self.epochs * self.epoch_s
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of one epoch of a trial as a line over its macs."""
+
+    base_s: float
+    mac_s: float
+
+    def epoch_s(self, macs: int) -> float:
+        """Seconds of an epoch of a design, all its trainings and scores included."""
+        return self.base_s + self.mac_s * macs
+
+
+def fit_speed(measured: Sequence[tuple[int, float]]) -> Speed | None:
+    """The line through (macs, seconds of an epoch) with the smallest relative errors; None where nothing is measured.
+
+    Both of its terms are at least 0. While all designs have the same macs, half of the time is taken to depend on them.
+
+    >>> fit_speed([(10, 3.0), (20, 5.0)])
+    Speed(base_s=1.0, mac_s=0.2)
+    """
+    if not measured:
+        return None
+    macs, seconds = np.array(measured, dtype=np.float64).T
+    if macs.min() == macs.max():
+        half = float(seconds.mean()) / 2
+        return Speed(half, half / float(macs[0]))
+    scale = macs.max()
+    (base, slope), _ = nnls(np.stack([1 / seconds, macs / scale / seconds], axis=1), np.ones(len(macs)))
+    return Speed(round(float(base), 9), round(float(slope / scale), 18))
 
 
 def plan_trials(

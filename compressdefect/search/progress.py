@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -10,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from compressdefect import units
+
+SILENCE_S = 30.0  # without a terminal, the longest time without a word
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class SearchState:
         best_netscore: the winner's so far.
         left_s: estimated time to the end of the search.
         doing: what is going on now, in two words.
+        share: how much of that is done, as far as is known.
     """
 
     asked: int = 0
@@ -37,6 +42,7 @@ class SearchState:
     best_netscore: float | None = None
     left_s: float | None = None
     doing: str = "starting"
+    share: float | None = None
 
     @property
     def feasible_share(self) -> float:
@@ -52,7 +58,7 @@ class SearchState:
             parts.append(f"best {units.percent(self.best_metric)}{score}")
         if self.left_s is not None:
             parts.append(f"{units.duration(self.left_s)} left")
-        return " · ".join([*parts, self.doing])
+        return " · ".join([*parts, self.doing if self.share is None else f"{self.doing} {self.share:.0%}"])
 
 
 class SearchProgress(Protocol):
@@ -70,12 +76,12 @@ class Silent:
 
 
 class Bar:
-    """A progress bar on stderr; without a terminal, a line for each trained design.
+    """A progress bar on stderr; without a terminal, a line for each trained design and for each half minute.
 
     Use it as a context manager around the search.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self._console = console or Console(stderr=True)
         self._bar = Progress(
             SpinnerColumn(),
@@ -86,7 +92,7 @@ class Bar:
             transient=True,
         )
         self._task = self._bar.add_task(SearchState().text, total=None)
-        self._done = -1
+        self._done, self._now, self._said = -1, now, now()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -103,6 +109,6 @@ class Bar:
         """See ``SearchProgress``."""
         if self._console.is_terminal:
             self._bar.update(self._task, completed=state.done, total=state.planned, description=state.text)
-        elif state.done > self._done:
-            self._done = state.done
+        elif state.done > self._done or self._now() - self._said >= SILENCE_S:
+            self._done, self._said = state.done, self._now()
             self._console.print(state.text, highlight=False, soft_wrap=True)

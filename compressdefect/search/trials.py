@@ -14,6 +14,7 @@ from compressdefect.runs import atomic_write
 
 State = Literal["complete", "pruned", "failed", "interrupted", "infeasible", "running"]
 STATES: tuple[str, ...] = get_args(State)
+TRAINED = ("complete", "pruned", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)

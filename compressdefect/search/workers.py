@@ -6,6 +6,7 @@ dies, so a killed search leaves nothing behind that goes on training.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -18,12 +19,18 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from compressdefect.errors import TrainingError
 from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
+from compressdefect.space.genotype import Genotype
 
 POLL_S = 0.5
+
+Tell = Callable[[float], None]
+"""Is told the mean share of the running trials that is done, whenever it is known."""
+
+Answer = TypeVar("Answer")
 
 
 class Workers(Protocol):
@@ -34,8 +41,11 @@ class Workers(Protocol):
     def submit(self, number: int, job: TrialJob) -> None:
         """Take a job; at most ``size`` may be waiting for an answer."""
 
-    def collect(self) -> list[tuple[int, TrialResult]]:
+    def collect(self, tell: Tell) -> list[tuple[int, TrialResult]]:
         """Wait a moment, and return what has been finished since."""
+
+    def epoch_s(self, genotype: Genotype) -> float:
+        """Seconds of an epoch of this design; see ``Evaluator.epoch_s``. Nothing may be running."""
 
     def close(self) -> None:
         """Give up what is running and let go of everything."""
@@ -47,19 +57,28 @@ class InProcess:
     size = 1
 
     def __init__(self, evaluator: Evaluator, threads: int) -> None:
-        self._evaluate = evaluator.prepare(threads)
+        self._evaluator = evaluator.prepare(threads)
         self._jobs: deque[tuple[int, TrialJob]] = deque()
 
     def submit(self, number: int, job: TrialJob) -> None:
         """See ``Workers``."""
         self._jobs.append((number, job))
 
-    def collect(self) -> list[tuple[int, TrialResult]]:
+    def collect(self, tell: Tell) -> list[tuple[int, TrialResult]]:
         """See ``Workers``; returns when one trial is over."""
         if not self._jobs:
             return []
+
+        def go_on(share: float) -> bool:
+            tell(share)
+            return True
+
         number, job = self._jobs.popleft()
-        return [(number, self._evaluate(job, _never))]
+        return [(number, self._evaluator(job, go_on))]
+
+    def epoch_s(self, genotype: Genotype) -> float:
+        """See ``Workers``."""
+        return self._evaluator.epoch_s(genotype)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -73,29 +92,45 @@ class Processes:
         self._folder = tempfile.TemporaryDirectory(prefix="compressdefect-")
         context = multiprocessing.get_context("spawn")
         self._cancel = context.Event()
+        self._shares = context.RawArray("d", size)
         self._pool = ProcessPoolExecutor(
             size,
             mp_context=context,
             initializer=_begin,
-            initargs=(evaluator.shared(Path(self._folder.name)), threads, self._cancel),
+            initargs=(evaluator.shared(Path(self._folder.name)), threads, self._cancel, self._shares),
         )
-        self._running: dict[Future[TrialResult], int] = {}
+        self._running: dict[Future[TrialResult], tuple[int, int]] = {}  # number and slot
 
     def submit(self, number: int, job: TrialJob) -> None:
         """See ``Workers``."""
-        self._running[self._pool.submit(evaluate, job)] = number
+        slot = min(set(range(self.size)) - {slot for _, slot in self._running.values()})
+        self._shares[slot] = 0.0
+        self._running[self._pool.submit(evaluate, slot, job)] = number, slot
 
-    def collect(self) -> list[tuple[int, TrialResult]]:
+    def collect(self, tell: Tell) -> list[tuple[int, TrialResult]]:
         """See ``Workers``.
 
         Raises:
             TrainingError: a worker process died, from lack of memory as a rule.
         """
         done, _ = wait(self._running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+        finished = sorted(done, key=self._running.__getitem__)
+        answers = [(self._running.pop(future)[0], self._answer(future)) for future in finished]
+        if self._running:
+            tell(sum(self._shares[slot] for _, slot in self._running.values()) / len(self._running))
+        return answers
+
+    def epoch_s(self, genotype: Genotype) -> float:
+        """See ``Workers``; measured in one of the processes.
+
+        Raises:
+            TrainingError: as in ``collect``.
+        """
+        return self._answer(self._pool.submit(epoch_s, genotype))
+
+    def _answer(self, future: Future[Answer]) -> Answer:
         try:
-            return [
-                (self._running.pop(future), future.result()) for future in sorted(done, key=self._running.__getitem__)
-            ]
+            return future.result()
         except BrokenProcessPool as error:
             raise TrainingError(
                 "a worker process died", got=f"{self.size} workers", fix="use fewer --workers, then --resume"
@@ -114,22 +149,32 @@ def open_workers(evaluator: Evaluator, count: int, threads: int | None = None) -
     return InProcess(evaluator, threads) if count == 1 else Processes(evaluator, count, threads)
 
 
-def evaluate(job: TrialJob) -> TrialResult:
-    """Run one trial in a worker process."""
-    return _PROCESS["evaluate"](job, _PROCESS["cancelled"])
+def evaluate(slot: int, job: TrialJob) -> TrialResult:
+    """Run one trial in a worker process, and leave in the slot how far it is."""
+
+    def go_on(share: float) -> bool:
+        _PROCESS["shares"][slot] = share
+        return not _PROCESS["cancel"].is_set()
+
+    result: TrialResult = _PROCESS["evaluator"](job, go_on)
+    return result
 
 
-_PROCESS: dict[str, Callable[..., Any]] = {}  # what `_begin` leaves for `evaluate` in a worker process
+def epoch_s(genotype: Genotype) -> float:
+    """Time a design in a worker process."""
+    return float(_PROCESS["evaluator"].epoch_s(genotype))
 
 
-def _begin(evaluator: Evaluator, threads: int, cancel: Event) -> None:
+_PROCESS: dict[str, Any] = {}  # what `_begin` leaves for `evaluate` and `epoch_s` in a worker process
+
+
+def _begin(evaluator: Evaluator, threads: int, cancel: Event, shares: ctypes.Array[ctypes.c_double]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from compressdefect import compat
 
     compat.install()
-    _PROCESS["evaluate"] = evaluator.prepare(threads)
-    _PROCESS["cancelled"] = cancel.is_set
+    _PROCESS.update(evaluator=evaluator.prepare(threads), cancel=cancel, shares=shares)
 
 
 def _end_with_parent() -> None:
@@ -137,7 +182,3 @@ def _end_with_parent() -> None:
     assert parent is not None
     wait_for([parent.sentinel])
     os._exit(1)
-
-
-def _never() -> bool:
-    return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,9 +22,10 @@ from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.driver import search
-from compressdefect.search.evaluate import Interrupted, TrialJob, TrialResult
+from compressdefect.search.evaluate import SHORTENED, GoOn, Interrupted, TrialJob, TrialResult
 from compressdefect.search.gate import Gate, Latency
 from compressdefect.search.held_out import HeldOut
+from compressdefect.search.plan import Reserve
 from compressdefect.search.winner import Measures
 from compressdefect.space.domain import ChoiceDomain, FloatDomain, IntDomain
 from compressdefect.space.genotype import Genotype, StageGenes
@@ -101,12 +103,36 @@ class Killed(BaseException):
     """Stands for a kill -9 inside a trial."""
 
 
+@dataclass
+class FakeTime:
+    """A clock that moves when an epoch is trained: by ``base_s`` and by ``mac_s`` for each of the design's macs.
+
+    From ``busy_from`` on something else keeps the machine busy, and all takes ``slower`` times as long.
+    """
+
+    now: float = 0.0
+    base_s: float = 0.0
+    mac_s: float = 1e-7
+    busy_from: float = math.inf
+    slower: float = 1.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def epoch_s(self, genotype: Genotype) -> float:
+        macs = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), classes=2).macs
+        return (self.base_s + self.mac_s * macs) * (self.slower if self.now >= self.busy_from else 1)
+
+    def clock(self, limit_s: float, spent_s: float = 0.0) -> Clock:
+        return Clock(limit_s, spent_s, self.now, self)
+
+
 @dataclass(frozen=True)
 class FakeEvaluator:
     """Quality is a hash of the design; every call is written to ``log``; ``…_at`` count calls.
 
     When ``blind`` every design scores 0. With ``images`` each of so many is an answer: the first design gets three
-    wrong, any other four to six.
+    wrong, any other four to six. With ``time`` every epoch takes some of it, and a job's limit is kept.
     """
 
     log: Path
@@ -116,8 +142,9 @@ class FakeEvaluator:
     kill_at: int | None = None
     images: int = 0
     blind: bool = False
+    time: FakeTime | None = None
 
-    def __call__(self, job: TrialJob, cancelled: Callable[[], bool]) -> TrialResult:
+    def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
         with self.log.open("a") as file:
             file.write(f"{job.genotype.fingerprint} {job.seed} {job.epochs}\n")
         calls = len(self.log.read_text().splitlines())
@@ -128,13 +155,17 @@ class FakeEvaluator:
         if self.fails:
             return TrialResult("failed", 0.01, reason="training diverged: got a loss of nan")
         curve: list[tuple[float, float]] = []
+        moved, began = self.time or FakeTime(), (self.time or FakeTime()).now
         for epoch in range(1, job.epochs + 1):
             time.sleep(self.sleep_s / job.epochs)
-            if cancelled():
+            moved.now += moved.epoch_s(job.genotype)
+            if not go_on(epoch / job.epochs):
                 raise Interrupted
             curve.append((epoch / job.epochs, quality(job.genotype) * epoch / job.epochs))
             if epoch < job.epochs and job.stop.stops(curve):
                 return TrialResult("pruned", 0.01, epochs=epoch, curve=tuple(curve), reason="below the quartile")
+            if self.time is not None and job.seconds is not None and moved.now - began >= job.seconds:
+                break
         metric, held_out = 0.0 if self.blind else curve[-1][1], None
         if self.images:
             chance = np.random.default_rng(int(job.genotype.fingerprint, 16))
@@ -142,7 +173,20 @@ class FakeEvaluator:
             wrong = 3 if job.genotype == FIRST else chance.integers(4, 7)
             held_out.records[chance.choice(self.images, wrong, replace=False)] = 0
             metric = float(held_out.records.mean())
-        return TrialResult("complete", 0.01, metric, job.epochs, tuple(curve), {"accuracy": metric}, held_out=held_out)
+        reason = "" if len(curve) == job.epochs else SHORTENED
+        return TrialResult(
+            "complete",
+            0.01 if self.time is None else moved.now - began,
+            metric,
+            len(curve),
+            tuple(curve),
+            {"accuracy": metric},
+            reason,
+            held_out=held_out,
+        )
+
+    def epoch_s(self, genotype: Genotype) -> float:
+        return max(self.sleep_s, 0.01) / 10 if self.time is None else self.time.epoch_s(genotype)
 
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         return Measures({"accuracy": lambda records, rows: float(records.mean())}, indices)
@@ -176,6 +220,7 @@ def run_search(
     evaluator: Mapping[str, Any] | None = None,
     space: Space = SPACE,
     latency: Latency | None = None,
+    reserve: Reserve | None = None,
     **config: Any,
 ) -> SearchOutcome:
     """A whole search with the fakes; designs evaluated are in ``folder/log``."""
@@ -186,6 +231,7 @@ def run_search(
         FakeEvaluator(folder / "log", **(evaluator or {})),
         run,
         clock=clock or Clock(),
+        reserve=reserve,
         resume=resume,
     )
 

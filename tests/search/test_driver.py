@@ -19,6 +19,7 @@ from compressdefect.errors import InfeasibleError, RunError, TrainingError
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.constraints import Budgets
+from compressdefect.search.evaluate import SHORTENED
 from compressdefect.search.objective import WORST_NETSCORE, Objective
 from compressdefect.search.plan import DEFAULT_EPOCHS
 from compressdefect.search.repair import admit
@@ -28,7 +29,7 @@ from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.domain import IntDomain
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Condition, Space
-from tests.search.fakes import BUDGETS, FIRST, SPACE, Killed, fake_latency, gate, run_search, without_numbers
+from tests.search.fakes import BUDGETS, FIRST, SPACE, FakeTime, Killed, fake_latency, gate, run_search, without_numbers
 
 pytest.importorskip("nni")
 
@@ -253,15 +254,73 @@ def test_failing_trials_do_not_end_the_search_unless_all_fail(tmp_path: Path) ->
 
 
 def test_the_time_limit_is_kept_and_counts_earlier_processes(tmp_path: Path) -> None:
-    clock = Clock(4.0)
-    outcome = run_search(tmp_path / "run", clock=clock, epochs=None, evaluator={"sleep_s": 0.05})
+    time = FakeTime()
+    options: dict[str, Any] = {"epochs": None, "evaluator": {"time": time}, "reserve": lambda epoch_s: 20.0}
+    outcome = run_search(tmp_path / "run", clock=time.clock(100.0), **options)
     assert outcome.ended == "the time is used"
-    assert outcome.trained >= 2
-    assert clock.elapsed_s < 8
+    assert {trial.epochs for trial in outcome.trials if trial.state == "complete"} == {outcome.plan.epochs}
+    assert 60 < time.now <= 80
     manifest = RunFolder.open(tmp_path / "run").manifest
-    assert manifest["elapsed_s"] == pytest.approx(clock.elapsed_s, abs=0.5)
-    again = run_search(tmp_path / "run", clock=Clock(4.0, spent_s=manifest["elapsed_s"]), epochs=None, resume=True)
-    assert again.trained == outcome.trained
+    assert manifest["elapsed_s"] == time.now
+    again = run_search(tmp_path / "run", clock=time.clock(100.0, manifest["elapsed_s"]), resume=True, **options)
+    assert (again.trained, time.now) == (outcome.trained, manifest["elapsed_s"])
+    assert len(evaluated(tmp_path / "run")) == outcome.trained, "nothing is trained to be thrown away"
+
+
+def test_a_machine_that_becomes_busy_does_not_break_the_time_limit(tmp_path: Path) -> None:
+    """The trial that is in training then is shortened, and no further one is started that cannot end in time."""
+    time = FakeTime(busy_from=40.0, slower=8.0)
+    outcome = run_search(
+        tmp_path / "run",
+        clock=time.clock(100.0),
+        epochs=None,
+        evaluator={"time": time},
+        reserve=lambda epoch_s: 20.0,
+    )
+    (slowest,) = {trial.macs for trial in outcome.trials[:1]}
+    assert time.now <= 80 + 8 * 1e-7 * slowest
+    assert [trial.reason for trial in outcome.trials[:3]] == [""] * 3
+    assert outcome.winner is not None
+
+
+def test_trial_zero_ends_in_time_with_a_result(tmp_path: Path) -> None:
+    """However slow the machine is: it is trained for less, and nothing else is."""
+    time = FakeTime(mac_s=1e-5)
+    outcome = run_search(
+        tmp_path / "run",
+        clock=time.clock(100.0),
+        epochs=None,
+        least_epochs=30,
+        evaluator={"time": time},
+        reserve=lambda epoch_s: 20.0,
+    )
+    (only,) = outcome.trials
+    assert (only.state, only.reason) == ("complete", SHORTENED)
+    assert time.now <= 80 + 1e-5 * only.macs
+    assert outcome.winner == only
+
+
+def test_trial_zero_gets_some_time_when_there_is_none_left(tmp_path: Path) -> None:
+    time = FakeTime(now=5.0)
+    outcome = run_search(tmp_path / "run", clock=time.clock(100.0, 95.0), epochs=None, evaluator={"time": time})
+    assert [trial.state for trial in outcome.trials] == ["complete"]
+
+
+def test_cheap_designs_are_asked_while_there_is_time_for_them(tmp_path: Path) -> None:
+    """Trial 0's half and quarter take half and a quarter of its time: the time of trial 0 is not needed for them."""
+    time = FakeTime()
+    first_s = 10 * time.epoch_s(FIRST)
+    outcome = run_search(
+        tmp_path / "run",
+        budgets=Budgets(),
+        clock=time.clock(1.95 * first_s),
+        epochs=10,
+        least_epochs=10,
+        evaluator={"time": time},
+    )
+    assert len(outcome.trials) >= 3
+    assert all(trial.reason != SHORTENED for trial in outcome.trials)
+    assert time.now <= 1.95 * first_s
 
 
 def test_a_budget_out_of_reach_names_the_constraint(tmp_path: Path) -> None:

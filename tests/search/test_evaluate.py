@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -9,12 +13,13 @@ from compressdefect.data.split import Split
 from compressdefect.errors import TrainingError
 from compressdefect.models.templates import template_of
 from compressdefect.search import evaluate as module
-from compressdefect.search.evaluate import Interrupted, TrainingEvaluator, TrialJob
+from compressdefect.search.evaluate import SHORTENED, Interrupted, TrainingEvaluator, TrialJob
 from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.stopping import StopRule
 from compressdefect.search.workers import open_workers
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
+from compressdefect.train.schedule import Deadline
 from compressdefect.train.validate import FOLDS
 
 SIZE = 32
@@ -36,14 +41,21 @@ def evaluator(*, held_out: bool) -> TrainingEvaluator:
     return TrainingEvaluator(images, split, Classify(images.classes, 0), config, (100.0,), (80.0,)).prepare(1)
 
 
-def never() -> bool:
-    return False
+@pytest.fixture
+def ticks() -> Callable[[], float]:
+    """A clock that moves one second each time it is read."""
+    seconds = itertools.count(1)
+    return lambda: float(next(seconds))
+
+
+def go_on(share: float) -> bool:
+    return True
 
 
 @pytest.mark.parametrize("held_out", [True, False])
 def test_a_trial_is_trained_and_scored(held_out: bool) -> None:
     job = TrialJob(DESIGN, seed=3, epochs=2)
-    result = evaluator(held_out=held_out)(job, never)
+    result = evaluator(held_out=held_out)(job, go_on)
     trainings = 1 if held_out else FOLDS
     assert result.state == "complete"
     assert result.metric == result.val["accuracy"]
@@ -52,16 +64,53 @@ def test_a_trial_is_trained_and_scored(held_out: bool) -> None:
     assert [share for share, _ in result.curve] == pytest.approx(
         [step / steps for step in range(1, steps + 1)], abs=1e-6
     )
-    again = evaluator(held_out=held_out)(job, never)
+    again = evaluator(held_out=held_out)(job, go_on)
     assert (again.metric, again.curve) == (result.metric, result.curve)
 
 
 def test_a_poor_trial_is_stopped_but_not_at_its_end() -> None:
     poor = StopRule(((0.5, 2.0),))
-    result = evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=4, stop=poor), never)
+    result = evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=4, stop=poor), go_on)
     assert (result.state, result.epochs, result.metric) == ("pruned", 2, None)
     late = StopRule(((1.0, 2.0),))
-    assert evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=1, stop=late), never).state == "complete"
+    assert evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=1, stop=late), go_on).state == "complete"
+
+
+def test_a_trial_tells_how_far_it_is() -> None:
+    shares: list[float] = []
+    evaluator(held_out=False)(TrialJob(DESIGN, 0, epochs=2), lambda share: shares.append(share) is None)
+    assert shares == pytest.approx([n / 6 for n in range(1, 7)], abs=1e-6)
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_trial_is_shortened_to_end_in_time(
+    held_out: bool, monkeypatch: pytest.MonkeyPatch, ticks: Callable[[], float]
+) -> None:
+    """The clock moves a second when it is read, about twice for each step; each training gets its share of steps."""
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=ticks))
+    monkeypatch.setattr(module, "Deadline", lambda at: Deadline(at, ticks))
+    result = evaluator(held_out=held_out)(TrialJob(DESIGN, 0, epochs=1000, seconds=60.0), go_on)
+    assert (result.state, result.reason) == ("complete", SHORTENED)
+    assert result.metric == result.val["accuracy"]
+    assert 10 <= result.epochs <= 40
+    assert result.seconds < 80
+
+
+def test_a_trial_without_time_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = evaluator(held_out=False)(TrialJob(DESIGN, 0, epochs=2, seconds=-1.0), go_on)
+    assert (result.state, result.metric, result.epochs) == ("pruned", None, 0)
+    assert result.reason == "the time was over before it was trained"
+
+
+def test_an_epoch_is_timed_by_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 16 images two steps an epoch when 8 are held out, else one in each of three folds; scores come on top."""
+    monkeypatch.setattr(TrainingEvaluator, "_step_s", lambda *_: 3.0)
+    assert evaluator(held_out=True).epoch_s(DESIGN) == pytest.approx(3 * (2 + (8 + 16) / 3 / 8))
+    assert evaluator(held_out=False).epoch_s(DESIGN) == pytest.approx(3 * 3 * (1 + (5 + 11) / 3 / 8))
+
+
+def test_a_step_is_timed() -> None:
+    assert evaluator(held_out=True).epoch_s(DESIGN) > 0
 
 
 def test_a_trial_that_diverges_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,28 +118,31 @@ def test_a_trial_that_diverges_is_a_result(monkeypatch: pytest.MonkeyPatch) -> N
         raise TrainingError("training diverged", got="a loss of nan")
 
     monkeypatch.setattr(module, "validate", diverge)
-    result = evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=1), never)
+    result = evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=1), go_on)
     assert (result.state, result.reason) == ("failed", "training diverged: got a loss of nan")
 
 
 def test_a_cancelled_trial_is_not_a_result() -> None:
     with pytest.raises(Interrupted):
-        evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=3), lambda: True)
+        evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=3), lambda share: False)
 
 
 @pytest.mark.long
 def test_a_worker_process_gives_the_same_result() -> None:
     job = TrialJob(DESIGN, seed=3, epochs=1)
     workers = open_workers(evaluator(held_out=True), 2, threads=1)
+    shares: list[float] = []
     try:
+        assert workers.epoch_s(DESIGN) > 0
         workers.submit(7, job)
-        while not (answers := workers.collect()):
+        while not (answers := workers.collect(shares.append)):
             pass
     finally:
         workers.close()
     ((number, result),) = answers
     assert number == 7
-    assert result.metric == evaluator(held_out=True)(job, never).metric
+    assert set(shares) <= {0.0, 1.0}
+    assert result.metric == evaluator(held_out=True)(job, go_on).metric
 
 
 def test_a_design_is_timed_once() -> None:

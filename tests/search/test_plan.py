@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from compressdefect.search.clock import Clock
-from compressdefect.search.plan import MAX_EPOCHS, MIN_EPOCHS, TIMED_TRIALS, Plan, plan_trials
+from compressdefect.search.plan import MAX_EPOCHS, MIN_EPOCHS, TIMED_TRIALS, Plan, Speed, fit_speed, plan_trials
 
 
 def plan(
@@ -31,11 +35,23 @@ def test_trials_are_neither_too_short_nor_too_long() -> None:
     assert plan(1, cap=2).epochs == 2
 
 
-def test_the_next_trial_takes_what_was_planned_or_what_trials_take() -> None:
-    assert Plan(10, 1.0).trial_s([]) == 10
-    assert Plan(10, 1.0).trial_s([20, 30, 40]) == 30
-    assert Plan(10, 1.0).trial_s([5]) == 5
-    assert Plan(10).trial_s([]) is None
+@given(st.floats(0.1, 10), st.floats(0, 5))
+def test_seconds_are_a_line_over_macs(base_s: float, million_s: float) -> None:
+    speed = fit_speed([(macs, base_s + million_s * macs / 1e6) for macs in (1_000_000, 2_000_000, 8_000_000)])
+    assert speed is not None
+    assert speed.epoch_s(4_000_000) == pytest.approx(base_s + 4 * million_s, rel=1e-3)
+
+
+def test_a_line_never_falls_and_never_starts_below_zero() -> None:
+    for measured in ([(1, 8.0), (4, 2.0)], [(1, 0.1), (2, 1.0), (3, 9.0)]):
+        speed = fit_speed(measured)
+        assert speed is not None
+        assert min(speed.base_s, speed.mac_s) >= 0
+
+
+def test_before_two_designs_are_known_half_the_time_is_taken_to_depend_on_macs() -> None:
+    assert fit_speed([]) is None
+    assert fit_speed([(10, 3.0), (10, 5.0)]) == Speed(base_s=2.0, mac_s=0.2)
 
 
 def test_a_clock_adds_what_earlier_processes_used() -> None:

@@ -32,6 +32,16 @@ def test_without_a_terminal_there_is_a_line_for_each_trained_design() -> None:
     assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["0", "1", "2"]
 
 
+def test_without_a_terminal_a_long_trial_is_told_of_every_half_minute() -> None:
+    stream, now = io.StringIO(), [0.0]
+    with Bar(Console(file=stream, width=200), lambda: now[0]) as bar:
+        for share in range(10):
+            bar.update(SearchState(asked=1, doing="training", share=share / 10))
+            now[0] += 12
+    told = [line.rpartition(" ")[2] for line in stream.getvalue().splitlines()]
+    assert told == ["0%", "30%", "60%", "90%"]
+
+
 def test_a_terminal_gets_a_bar() -> None:
     stream = io.StringIO()
     with Bar(Console(file=stream, width=200, force_terminal=True)) as bar:
