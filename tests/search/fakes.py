@@ -63,6 +63,7 @@ SPACE = Space(
 
 
 BUDGETS = Budgets(macs=8_000_000)
+HEADS: Heads = {"image": ("a", "b")}
 
 
 class FakeTemplate:
@@ -120,7 +121,7 @@ class FakeTime:
         return self.now
 
     def epoch_s(self, genotype: Genotype) -> float:
-        macs = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), classes=2).macs
+        macs = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), heads=HEADS).macs
         return (self.base_s + self.mac_s * macs) * (self.slower if self.now >= self.busy_from else 1)
 
     def clock(self, limit_s: float, spent_s: float = 0.0) -> Clock:
@@ -203,12 +204,12 @@ def quality(genotype: Genotype) -> float:
 
 
 def fake_latency(genotype: Genotype) -> float:
-    cost = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), heads={"image": ("a", "b")})
+    cost = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), heads=HEADS)
     return 0.1 + cost.macs / 1e8
 
 
 def gate(budgets: Budgets, *, space: Space = SPACE, latency: Latency | None = None) -> Gate:
-    return Gate(space, FakeTemplate(), budgets, input_shape=(3, 32, 32), heads={"image": ("a", "b")}, latency=latency)
+    return Gate(space, FakeTemplate(), budgets, input_shape=(3, 32, 32), heads=HEADS, latency=latency)
 
 
 def run_search(
