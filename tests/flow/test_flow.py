@@ -20,7 +20,7 @@ from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, DataError, RunError
 from compressdefect.flow.prepare import prepare
-from compressdefect.flow.search import LEAST_STEPS, Request
+from compressdefect.flow.request import LEAST_STEPS, Request
 from compressdefect.flow.voice import Voice
 from compressdefect.options import JobOptions, SearchOptions, TrainOptions
 from compressdefect.search.held_out import AUC, held_out_path, read_held_out

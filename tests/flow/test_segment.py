@@ -19,7 +19,7 @@ from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import DataError
 from compressdefect.flow import prepare
 from compressdefect.flow.prepare import choose_task
-from compressdefect.flow.search import Request
+from compressdefect.flow.request import Request
 from compressdefect.options import DataOptions, SearchOptions
 from tests.scratched import Place, write_scratched
 

@@ -1,0 +1,137 @@
+"""What a search was asked for, checked before any work is done."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from compressdefect.catalog import find_space
+from compressdefect.deploy.model_ref import ModelRef
+from compressdefect.errors import SpaceError, known_names
+from compressdefect.flow.finish import parse_peers
+from compressdefect.flow.prepare import Prepared, budgets_of, check_options, check_split, choose_task
+from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
+from compressdefect.models.template import check_genes
+from compressdefect.models.templates import TEMPLATES
+from compressdefect.options import SearchOptions
+from compressdefect.search.config import SearchConfig
+from compressdefect.search.constraints import Budgets, active_rules
+from compressdefect.search.objective import Objective
+from compressdefect.search.quantity import parse_seconds
+from compressdefect.search.samplers import SearchDimensions, sampler
+from compressdefect.space.space import Space
+from compressdefect.train.batches import steps_per_epoch
+from compressdefect.train.tasks import TASKS
+
+DEFAULT_TIME = "6m"
+LEAST_STEPS = 200  # of each training of a trial: after fewer, its metric says little about the design
+FINAL_SHARE = 0.4  # most of a time limit that the final training may take, with the folds that give its threshold
+FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
+_NOT_RECIPE = ("epochs", "seed", "threads", "accelerator")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that was asked for, checked before any work is done; the space holds designs for the task alone."""
+
+    options: SearchOptions
+    task: str
+    space: Space
+    budgets: Budgets
+    objective: Objective
+    peers: list[ModelRef]
+    limit_s: float | None
+
+    @classmethod
+    def make(cls, options: SearchOptions) -> Request:
+        """Check the options.
+
+        Raises:
+            SpaceError: a space, budget, time or sampler is wrong.
+            MissingExtraError: the sampler needs a package that is not installed.
+            ModelError: a peer is unknown.
+            DataError: another option, or the data folder, is wrong.
+        """
+        task, space = _space(options)
+        if space.template not in TEMPLATES:
+            raise SpaceError(
+                f"{space.name} has no known template", got=space.template, fix=known_names(space.template, TEMPLATES)
+            )
+        check_options(options, task)
+        check_split(options)
+        fit_config(options, FEW_IMAGES, task)
+        check_genes(space, TEMPLATES[space.template])
+        active_rules(space.rules)
+        objective = Objective(
+            options.objective,
+            axis="latency_ms" if options.budget_latency else "macs",
+            latency_exponent=options.latency_exponent,
+        )
+        sampler(options.sampler, SearchDimensions(space.dimensions, objective.directions, {}))
+        timed = options.time or (None if options.trials else DEFAULT_TIME)
+        return cls(
+            options,
+            task,
+            space,
+            Budgets.parse(**budgets_of(options)),
+            objective,
+            parse_peers(options.peers, task),
+            None if timed is None else parse_seconds(timed, "--time"),
+        )
+
+    def config(self, data: Prepared) -> SearchConfig:
+        """What the driver is told."""
+        options = self.options
+        steps = steps_per_epoch(data.shown_to_decide, fit_config(options, data.shown, self.task).batch_size)
+        return SearchConfig(
+            objective=self.objective,
+            sampler=options.sampler,
+            seed=options.seed,
+            trials=options.trials,
+            epochs=options.epochs,
+            least_epochs=math.ceil(LEAST_STEPS / steps),
+            workers=options.workers,
+            threads=options.threads_per_trial,
+            storage=options.storage,
+            study=options.study,
+            data=_fingerprint(data),
+            recipe=self.recipe(data),
+        )
+
+    def recipe(self, data: Prepared) -> dict[str, Any]:
+        """How trials are trained, but for what a trial sets itself and what only says where it is trained."""
+        config = asdict(fit_config(self.options, data.shown, self.task))
+        return {name: value for name, value in config.items() if name not in _NOT_RECIPE}
+
+    def reserve(self, data: Prepared, epoch_s: float) -> float:
+        """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial."""
+        final_s = fit_config(self.options, data.shown, self.task).epochs * epoch_s
+        if not len(data.split.val):
+            final_s *= 1.5  # a trial's epoch passes over the images twice, in three folds of two thirds; then once more
+        return min(final_s, FINAL_SHARE * (self.limit_s or final_s)) + self.finish_s
+
+    @property
+    def finish_s(self) -> float:
+        """Seconds to leave after the final training."""
+        return FINISH_S if self.limit_s is None else min(FINISH_S, FINISH_SHARE * self.limit_s)
+
+
+def _space(options: SearchOptions) -> tuple[str, Space]:
+    """The task, and the space as far as it has designs for it."""
+    if options.space is None:
+        task = choose_task(options, tuple(TASKS), "a search")
+        space = find_space(TASKS[task].space)
+    else:
+        space = find_space(options.space)
+        task = choose_task(options, space.tasks, space.name)
+    return task, space.for_task(task)
+
+
+def _fingerprint(data: Prepared) -> str:
+    """Of the images, how they are shown, what they are told apart by, and how they are split."""
+    images, split = data.images, data.split
+    shown = (images.shape, images.tile, images.bits)
+    parts = (images.fingerprint, *shown, data.task, split.train.tolist(), split.val.tolist())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
