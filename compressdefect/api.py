@@ -58,7 +58,7 @@ def search(
 
 
 def train(model: str, *, run_dir: Path | str | None = None, **options: Any) -> dict[str, Any]:
-    """Train one design from scratch, test it once, export it; a run folder's design is trained anew on its own split.
+    """Train one design from scratch, test it once, export it; a run's design starts from scratch too, on its own split.
 
     Args:
         model: a design, a run or bundle folder, a genotype.json, or ``timm:NAME``.
@@ -168,7 +168,7 @@ def study(name: str, *, run_dir: Path | str | None = None, resume: bool = False,
     Args:
         name: a study, or its folder.
         run_dir: where to write; None is a new folder in ``runs/``.
-        resume: go on with the first row of the run in ``run_dir`` that has no result.
+        resume: continue with the first row of the run in ``run_dir`` that has no result.
         options: fields of ``StudyOptions``.
     """
     asked = StudyOptions(**options)

@@ -64,7 +64,7 @@ def _figures(out: Console, result: Result, task: str) -> None:
     """Validation and test, side by side; escape and overkill first when there is a class of good parts."""
     splits = [(name, result[name]) for name in ("val", "test") if result.get(name)]
     columns = (*_AT_THE_LINE, *_columns(task))
-    rows = [[name, str(found["n"]), *(_rate(found[key]) for key, _ in columns)] for name, found in splits]
+    rows = [[name, str(values["n"]), *(_rate(values[key]) for key, _ in columns)] for name, values in splits]
     _table(out, ["", "n", *(title for _, title in columns)], rows)
 
 

@@ -58,7 +58,7 @@ class InfeasibleError(CompressDefectError):
 
 
 class TrainingError(CompressDefectError):
-    """Training diverged or could not go on."""
+    """Training diverged or could not continue."""
 
     exit_code = 1
 

@@ -200,7 +200,7 @@ class SearchOptions(JobOptions, BudgetOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """``evaluate``: what of a run's own options may be given anew."""
+    """``evaluate``: which of a run's own options may be changed."""
 
     PANEL: ClassVar[str] = "Data"
 

@@ -9,7 +9,7 @@ A study is a folder with ``README.md``, ``study.py`` and ``expected.json``. ``st
 
 The life of a study: its rows are listed; each that has no result yet is run and its result stored at once as JSON;
 after every row ``report.md`` and ``results.json`` are written again, unfinished rows listed as such. Stopped at any
-moment, it goes on with the first row that has no result.
+moment, it continues with the first row that has no result.
 """
 
 from __future__ import annotations

@@ -77,12 +77,12 @@ def _operating_point(manifest: BundleManifest) -> str:
 
 
 def _accuracy(manifest: BundleManifest) -> str:
-    columns, found = manifest.reading.figures, _splits(manifest)
-    if not found:
+    columns, splits = manifest.reading.figures, _splits(manifest)
+    if not splits:
         return "Not evaluated."
     rows = [
         (title, *(_rate(figures.get(key)) for key, _ in columns), figures.get("n", units.NONE))
-        for title, figures in found
+        for title, figures in splits
     ]
     table = _table(("", *(title for _, title in columns), "images"), rows)
     return f"{table}\n\n{manifest.reading.notes}" if manifest.reading.notes else table

@@ -58,8 +58,8 @@ def parse_peers(text: str, task: str) -> list[ModelRef]:
     Raises:
         ModelError: one is unknown.
     """
-    found = [] if text == "none" else [resolve_model(name.strip()) for name in text.split(",")]
-    return [_made_for(task, peer) if len(peer.tasks) > 1 else peer for peer in found]
+    peers = [] if text == "none" else [resolve_model(name.strip()) for name in text.split(",")]
+    return [_made_for(task, peer) if len(peer.tasks) > 1 else peer for peer in peers]
 
 
 def _made_for(task: str, peer: ModelRef) -> ModelRef:
@@ -144,14 +144,14 @@ def _outlines(bundle: Bundle, task: Task, images: Images) -> Explanation:
         row = rows[name]
         marks = task.marks(answers(network, images, np.array([row]), task), threshold)
         assert marks is not None, "a task of masks says where a defect is"
-        truth, found = images.mask(row) > 0, marks[0]
-        extent = extent_of(found)
+        truth, answer = images.mask(row) > 0, marks[0]
+        extent = extent_of(answer)
 
         def draw(part: Part) -> NDArray[np.uint8]:
             box = part.box(*truth.shape)
-            return outlines(cropped(truth, box), cropped(found, box), SIDE)
+            return outlines(cropped(truth, box), cropped(answer, box), SIDE)
 
-        return Layer(draw, Part.of(extent.box, *found.shape) if extent else None)
+        return Layer(draw, Part.of(extent.box, *answer.shape) if extent else None)
 
     note = "Each picture stands beside itself with outlines over it: blue around the defects that are marked, orange"
     note += " around the pixels that the model would reject the part for."
@@ -163,12 +163,12 @@ def _activation_maps(bundle: Bundle, images: Images) -> Explanation:
     network, rows = bundle.network(), {name: row for row, name in enumerate(images.names)}
 
     def layers(asked: Sequence[tuple[str, int]]) -> list[Layer]:
-        found: list[Layer] = []
+        drawn: list[Layer] = []
         for few in (asked[start : start + _MAPS] for start in range(0, len(asked), _MAPS)):
             pixels = torch.from_numpy(np.ascontiguousarray(images.pixels[[rows[name] for name, _ in few]]))
             maps = class_activation_map(network, pixels, torch.tensor([index for _, index in few]))
-            found += [Layer(partial(_heat, values)) for values in maps]
-        return found
+            drawn += [Layer(partial(_heat, values)) for values in maps]
+        return drawn
 
     note = "Each picture stands beside itself with the class activation map over it: the redder, the more that place"
     note += " spoke for the class named under it, and clear where none did. Of a defect that is there it is that class,"

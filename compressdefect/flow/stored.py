@@ -12,7 +12,7 @@ from compressdefect.errors import RunError
 from compressdefect.options import SearchOptions, SplitOptions
 from compressdefect.runs import RunFolder
 
-RESUMABLE = ("time", "trials", "workers", "threads_per_trial", "data")  # what a resumed search may be given anew
+RESUMABLE = ("time", "trials", "workers", "threads_per_trial", "data")  # what a resumed search may change
 
 Options = TypeVar("Options", bound=SplitOptions)
 
@@ -35,7 +35,7 @@ def options_of(run: RunFolder | None, kind: type[Options], given: Mapping[str, A
 
 
 def resumed(run: RunFolder, given: Mapping[str, Any]) -> SearchOptions:
-    """The options of a resumed search, of which only ``RESUMABLE`` may be given anew.
+    """The options of a resumed search, of which only ``RESUMABLE`` may change.
 
     Raises:
         RunError: it is not the run of a search, or another option differs; a file is the same by any path.

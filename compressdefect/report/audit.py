@@ -185,7 +185,8 @@ def _caption(text: str) -> Content:
 def _kind(kind: Kind) -> Markup:
     one_each = all(len(finding.files) == 1 for finding in kind.findings)
     advice = [element("p", _sentence(a), class_="note") for a in dict.fromkeys(f.advice for f in kind.findings)][:3]
-    cards = element("div", [_card(card) for card in kind.cards], class_="cards found" if one_each else "rows found")
+    layout = "cards findings" if one_each else "rows findings"
+    cards = element("div", [_card(card) for card in kind.cards], class_=layout)
     keys = [element("span", element("i", style=f"background:{colour}"), label) for label, colour in kind.marked]
     legend = element("p", keys, class_="legend")
     rows = [[_names(finding.files), finding.message] for finding in kind.findings[:LISTED]]
@@ -243,13 +244,13 @@ def _sentence(text: str, stop: str = ".") -> str:
 
 
 def _pictures(finding: Finding, samples: dict[str, Sample], classes: Sequence[str], bits: int) -> list[tuple[str, str]]:
-    found = []
+    pictures = []
     for name in finding.files[:PER_GROUP]:
         if name in samples:
             address = _picture(samples[name], classes, bits, plain=finding.kind in _PLAIN)
             caption = _caption_of(name, samples[name]) if len(finding.files) > 1 else name
-            found += [(caption, address)] if address else []
-    return found
+            pictures += [(caption, address)] if address else []
+    return pictures
 
 
 def _caption_of(name: str, sample: Sample) -> str:

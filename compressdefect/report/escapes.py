@@ -74,50 +74,50 @@ class AtOverkill(NamedTuple):
 
 def by_type(evidence: Evidence) -> list[OfType]:
     """The escapes of each defect class at the threshold; empty without a good class or test answers."""
-    found, good = _tested(evidence), evidence.good
-    if found is None or good is None:
+    tested, good = _tested(evidence), evidence.good
+    if tested is None or good is None:
         return []
-    given = answers(found, good)
+    given = answers(tested, good)
     rows = []
     for index, name in enumerate(evidence.classes):
-        of_type = found.labels == index
+        of_type = tested.labels == index
         if index != good and of_type.any():
             renamed = int((of_type & (given != good) & (given != index)).sum())
-            rows.append(OfType(name, _share(given == good, of_type, found.groups), renamed))
+            rows.append(OfType(name, _share(given == good, of_type, tested.groups), renamed))
     return rows
 
 
 def by_size(evidence: Evidence, extents: Mapping[str, Extent]) -> list[OfSize]:
     """The escapes by how large the defects are marked, in ranges of as many images; empty where it is not known."""
-    found, good = _tested(evidence), evidence.good
-    if found is None or good is None:
+    tested, good = _tested(evidence), evidence.good
+    if tested is None or good is None:
         return []
-    areas = np.array([extents[name].area if name in extents else 0 for name in found.names], dtype=np.int64)
-    marked = (found.labels != good) & (areas > 0)
+    areas = np.array([extents[name].area if name in extents else 0 for name in tested.names], dtype=np.int64)
+    marked = (tested.labels != good) & (areas > 0)
     ranges = min(SIZES, int(marked.sum()) // FEWEST)
     if not ranges:
         return []
-    given = answers(found, good)
+    given = answers(tested, good)
     in_order = np.sort(areas[marked])
     starts = [in_order[len(in_order) * k // ranges] for k in range(ranges)]
     edges = np.unique([*starts, in_order[-1] + 1])
     rows = []
     for low, end in pairwise(edges):
         within = marked & (areas >= low) & (areas < end)
-        rows.append(OfSize(int(low), int(end) - 1, _share(given == good, within, found.groups)))
+        rows.append(OfSize(int(low), int(end) - 1, _share(given == good, within, tested.groups)))
     return rows
 
 
 def by_overkill(evidence: Evidence) -> list[AtOverkill]:
     """What the thresholds that validation gave for several overkills do on the test images, by rising overkill."""
-    found, good = _tested(evidence), evidence.good
-    if found is None or good is None or found.threshold is None:
+    tested, good = _tested(evidence), evidence.good
+    if tested is None or good is None or tested.threshold is None:
         return []
-    scores, is_good = defect_scores(found.probabilities, good), found.labels == good
+    scores, is_good = defect_scores(tested.probabilities, good), tested.labels == good
     rows = []
     for choice in evidence.choices:
         reject = rejected(scores, choice.threshold)
-        overkill, escape = _share(reject, is_good, found.groups), _share(~reject, ~is_good, found.groups)
+        overkill, escape = _share(reject, is_good, tested.groups), _share(~reject, ~is_good, tested.groups)
         rows.append(AtOverkill(choice, overkill, escape, choice.aim == evidence.overkill_aim))
     return rows
 

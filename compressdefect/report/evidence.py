@@ -86,7 +86,7 @@ class Evidence:
 
     @property
     def way_on(self) -> str:
-        """What to do with a run that was stopped: only searches and studies go on where they were."""
+        """What to do with a run that was stopped: only searches and studies can be continued."""
         return "Train it again." if self.manifest.get("command") == "train" else "Continue the run with --resume."
 
     @property
@@ -131,18 +131,18 @@ class Evidence:
     @property
     def choices(self) -> tuple[Choice, ...]:
         """The thresholds that validation gave for several overkills; none where it had no good image."""
-        found = self.best.manifest.metrics.get("val", {}).get("choices") if self.best else None
-        return tuple(Choice(**choice) for choice in found or ())
+        stored = self.best.manifest.metrics.get("val", {}).get("choices") if self.best else None
+        return tuple(Choice(**choice) for choice in stored or ())
 
     @cached_property
     def finished(self) -> tuple[Score, ...]:
         """The trials that were trained to their end and scored, by number."""
-        found = [
+        scores = [
             Score(t, t.number, t.metric, t.netscore)
             for t in self.trials
             if t.state == "complete" and t.number is not None and t.metric is not None and t.netscore is not None
         ]
-        return tuple(sorted(found, key=lambda score: score.number))
+        return tuple(sorted(scores, key=lambda score: score.number))
 
     @property
     def trial_zero(self) -> Score | None:
@@ -203,8 +203,8 @@ class Evidence:
         known = {row[:3] for row in rows}
         if self.best:
             own = self.best.manifest
-            found = [Latency(own.name, r.batch, r.threads, r.median_ms, r.p95_ms) for r in own.shipped.latency]
-            rows += [row for row in found if row[:3] not in known]
+            own_rows = [Latency(own.name, r.batch, r.threads, r.median_ms, r.p95_ms) for r in own.shipped.latency]
+            rows += [row for row in own_rows if row[:3] not in known]
         return rows
 
 
@@ -213,11 +213,11 @@ def leaders(evidence: Evidence) -> list[Score]:
 
     A lead that went to an earlier trial is left out: one with a better metric may end the lead of a cheaper one.
     """
-    known, found = {score.number: score for score in evidence.finished}, list[Score]()
+    known, leads = {score.number: score for score in evidence.finished}, list[Score]()
     for number in evidence.manifest.get("led") or ():
-        found = [score for score in found if score.number < number]
-        found += [known[number]] if number in known else []
-    return found
+        leads = [score for score in leads if score.number < number]
+        leads += [known[number]] if number in known else []
+    return leads
 
 
 def _titles(task: str) -> dict[str, str]:
@@ -253,18 +253,18 @@ def _read_best(run: RunFolder) -> Best:
 
 def _predictions(data: Mapping[str, Any], classes: int) -> Predictions:
     try:
-        found = Predictions(
+        answered = Predictions(
             tuple(data["names"]),
             np.asarray(data["labels"], dtype=np.int64),
             np.asarray(data["probabilities"], dtype=np.float64),
             data["threshold"],
             None if data.get("groups") is None else np.asarray(data["groups"], dtype=np.int64),
         )
-        n = len(found.names)
-        if found.groups is not None and found.groups.shape != (n,):
-            raise ValueError(f"{n} names, {found.groups.shape} groups")
-        if found.labels.shape != (n,) or found.probabilities.shape != (n, classes):
-            raise ValueError(f"{n} names, {found.labels.shape} labels, {found.probabilities.shape} probabilities")
+        n = len(answered.names)
+        if answered.groups is not None and answered.groups.shape != (n,):
+            raise ValueError(f"{n} names, {answered.groups.shape} groups")
+        if answered.labels.shape != (n,) or answered.probabilities.shape != (n, classes):
+            raise ValueError(f"{n} names, {answered.labels.shape} labels, {answered.probabilities.shape} probabilities")
     except (KeyError, ValueError, TypeError) as error:
         raise RunError("best/predictions.json is damaged", got=error) from error
-    return found
+    return answered

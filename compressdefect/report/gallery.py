@@ -63,10 +63,10 @@ WHOLE = Part(0.0, 0.0, 1.0, 1.0)
 
 
 class Layer(NamedTuple):
-    """What is laid over one image: ``draw(part)`` gives RGBA (4, h, w), ``found`` is the part that it points to."""
+    """What is laid over one image: ``draw(part)`` gives RGBA (4, h, w), ``target`` is the part that it points to."""
 
     draw: Callable[[Part], NDArray[np.uint8]]
-    found: Part | None = None
+    target: Part | None = None
 
 
 class Explanation(NamedTuple):
@@ -197,8 +197,8 @@ def _card(
 def _part(images: Pictures, mistake: Mistake, layer: Layer | None, height: int, width: int) -> Box | None:
     """What to crop an image to: where its defect is or else where the layer points to, if that is small."""
     extent = images.extent(mistake.name)
-    found = extent.box if extent else layer.found.box(height, width) if layer and layer.found else None
-    return pictures.around(found, height, width) if found else None
+    focus = extent.box if extent else layer.target.box(height, width) if layer and layer.target else None
+    return pictures.around(focus, height, width) if focus else None
 
 
 def _panes(pixels: NDArray[np.uint8], said: str, layer: Layer | None, part: Part, caption: str) -> tuple[Pane, ...]:

@@ -72,7 +72,7 @@ def costs(evidence: Evidence) -> list[Tile]:
     cost = evidence.best.manifest.cost if evidence.best else evidence.winner.trial if evidence.winner else None
     if cost is None:
         return []
-    found = [_work(evidence.budgets, cost.macs)]
+    tiles = [_work(evidence.budgets, cost.macs)]
     own, limit = evidence.own_latency, evidence.budgets.get("latency_ms")
     if own:
         budget = [f"budget {units.milliseconds(limit)}"] if limit else []
@@ -81,9 +81,9 @@ def costs(evidence: Evidence) -> list[Tile]:
         beside = [f"{units.milliseconds(turns.median_ms)} in turns with its peers, below"] if turns else []
         lines = (*budget, f"alone, {used}, p95 {units.milliseconds(own.p95_ms)}", *beside)
         meter = own.median_ms / limit if limit else None
-        found.append(Tile(f"Latency per {evidence.shown}", units.milliseconds(own.median_ms), lines, meter=meter))
+        tiles.append(Tile(f"Latency per {evidence.shown}", units.milliseconds(own.median_ms), lines, meter=meter))
     memory = f"{units.size(cost.peak_bytes)} peak activation memory"
-    return [*found, Tile("Parameters", units.count(cost.params), (memory,))]
+    return [*tiles, Tile("Parameters", units.count(cost.params), (memory,))]
 
 
 def _of_task(evidence: Evidence, test: dict[str, Any]) -> list[Tile]:
@@ -95,8 +95,8 @@ def _of_task(evidence: Evidence, test: dict[str, Any]) -> list[Tile]:
     lines = [f"95 % interval {units.interval(test.get('interval'))}"]
     lines += [f"{name} {units.percent(test.get(other))}" for other, name in others[1:]]
     lines.append(reading.basis)
-    if (found := _accuracy_at_threshold(evidence)) is not None and key == "accuracy":
-        lines.append(f"{units.percent(found)} at the threshold, which the tables below go by")
+    if (at_threshold := _accuracy_at_threshold(evidence)) is not None and key == "accuracy":
+        lines.append(f"{units.percent(at_threshold)} at the threshold, which the tables below go by")
     tiles = [Tile(_capital(title), units.percent(test.get(key)), tuple(lines), "lead")]
     tiles += [Tile(_capital(name), units.percent(test.get(other)), (), "lead") for other, name in others[:1]]
     return tiles
@@ -109,21 +109,21 @@ def _capital(title: str) -> str:
 
 def _accuracy_at_threshold(evidence: Evidence) -> float | None:
     """The share of images named rightly where the threshold decides what is good; None without one."""
-    found = evidence.best.predictions if evidence.best else None
-    if found is None or found.threshold is None or evidence.good is None or not len(found.labels):
+    answered = evidence.best.predictions if evidence.best else None
+    if answered is None or answered.threshold is None or evidence.good is None or not len(answered.labels):
         return None
-    return float((answers(found, evidence.good) == found.labels).mean())
+    return float((answers(answered, evidence.good) == answered.labels).mean())
 
 
 def _quality_so_far(evidence: Evidence) -> list[Tile]:
     turned_away = sum(trial.state == "infeasible" for trial in evidence.trials)
     lines = (f"{len(evidence.trials)} designs asked, {turned_away} turned away untrained",)
-    found = [Tile("Trials finished", str(len(evidence.finished)), lines, kind="lead")]
+    tiles = [Tile("Trials finished", str(len(evidence.finished)), lines, kind="lead")]
     best = evidence.winner
     if best is not None:
         title = f"Best {evidence.metric_title} so far"
-        found.append(Tile(title, units.percent(best.metric), ("on validation, not on test",), kind="lead"))
-    return found
+        tiles.append(Tile(title, units.percent(best.metric), ("on validation, not on test",), kind="lead"))
+    return tiles
 
 
 def _rate(best: Best, kind: str, title: str, what: str) -> Tile:

@@ -128,8 +128,8 @@ class Originals:
 def extents(pictures: Pictures, names: Iterable[str]) -> Mapping[str, Extent]:
     """Where the defects of these images are, as far as it is known."""
     known = set(pictures.names)
-    found = {name: pictures.extent(name) for name in names if name in known}
-    return {name: extent for name, extent in found.items() if extent is not None}
+    measured = {name: pictures.extent(name) for name in names if name in known}
+    return {name: extent for name, extent in measured.items() if extent is not None}
 
 
 def extent_of(mask: NDArray[np.uint8] | NDArray[np.bool_]) -> Extent | None:

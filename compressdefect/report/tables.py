@@ -41,8 +41,8 @@ def trials(evidence: Evidence) -> Table:
         Column("note"),
     )
     zero = evidence.trial_zero.number if evidence.trial_zero else 0
-    found = [_trial_row(t, on_front, evidence.winner_title if t is winner else "", t.number == zero) for t in rows]
-    return Table(columns, found)
+    shown = [_trial_row(t, on_front, evidence.winner_title if t is winner else "", t.number == zero) for t in rows]
+    return Table(columns, shown)
 
 
 def _trial_row(trial: TrialRecord, on_front: set[int], won: str, is_zero: bool) -> Row:
@@ -94,9 +94,9 @@ def comparison(evidence: Evidence) -> Table | None:
     return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), rows)
 
 
-def layers(found: Sequence[Layer]) -> Table:
+def layers(parts: Sequence[Layer]) -> Table:
     """A network layer by layer: where its parameters and its work are."""
-    most = max((layer.macs for layer in found), default=0) or 1
+    most = max((layer.macs for layer in parts), default=0) or 1
     rows = [
         Row(
             (
@@ -107,9 +107,9 @@ def layers(found: Sequence[Layer]) -> Table:
                 Bar(units.count(layer.macs), layer.macs / most),
             )
         )
-        for layer in found
+        for layer in parts
     ]
-    params, macs = sum(layer.params for layer in found), sum(layer.macs for layer in found)
+    params, macs = sum(layer.params for layer in parts), sum(layer.macs for layer in parts)
     rows.append(Row(("total", "", "", units.count(params), units.count(macs)), "total"))
     columns = (Column("layer"), Column("operator"), Column("output"))
     return Table((*columns, Column("params", numeric=True), Column("MACs", numeric=True)), rows)
@@ -120,7 +120,7 @@ def latency(rows: Sequence[Latency], delivered: str, shown: str = "image") -> Ta
     groups: dict[tuple[int, int], list[Latency]] = {}
     for row in rows:
         groups.setdefault((row.threads, row.batch), []).append(row)
-    found = []
+    timed = []
     for (threads, batch), members in sorted(groups.items()):
         own = next((r.median_ms for r in members if r.model == delivered), None)
         slowest = max(r.median_ms for r in members)
@@ -128,9 +128,9 @@ def latency(rows: Sequence[Latency], delivered: str, shown: str = "image") -> Ta
             median = Bar(units.milliseconds(row.median_ms), row.median_ms / slowest)
             cells = (row.model, str(batch), str(threads), median, units.milliseconds(row.p95_ms))
             ratio = units.ratio(row.median_ms, own)
-            found.append(Row((*cells, ratio), "winner" if row.model == delivered else ""))
+            timed.append(Row((*cells, ratio), "winner" if row.model == delivered else ""))
     titles = ("model", "batch", "threads", f"median per {shown}", "p95", "ratio")
-    return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), found)
+    return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), timed)
 
 
 def per_class(evidence: Evidence) -> Table | None:
@@ -158,11 +158,11 @@ def per_class(evidence: Evidence) -> Table | None:
 
 def overlap(evidence: Evidence) -> Table | None:
     """Dice and IoU of every class of pixels on the test images; None where the model has no such classes."""
-    found = evidence.best.test.get("classes") if evidence.best else None
-    if not found:
+    by_class = evidence.best.test.get("classes") if evidence.best else None
+    if not by_class:
         return None
     rows = []
-    for name, values in found.items():
+    for name, values in by_class.items():
         dice = units.NONE if values["dice"] is None else Bar(units.percent(values["dice"]), values["dice"])
         rows.append(Row((name, dice, units.percent(values["iou"]))))
     return Table((Column("pixels"), Column("Dice", numeric=True), Column("IoU", numeric=True)), rows)
@@ -172,9 +172,9 @@ def wrong_answers(evidence: Evidence, *, limit: int = MISTAKES_SHOWN) -> Table |
     """The delivered model's mistakes on the test images by name, escapes first."""
     if evidence.best is None or evidence.best.predictions is None:
         return None
-    found = mistakes(evidence.best.predictions, evidence.good)
+    wrong = mistakes(evidence.best.predictions, evidence.good)
     names = evidence.classes
-    rows = [Row((m.name, m.kind, names[m.label], names[m.answer], units.probability(m.score))) for m in found[:limit]]
+    rows = [Row((m.name, m.kind, names[m.label], names[m.answer], units.probability(m.score))) for m in wrong[:limit]]
     columns = (Column("image"), Column("mistake"), Column("true class"), Column("answered"))
     return Table((*columns, Column("score", numeric=True)), rows)
 

@@ -72,14 +72,14 @@ def near_misses(predictions: Predictions, good: int | None, *, limit: int = NEAR
     scores = defect_scores(predictions.probabilities, good)
     distance = np.abs(scores - predictions.threshold)
     bad, reject = predictions.labels != good, given != good
-    found = []
+    closest = []
     defects = predictions.probabilities.copy()
     defects[:, good] = -np.inf
     nearly = np.where(bad, given, defects.argmax(axis=1))
     for kind, right in ((NEAR_ESCAPE, bad & reject), (NEAR_OVERKILL, ~bad & ~reject)):
         nearest = sorted(np.flatnonzero(right), key=lambda i: (distance[i], predictions.names[i]))[:limit]
-        found += [_verdict(kind, predictions, int(i), int(nearly[i]), scores[i]) for i in nearest]
-    return found
+        closest += [_verdict(kind, predictions, int(i), int(nearly[i]), scores[i]) for i in nearest]
+    return closest
 
 
 def _near_confusions(predictions: Predictions, right: NDArray[np.int64], limit: int) -> list[Mistake]:

@@ -107,7 +107,7 @@ class Asker:
         self.table.reject(_rejection(admission))
 
     def _again(self, trial: StoredTrial) -> Admission:
-        """An interrupted trial's design as it was admitted, without measuring it anew."""
+        """An interrupted trial's design as it was admitted, without measuring it again."""
         verdict = self.gate.cheap(trial.design)
         if trial.latency_ms is not None:
             checks = (*verdict.checks, *self.gate.budgets.latency_check(trial.latency_ms))

@@ -51,7 +51,7 @@ class SearchConfig:
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self, gate: Gate) -> dict[str, Any]:
-        """All that proposals, trainings and metrics depend on, as JSON values; not how long a search goes on.
+        """All that proposals, trainings and metrics depend on, as JSON values; not how long a search takes.
 
         The epochs of a trial are not here either, since a time limit sets them: all who share a study train as long as
         whoever stored its first trial.

@@ -48,7 +48,7 @@ def search(
     progress: SearchProgress | None = None,
     resume: bool = False,
 ) -> SearchOutcome:
-    """Search, or go on searching, and leave study, ``trials.csv`` and ``pareto.csv`` in the run folder.
+    """Start or continue a search, and leave study, ``trials.csv`` and ``pareto.csv`` in the run folder.
 
     Ctrl-C ends it cleanly with what there is; the trials in flight are tried again by a later ``resume``.
 
@@ -60,7 +60,7 @@ def search(
         clock: the command's time.
         reserve: the time to leave, from seconds per trial epoch; nothing when None.
         progress: is told of every step.
-        resume: go on with the run's study.
+        resume: continue the run's study.
 
     Raises:
         InfeasibleError: no design of the space meets the budgets.

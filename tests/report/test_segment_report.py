@@ -15,7 +15,7 @@ from compressdefect.report import gallery, headline, tables
 from compressdefect.report.evidence import read_evidence
 from compressdefect.report.gallery import Explanation, Layer
 from compressdefect.report.html import write_report
-from compressdefect.report.outlines import FOUND, TRUE, outlines
+from compressdefect.report.outlines import ANSWER, TRUE, outlines
 from compressdefect.runs import RunFolder
 from compressdefect.train.segment import Segment
 from tests.report.fake_run import FakeImages, make_run
@@ -82,7 +82,7 @@ def test_both_outlines_are_seen_where_the_masks_agree() -> None:
     mask = np.zeros((320, 320), dtype=bool)
     mask[100:200, 100:200] = True
     layer = outlines(mask, mask, 320)
-    true, found = (np.all(layer[:3] == np.array(color)[:, None, None], axis=0) for color in (TRUE, FOUND))
+    true, found = (np.all(layer[:3] == np.array(color)[:, None, None], axis=0) for color in (TRUE, ANSWER))
     assert found.sum() == 100**2 - 96**2  # two pixels inside the mask's own border
     assert (found & mask).sum() == found.sum()
     assert true.sum() == 2 * 4 * 100 + 4  # two pixels outside it, the corners cut

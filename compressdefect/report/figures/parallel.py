@@ -208,12 +208,12 @@ def _number_axis(title: str, values: NDArray[np.float64], text: Any, said: list[
 
 def _cost_axes(evidence: Evidence, scores: Sequence[Score]) -> list[Axis]:
     budgeted = cost_axis(evidence).column
-    found = []
+    axes = []
     for column, (title, text) in COSTS.items():
         values = np.array([np.nan if (v := getattr(s.trial, column)) is None else float(v) for s in scores])
         if column in {"params", "flops", budgeted} and not np.isnan(values).all():
-            found.append(_number_axis(title, values, text))
-    return found
+            axes.append(_number_axis(title, values, text))
+    return axes
 
 
 def _said(value: Any) -> str:

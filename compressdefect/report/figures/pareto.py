@@ -104,11 +104,11 @@ def front(points: list[Point]) -> list[Point]:
     >>> [p.number for p in front([Point(0, 5, 0.9), Point(1, 3, 0.8), Point(2, 4, 0.7), Point(3, 6, 0.9)])]
     [1, 0]
     """
-    found: list[Point] = []
+    best: list[Point] = []
     for point in sorted(points, key=lambda p: (p.cost, -p.metric, p.number)):
-        if not found or point.metric > found[-1].metric:
-            found.append(point)
-    return found
+        if not best or point.metric > best[-1].metric:
+            best.append(point)
+    return best
 
 
 def draw(data: ParetoData) -> go.Figure:

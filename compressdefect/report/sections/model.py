@@ -24,11 +24,11 @@ def model(evidence: Evidence, layers: Sequence[Layer] | None) -> list[Section]:
         clock = tables.latency(rows, evidence.best.manifest.name, evidence.shown)
         title = "Latency" if len(rows) == 1 else "Latency beside peers"
         content.append(tabled(title, clock, _clock_note(evidence)))
-    found = [element("div", content, class_="halves uneven")] if content else []
+    parts = [element("div", content, class_="halves uneven")] if content else []
     if layers:
         table = scroll(tables.layers(layers), "Layer by layer", tall=True)
-        found.append(element("figure", element("h3", "Layer by layer"), table))
-    return [section("model", "The model", *found)] if found else []
+        parts.append(element("figure", element("h3", "Layer by layer"), table))
+    return [section("model", "The model", *parts)] if parts else []
 
 
 def _clock_note(evidence: Evidence) -> str:

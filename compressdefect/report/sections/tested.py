@@ -25,28 +25,28 @@ def quality(evidence: Evidence, extents: Mapping[str, Extent]) -> Section:
     return section("test", "On the test images", *parts)
 
 
-def mistakes(evidence: Evidence, found: gallery.Gallery) -> list[Section]:
+def mistakes(evidence: Evidence, shown: gallery.Gallery) -> list[Section]:
     """The mistakes as pictures, escapes first, and by name."""
     if evidence.best is None or evidence.best.predictions is None:
         return []
     n = len(evidence.best.predictions.labels)
-    if not found.mistakes:
+    if not shown.mistakes:
         return [section("mistakes", "Its mistakes", empty(f"None: all {n} test images were decided rightly."))]
-    table, count = tables.wrong_answers(evidence), sum(len(g.cards) + g.left_out for g in found.mistakes)
+    table, count = tables.wrong_answers(evidence), sum(len(g.cards) + g.left_out for g in shown.mistakes)
     assert table is not None
-    shown = f"The first {len(table.rows)} of {count} by name" if len(table.rows) < count else f"All {count} by name"
+    summary = f"The first {len(table.rows)} of {count} by name" if len(table.rows) < count else f"All {count} by name"
     link = element("p", "As a file with all of them: ", element("a", MISTAKES, href=MISTAKES), class_="note")
-    names = fold(shown, scroll(table, "Mistakes by name", tall=True), on_paper=True)
-    pictures = gallery.draw(evidence, found.mistakes)
-    return [section("mistakes", "Its mistakes", note(found.note), pictures, names, link)]
+    names = fold(summary, scroll(table, "Mistakes by name", tall=True), on_paper=True)
+    pictures = gallery.draw(evidence, shown.mistakes)
+    return [section("mistakes", "Its mistakes", note(shown.note), pictures, names, link)]
 
 
-def near_misses(evidence: Evidence, found: gallery.Gallery) -> list[Section]:
+def near_misses(evidence: Evidence, shown: gallery.Gallery) -> list[Section]:
     """The right verdicts that were nearly wrong, as pictures."""
-    if not found.near:
+    if not shown.near:
         return []
     text = "Decided rightly, by the smallest margins: what a little drift of light or focus would change first."
-    return [section("near", "Near misses", note(text), gallery.draw(evidence, found.near))]
+    return [section("near", "Near misses", note(text), gallery.draw(evidence, shown.near))]
 
 
 def _operating(evidence: Evidence) -> list[Markup]:
@@ -63,11 +63,11 @@ def _operating(evidence: Evidence) -> list[Markup]:
 
 
 def _escapes(evidence: Evidence, extents: Mapping[str, Extent]) -> list[Markup]:
-    found = []
+    content = []
     other = escapes.by_overkill(evidence)
     if other:
         title = "What another overkill would cost"
-        found.append(tabled(title, escapes.overkill_table(other), escapes.overkill_note(other)))
+        content.append(tabled(title, escapes.overkill_table(other), escapes.overkill_note(other)))
     types, sizes = escapes.by_type(evidence), escapes.by_size(evidence, extents)
     pair = []
     if types:
@@ -76,7 +76,7 @@ def _escapes(evidence: Evidence, extents: Mapping[str, Extent]) -> list[Markup]:
     if sizes:
         text = "Marked pixels of the original image, all of its defects together."
         pair.append(tabled("Escape by size of defect", escapes.size_table(sizes), text))
-    return [*found, *([element("div", pair, class_="halves")] if pair else [])]
+    return [*content, *([element("div", pair, class_="halves")] if pair else [])]
 
 
 def _classes(evidence: Evidence) -> Markup:
