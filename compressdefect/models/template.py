@@ -89,6 +89,10 @@ def check_genes(space: Space, template: Template) -> None:
     Raises:
         SpaceError: a gene is unknown, missing or can be illegal.
     """
+    for task in space.tasks:
+        if task not in template.tasks:
+            fix = known_names(task, template.tasks)
+            raise SpaceError(f"{space.name}: {template.name} has no networks for the task", got=task, fix=fix)
     if space.stages < 1:
         raise SpaceError(f"{space.name}: space.stages must be at least 1", got=space.stages)
     offered = _offered(space)

@@ -14,7 +14,6 @@ from compressdefect.space.genotype import Genotype, StageGenes
 from compressdefect.space.space import SCOPES, TASK, Condition, Parameter, Scope, Space
 
 _ROLES = ("width", "repair")
-_TASKS = ("classify", "segment", "detect", "multitask")
 _TABLES = ("space", "parameters", "fixed", "rules", "designs")
 _SPACE_KEYS = ("name", "template", "summary", "tasks", "stages", "columns", "input")
 _TYPE_KEYS = {"int": {"low", "high", "step"}, "float": {"low", "high", "log"}, "choice": {"values"}}
@@ -68,8 +67,8 @@ class _Reader:
         head = self.table("space", self.data.get("space"))
         self.only("space", head, _SPACE_KEYS)
         tasks = tuple(self.get(head, "space", "tasks", list))
-        if not tasks or any(task not in _TASKS for task in tasks):
-            self.fail("space.tasks", "must list tasks", list(tasks), f"use some of {', '.join(_TASKS)}")
+        if not tasks or not all(isinstance(task, str) for task in tasks):
+            self.fail("space.tasks", "must list tasks", list(tasks), 'write it like ["classify"]')
         stages = self.get(head, "space", "stages", int, 0)
         if stages < 0:
             self.fail("space.stages", "must not be negative", stages)

@@ -26,6 +26,7 @@ def test_shipped_spaces_give_their_templates_what_they_read() -> None:
         ("low = 1, high = 2 }\n\ncolumns", "low = 0, high = 2 }\n\ncolumns", "head_columns cannot be that: got 0"),
         ("stages = 4", "stages = 0", "space.stages must be at least 1: got 0"),
         ("net.stem_stride = 4", "net.stem_strode = 4", "reads no net gene stem_strode; did you mean stem_stride"),
+        ('tasks = ["classify"]', 'tasks = ["classify", "sing"]', "has no networks for the task: got sing"),
         ("net.stem_stride = 4", "", "the net gene stem_stride is missing"),
         ('exchange = { per = "stage"', 'exchange = { per = "net"', "reads no net gene exchange"),
         (

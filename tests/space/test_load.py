@@ -101,7 +101,8 @@ def test_a_multiplier_leaves_what_only_repair_lowers(tmp_path: Path) -> None:
         ("vac = true", "vax = true", "must name a net parameter declared above it: got 'vax'"),
         ("vac = true", "vac = true, width = 8", "must name exactly one parameter"),
         ('role = "width"', 'role = "size"', "parameters.width.role is not a known role"),
-        ('tasks = ["classify"]', 'tasks = ["sing"]', "space.tasks must list tasks"),
+        ('tasks = ["classify"]', "tasks = []", "space.tasks must list tasks"),
+        ('tasks = ["classify"]', "tasks = [1]", "space.tasks must list tasks"),
         ('tasks = ["classify"]', 'tasks = ["classify"]\ninput = 0', "space.input must be a positive number"),
         ('tasks = ["classify"]', 'tasks = ["classify"]\ninput = { segment = 8 }', "space.input.segment is not a known"),
         (
