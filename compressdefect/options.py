@@ -177,8 +177,8 @@ class BudgetOptions:
     budget_flops: Annotated[str | None, Help("At most so many FLOPs (2 per MAC), such as 100M.")] = None
     budget_macs: Annotated[str | None, Help("At most so many multiply-accumulates.")] = None
     budget_params: Annotated[str | None, Help("At most so many parameters.")] = None
-    budget_memory: Annotated[str | None, Help("At most so much peak activation memory: 2MiB.")] = None
-    budget_latency: Annotated[str | None, Help("At most so long an image, measured: 2ms.")] = None
+    budget_memory: Annotated[str | None, Help("At most so much peak activation memory, such as 2MiB.")] = None
+    budget_latency: Annotated[str | None, Help("At most so long for an image, measured, such as 2ms.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from compressdefect.report.draw import annotated, colour_of
 from compressdefect.report.markup import Content, Markup, element, join
 from compressdefect.report.page import page
 from compressdefect.report.pictures import address
+from compressdefect.report.table import Column, Row, Table
 from compressdefect.runs import atomic_write
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -223,12 +224,8 @@ def _names(files: Sequence[str]) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
     """A table whose cells are right-aligned where the column holds counts."""
     numeric = [bool(rows) and all(row[column].isdigit() for row in rows) for column in range(len(header))]
-    kinds = ["number" if number else None for number in numeric]
-    head = element("tr", [element("th", text, class_=kind) for text, kind in zip(header, kinds, strict=True)])
-    body = [
-        element("tr", [element("td", text, class_=kind) for text, kind in zip(row, kinds, strict=True)]) for row in rows
-    ]
-    return element("table", element("thead", head), element("tbody", body))
+    columns = tuple(Column(title, number) for title, number in zip(header, numeric, strict=True))
+    return Table(columns, [Row(tuple(row)) for row in rows]).markup()
 
 
 def _section(anchor: str, title: str, content: Markup) -> Markup:
