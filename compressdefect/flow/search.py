@@ -62,55 +62,7 @@ def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path |
             stack.enter_context(run.held())
             run.write_json("split.json", data.split.to_json(data.images))
         clock = Clock(request.limit_s, float(run.manifest.get("elapsed_s", 0.0)), began)
-        return _run_to_end(request, data, gate, evaluator, run, clock, voice, resume)
-
-
-def _run_to_end(
-    request: Request,
-    data: Prepared,
-    gate: Gate,
-    evaluator: TrainingEvaluator,
-    run: RunFolder,
-    clock: Clock,
-    voice: Voice,
-    resume: bool,
-) -> dict[str, Any]:
-    """Search, deliver, report."""
-    best = None
-    run.update_manifest(status="running", finished=None)
-    with recorded(run, data.images):
-        outcome = _explore(request, data, gate, evaluator, run, clock, voice, resume)
-        if outcome.status == "complete":
-            best = _deliver(request, data, run, outcome, clock, voice)
-    run.update_manifest(elapsed_s=clock.elapsed_s)
-    run.finish("stopped" if best is None else "complete")
-    write_run_report(run, images=data.images)
-    return _result(run, outcome, best)
-
-
-def _explore(
-    request: Request,
-    data: Prepared,
-    gate: Gate,
-    evaluator: TrainingEvaluator,
-    run: RunFolder,
-    clock: Clock,
-    voice: Voice,
-    resume: bool,
-) -> SearchOutcome:
-    with Bar(voice.console) as bar:
-        outcome = search(
-            request.config(data),
-            gate,
-            evaluator,
-            run,
-            clock=clock,
-            reserve=lambda epoch_s: request.reserve(data, epoch_s),
-            progress=bar,
-            resume=resume,
-        )
-    voice.say(f"{outcome.trained} designs trained of {outcome.asked} asked: {outcome.ended}")
-    return outcome
+        return _SearchFlow(request, data, gate, evaluator, run, clock, voice).to_end(resume)
 
 
 def _evaluator(data: Prepared, options: SearchOptions) -> TrainingEvaluator:
@@ -174,81 +126,112 @@ class Best:
     passed_over: dict[str, Any] | None
 
 
-def _deliver(
-    request: Request, data: Prepared, run: RunFolder, outcome: SearchOutcome, clock: Clock, voice: Voice
-) -> Best:
-    """Train the winner to the end and time it beside its peers, as far as this run has not done so before."""
-    trial = outcome.winner
-    if trial is None:
-        raise TrainingError(
-            "no design was trained to its end", got=outcome.ended, fix="give it more --time or --trials"
+@dataclass(frozen=True)
+class _SearchFlow:
+    """A search from its first trial to its report: what was asked for, of which data, and what all steps work with."""
+
+    request: Request
+    data: Prepared
+    gate: Gate
+    evaluator: TrainingEvaluator
+    run: RunFolder
+    clock: Clock
+    voice: Voice
+
+    def to_end(self, resume: bool) -> dict[str, Any]:
+        """Search, deliver, report."""
+        best = None
+        self.run.update_manifest(status="running", finished=None)
+        with recorded(self.run, self.data.images):
+            outcome = self._explore(resume)
+            if outcome.status == "complete":
+                best = self._deliver(outcome)
+        self.run.update_manifest(elapsed_s=self.clock.elapsed_s)
+        self.run.finish("stopped" if best is None else "complete")
+        write_run_report(self.run, images=self.data.images)
+        return _result(self.run, outcome, best)
+
+    def _explore(self, resume: bool) -> SearchOutcome:
+        with Bar(self.voice.console) as bar:
+            outcome = search(
+                self.request.config(self.data),
+                self.gate,
+                self.evaluator,
+                self.run,
+                clock=self.clock,
+                reserve=lambda epoch_s: self.request.reserve(self.data, epoch_s),
+                progress=bar,
+                resume=resume,
+            )
+        self.voice.say(f"{outcome.trained} designs trained of {outcome.asked} asked: {outcome.ended}")
+        return outcome
+
+    def _deliver(self, outcome: SearchOutcome) -> Best:
+        """Train the winner to the end and time it beside its peers, as far as this run has not done so before."""
+        trial = outcome.winner
+        if trial is None:
+            raise TrainingError(
+                "no design was trained to its end", got=outcome.ended, fix="give it more --time or --trials"
+            )
+        name = _name(self.request.space, trial)
+        delivered = self._delivered_before(trial)
+        if delivered is None:
+            delivered = self._train_winner(name, trial, outcome)
+        else:
+            self.voice.say(f"{name} is delivered already")
+        self.run.update_manifest(netscore=trial.netscore)
+        if all(row["model"] != name for row in self.run.manifest.get("peers", ())):
+            time_beside_peers(self.run, self.request.peers, threads=self.request.options.threads)
+        return Best(name, trial, delivered, _passed_over(self.request.space, outcome))
+
+    def _train_winner(self, name: str, trial: StoredTrial, outcome: SearchOutcome) -> Delivered:
+        request, data = self.request, self.data
+        job = Assignment(
+            name,
+            FamilyDesign(name, trial.design, input=data.images.shape[1]),
+            data.images,
+            data.split,
+            data.task,
+            fit_config(request.options, data.shown, request.task),
+            threads=request.options.threads,
+            budgets=_limits(request.budgets),
+            deviations=self._deviations(outcome),
         )
-    name = _name(request.space, trial)
-    delivered = _delivered_before(run, trial)
-    if delivered is None:
-        delivered = _train_winner(request, data, run, outcome, trial, clock, voice)
-    else:
-        voice.say(f"{name} is delivered already")
-    run.update_manifest(netscore=trial.netscore)
-    if all(row["model"] != name for row in run.manifest.get("peers", ())):
-        time_beside_peers(run, request.peers, threads=request.options.threads)
-    return Best(name, trial, delivered, _passed_over(request.space, outcome))
+        deadline = None
+        if request.limit_s is not None:
+            left_s = max(self.clock.left_s - request.finish_s, FINAL_SHARE * request.limit_s / 3)
+            deadline = Deadline.after(left_s)
+        delivered = deliver(self.run, job, deadline=deadline, on_epoch=self.voice.epoch, say=self.voice.say)
+        limit_ms = request.budgets.latency_ms
+        if limit_ms is not None and delivered.latency_ms > limit_ms:
+            self.voice.say(
+                f"over the latency budget when measured again: {delivered.latency_ms:.3f} ms; is the machine busy?"
+            )
+        return delivered
 
+    def _deviations(self, outcome: SearchOutcome) -> tuple[str, ...]:
+        """What a reader of the card should know about how this model was chosen."""
+        found = []
+        if outcome.baseline is None:
+            found.append("trial 0 was not finished, so this model was not compared with the named design")
+        if not len(self.data.split.val):
+            found.append("validation figures and threshold are out of fold, of trainings by the final one's recipe")
+        if self.data.split.group == "none":
+            found.append("duplicates were not kept together, so the test figures may be too good")
+        if (self.run.best / "bundle.json").is_file():
+            found.append("an earlier winner of this run was tested on the same test images")
+        return tuple(found)
 
-def _train_winner(
-    request: Request,
-    data: Prepared,
-    run: RunFolder,
-    outcome: SearchOutcome,
-    trial: StoredTrial,
-    clock: Clock,
-    voice: Voice,
-) -> Delivered:
-    name = _name(request.space, trial)
-    job = Assignment(
-        name,
-        FamilyDesign(name, trial.design, input=data.images.shape[1]),
-        data.images,
-        data.split,
-        data.task,
-        fit_config(request.options, data.shown, request.task),
-        threads=request.options.threads,
-        budgets=_limits(request.budgets),
-        deviations=_deviations(request, data, run, outcome),
-    )
-    deadline = None
-    if request.limit_s is not None:
-        left_s = max(clock.left_s - request.finish_s, FINAL_SHARE * request.limit_s / 3)
-        deadline = Deadline.after(left_s)
-    delivered = deliver(run, job, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
-    limit_ms = request.budgets.latency_ms
-    if limit_ms is not None and delivered.latency_ms > limit_ms:
-        voice.say(f"over the latency budget when measured again: {delivered.latency_ms:.3f} ms; is the machine busy?")
-    return delivered
-
-
-def _deviations(request: Request, data: Prepared, run: RunFolder, outcome: SearchOutcome) -> tuple[str, ...]:
-    """What a reader of the card should know about how this model was chosen."""
-    found = []
-    if outcome.baseline is None:
-        found.append("trial 0 was not finished, so this model was not compared with the named design")
-    if not len(data.split.val):
-        found.append("validation figures and threshold are out of fold, of trainings by the final one's recipe")
-    if data.split.group == "none":
-        found.append("duplicates were not kept together, so the test figures may be too good")
-    if (run.best / "bundle.json").is_file():
-        found.append("an earlier winner of this run was tested on the same test images")
-    return tuple(found)
-
-
-def _delivered_before(run: RunFolder, trial: StoredTrial) -> Delivered | None:
-    if not (run.best / "bundle.json").is_file():
-        return None
-    bundle = Bundle.open(run.best)
-    manifest = bundle.manifest
-    if bundle.design().genotype != trial.design:
-        return None
-    return Delivered(bundle, manifest.metrics["val"], manifest.metrics["test"], manifest.shipped.latency[0].median_ms)
+    def _delivered_before(self, trial: StoredTrial) -> Delivered | None:
+        if not (self.run.best / "bundle.json").is_file():
+            return None
+        bundle = Bundle.open(self.run.best)
+        manifest = bundle.manifest
+        if bundle.design().genotype != trial.design:
+            return None
+        return Delivered(
+            bundle, manifest.metrics["val"], manifest.metrics["test"], manifest.shipped.latency[0].median_ms
+        )
 
 
 def _limits(budgets: Budgets) -> dict[str, float]:
