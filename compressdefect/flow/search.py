@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from compressdefect.data.statistics import pixel_statistics
+from compressdefect.deploy.assignment import Assignment, describe_data
 from compressdefect.deploy.bundle import Bundle
-from compressdefect.deploy.deliver import Assignment, Delivered, deliver, describe_data, pixel_statistics
+from compressdefect.deploy.deliver import Delivered, deliver
 from compressdefect.errors import TrainingError
 from compressdefect.flow.finish import recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_free, prepare, say_what_hides
@@ -229,9 +231,7 @@ class _SearchFlow:
         manifest = bundle.manifest
         if bundle.design().genotype != trial.design:
             return None
-        return Delivered(
-            bundle, manifest.metrics["val"], manifest.metrics["test"], manifest.shipped.latency[0].median_ms
-        )
+        return Delivered(bundle, manifest.metrics["val"], manifest.metrics["test"])
 
 
 def _limits(budgets: Budgets) -> dict[str, float]:

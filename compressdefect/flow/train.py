@@ -7,7 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from compressdefect.deploy.deliver import Assignment, deliver, describe_data, metrics
+from compressdefect.deploy.assignment import Assignment, describe_data
+from compressdefect.deploy.deliver import deliver
+from compressdefect.deploy.judging import metrics
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import DataError, ModelError
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report

@@ -72,7 +72,7 @@ def test_few_images_get_their_threshold_from_the_final_recipe(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of trainings as long as the final one, however short the search's trials were."""
-    from compressdefect.deploy import deliver as module
+    from compressdefect.deploy import training as module
 
     made: list[tuple[FitConfig, Validation]] = []
 

@@ -1,0 +1,78 @@
+"""What is to be delivered, and what a manifest says of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressdefect.data.images import Images
+from compressdefect.data.split import Split
+from compressdefect.data.statistics import pixel_statistics
+from compressdefect.models.design import Design
+from compressdefect.models.inspector import Inspector
+from compressdefect.train.config import FitConfig
+from compressdefect.train.task import Task
+from compressdefect.train.validate import seeded
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is to be delivered: a design, the images and their split, and the recipe.
+
+    Attributes:
+        name: what the bundle calls the model.
+        design: builds the network.
+        images: all images.
+        split: the test part is predicted once, by the finished network.
+        task: what the training is for.
+        config: the recipe of the final training.
+        threads: CPU threads that latency is measured with.
+        budgets: the limits that the design keeps, for the card.
+        deviations: what a reader of the card should know, in sentences.
+    """
+
+    name: str
+    design: Design
+    images: Images
+    split: Split
+    task: Task
+    config: FitConfig
+    threads: int = 1
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    deviations: tuple[str, ...] = ()
+
+    def network(self) -> Inspector:
+        """The untrained network on raw pixels, normalised by the training images."""
+        channels, heads = self.images.shape[0], self.task.heads
+        bare = seeded(lambda: self.design.build(channels=channels, heads=heads), self.config.seed)
+        return Inspector.from_statistics(bare, *pixel_statistics(self.images, self.split.train))
+
+
+def describe_data(images: Images, split: Split) -> dict[str, Any]:
+    """What a manifest says of the images and their split; ``parts`` counts the images of each class."""
+    parts = {"train": split.train, "val": split.val, "test": split.test, "left_out": split.left_out}
+    return {
+        "name": images.name,
+        "fingerprint": images.fingerprint,
+        "classes": list(images.classes),
+        "good": images.good,
+        "n": len(images),
+        "channels": images.shape[0],
+        "train": len(split.train),
+        "val": len(split.val),
+        "test": len(split.test),
+        "group": split.group,
+        "split_seed": split.seed,
+        "parts": {name: _by_class(images, part) for name, part in parts.items() if len(part)},
+        "skipped": len(images.skipped),
+        **({} if images.tile is None else {"tile": images.tile, "tiles": len(images.pixels)}),
+    }
+
+
+def _by_class(images: Images, part: NDArray[np.int64]) -> dict[str, int]:
+    counts = np.bincount(images.labels[part], minlength=len(images.classes)).tolist()
+    return dict(zip(images.classes, counts, strict=True))
