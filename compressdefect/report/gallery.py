@@ -74,7 +74,7 @@ class Explanation(NamedTuple):
 
     Attributes:
         note: says how to read the layers.
-        caption: names a layer, with the class it is about for ``{}``.
+        caption: names a layer; with ``{}`` for the class it is about, each card says it.
         layers: one for each of (name of an image, class); None where there is none.
     """
 
@@ -91,7 +91,7 @@ class Pane(NamedTuple):
 
 
 class Card(NamedTuple):
-    """One verdict: the ``whole`` image above, ``panes`` beside each other under it, and the name of its layer."""
+    """One verdict: the ``whole`` image above, ``panes`` beside each other under it, and what its layer is about."""
 
     mistake: Mistake
     whole: Pane | None
@@ -167,7 +167,7 @@ def _note(cards: list[Card], explanation: Explanation | None, images: Pictures |
         return ""
     if images is None or not any(card.whole or card.panes for card in cards):
         return "The pictures were not at hand when this page was written."
-    parts = [explanation.note] if explanation and any(card.caption for card in cards) else []
+    parts = [explanation.note] if explanation and any(len(card.panes) > 1 for card in cards) else []
     if any(card.whole for card in cards):
         parts.append("Where a defect is small, the whole image is above and what is in its yellow frame below.")
     return " ".join(parts or ["The test images, undistorted."])
@@ -183,14 +183,15 @@ def _card(
     pixels = images.picture(mistake.name) if images else None
     if images is None or pixels is None:
         return Card(mistake, None, (), "")
-    caption = explanation.caption.format(classes[evidence_class(mistake)]) if layer and explanation else ""
+    said = explanation.caption.format(classes[evidence_class(mistake)]) if layer and explanation else ""
+    caption = said if explanation and "{}" in explanation.caption else ""
     height, width = pixels.shape[1:]
     part = _part(images, mistake, layer, height, width)
     if part is None:
-        return Card(mistake, None, _panes(pixels, mistake.name, layer, WHOLE, caption), caption)
+        return Card(mistake, None, _panes(pixels, mistake.name, layer, WHOLE, said), caption)
     whole = Pane(pictures.address(pictures.picture(pixels, frame=part)), f"{mistake.name}, whole")
     crop = pictures.cropped(pixels, part)
-    panes = _panes(crop, f"the framed part of {mistake.name}", layer, Part.of(part, height, width), caption)
+    panes = _panes(crop, f"the framed part of {mistake.name}", layer, Part.of(part, height, width), said)
     return Card(mistake, whole, panes, caption)
 
 
@@ -201,12 +202,12 @@ def _part(images: Pictures, mistake: Mistake, layer: Layer | None, height: int, 
     return pictures.around(focus, height, width) if focus else None
 
 
-def _panes(pixels: NDArray[np.uint8], said: str, layer: Layer | None, part: Part, caption: str) -> tuple[Pane, ...]:
-    plain = Pane(pictures.address(pictures.picture(pixels)), said)
+def _panes(pixels: NDArray[np.uint8], name: str, layer: Layer | None, part: Part, said: str) -> tuple[Pane, ...]:
+    plain = Pane(pictures.address(pictures.picture(pixels)), name)
     if layer is None:
         return (plain,)
     over = pictures.picture(pixels, overlay=layer.draw(part))
-    return plain, Pane(pictures.address(over), f"{said}, with {caption}")
+    return plain, Pane(pictures.address(over), f"{name}, with {said}")
 
 
 def _group(evidence: Evidence, group: Group) -> Markup:
