@@ -53,9 +53,9 @@ def train_to_end(
     val: dict[str, Any] = {}
     if decides and not len(job.split.val):
         say(f"training {FOLDS} times on parts of the images, for the threshold")
-        share = None if deadline is None else deadline.part(2 / 3)
+        folds_deadline = None if deadline is None else deadline.part(2 / 3)
         val = validate(
-            job.network, job.images, job.split, job.task, job.config, deadline=share, on_epoch=on_epoch
+            job.network, job.images, job.split, job.task, job.config, deadline=folds_deadline, on_epoch=on_epoch
         ).metrics
     say("training the final model")
     network = job.network()

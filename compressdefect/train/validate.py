@@ -70,10 +70,9 @@ def validate(
     results: list[FitResult] = []
     for fold, (train, held_out) in enumerate(pairs):
         network = seeded(build, config.seed)
-        share = None if deadline is None else deadline.part(1 / (len(pairs) - fold))
-        results.append(
-            fit(network, images, train, held_out, task, config, on_epoch=_numbered(on_epoch, fold), deadline=share)
-        )
+        fold_deadline = None if deadline is None else deadline.part(1 / (len(pairs) - fold))
+        seen = _numbered(on_epoch, fold)
+        results.append(fit(network, images, train, held_out, task, config, on_epoch=seen, deadline=fold_deadline))
         if results[-1].stopped == "on_epoch":
             break
     return _gather(pairs, results, images, task)
