@@ -77,8 +77,9 @@ GoOn = Callable[[float], bool]
 class Evaluator(Protocol):
     """Trains one design on data it knows; equal jobs without a limit in seconds give equal results.
 
-    In the search's own process it is used as it is. For worker processes ``shared`` puts what is large into files, the
-    rest is pickled, and each worker calls ``prepare`` once.
+    In the search's own process it is used as it is. For workers ``without_data`` puts what is large into files and
+    leaves it out of what is pickled; the files get to wherever a worker is, and each calls ``prepare`` once with the
+    folder that it finds them in. So nothing is said of where a worker runs.
     """
 
     def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
@@ -98,22 +99,22 @@ class Evaluator(Protocol):
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         """How answers on these images are compared; asked of an evaluator in the search's own process."""
 
-    def shared(self, folder: Path) -> Evaluator:
-        """A copy that can be pickled cheaply, its data in files of the folder."""
+    def without_data(self, folder: Path) -> Evaluator:
+        """A copy that can be pickled cheaply; its data go into files of the folder."""
 
-    def prepare(self, threads: int) -> Evaluator:
-        """Load what ``shared`` wrote and use this many CPU threads."""
+    def prepare(self, threads: int, folder: Path | None = None) -> Evaluator:
+        """Use this many CPU threads, and the data of a folder where it has none of its own."""
 
 
 @dataclass(frozen=True)
 class TrainingEvaluator:
     """Builds a design, trains it and scores it on the validation part, or out of fold where images are few.
 
-    ``images`` are in memory, or a folder they were saved to. ``mean`` and ``std`` are the training images' statistics
+    ``images`` are None while they are in files alone. ``mean`` and ``std`` are the training images' statistics
     per channel, on the scale 0..255. Of the recipe, epochs and seed are the job's.
     """
 
-    images: Images | Path
+    images: Images | None
     split: Split
     task: Task
     config: FitConfig
@@ -122,7 +123,7 @@ class TrainingEvaluator:
 
     def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
         """See ``Evaluator``."""
-        assert isinstance(self.images, Images), "prepare() loads the images"
+        assert self.images is not None, "prepare() loads the images"
         images, began = self.images, time.monotonic()
         watch = _Watch(job, self.trainings, go_on)
         config = replace(self.config, epochs=job.epochs, seed=job.seed)
@@ -156,7 +157,7 @@ class TrainingEvaluator:
 
     def epoch_s(self, genotype: Genotype) -> float:
         """See ``Evaluator``; measured by a few steps, scores are taken to cost what their share of passes does."""
-        assert isinstance(self.images, Images), "prepare() loads the images"
+        assert self.images is not None, "prepare() loads the images"
         val, train = (len(self.images.rows(part)) for part in (self.split.val, self.split.train))
         scored = val or train // self.trainings
         shown, size = train if val else train - scored, self.config.batch_size
@@ -182,7 +183,7 @@ class TrainingEvaluator:
 
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         """See ``Evaluator``."""
-        assert isinstance(self.images, Images)
+        assert self.images is not None
         return measures_of(self.task, self.images, indices)
 
     def build(self, genotype: Genotype, images: Images) -> Inspector:
@@ -190,15 +191,15 @@ class TrainingEvaluator:
         network = template_of(genotype).build(genotype, channels=images.shape[0], heads=self.task.heads)
         return Inspector.from_statistics(network, self.mean, self.std)
 
-    def shared(self, folder: Path) -> TrainingEvaluator:
+    def without_data(self, folder: Path) -> TrainingEvaluator:
         """See ``Evaluator``."""
-        assert isinstance(self.images, Images)
+        assert self.images is not None
         self.images.save(folder)
-        return replace(self, images=folder)
+        return replace(self, images=None)
 
-    def prepare(self, threads: int) -> TrainingEvaluator:
+    def prepare(self, threads: int, folder: Path | None = None) -> TrainingEvaluator:
         """See ``Evaluator``."""
-        images = Images.load(self.images) if isinstance(self.images, Path) else self.images
+        images = Images.load(folder) if folder is not None else self.images
         return replace(self, images=images, config=replace(self.config, threads=threads))
 
 

@@ -90,6 +90,7 @@ class Processes:
     def __init__(self, evaluator: Evaluator, size: int, threads: int) -> None:
         self.size = size
         self._folder = tempfile.TemporaryDirectory(prefix="compressdefect-")
+        folder = Path(self._folder.name)
         context = multiprocessing.get_context("spawn")
         self._cancel = context.Event()
         self._shares = context.RawArray("d", size)
@@ -97,7 +98,7 @@ class Processes:
             size,
             mp_context=context,
             initializer=_begin,
-            initargs=(evaluator.shared(Path(self._folder.name)), threads, self._cancel, self._shares),
+            initargs=(evaluator.without_data(folder), folder, threads, self._cancel, self._shares),
         )
         self._running: dict[Future[TrialResult], tuple[int, int]] = {}  # number and slot
 
@@ -168,13 +169,15 @@ def epoch_s(genotype: Genotype) -> float:
 _PROCESS: dict[str, Any] = {}  # what `_begin` leaves for `evaluate` and `epoch_s` in a worker process
 
 
-def _begin(evaluator: Evaluator, threads: int, cancel: Event, shares: ctypes.Array[ctypes.c_double]) -> None:
+def _begin(
+    evaluator: Evaluator, folder: Path, threads: int, cancel: Event, shares: ctypes.Array[ctypes.c_double]
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from compressdefect import compat
 
     compat.install()
-    _PROCESS.update(evaluator=evaluator.prepare(threads), cancel=cancel, shares=shares)
+    _PROCESS.update(evaluator=evaluator.prepare(threads, folder), cancel=cancel, shares=shares)
 
 
 def _end_with_parent() -> None:

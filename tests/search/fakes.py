@@ -192,10 +192,10 @@ class FakeEvaluator:
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         return Measures({"accuracy": lambda records, rows: float(records.mean())}, indices)
 
-    def shared(self, folder: Path) -> FakeEvaluator:
+    def without_data(self, folder: Path) -> FakeEvaluator:
         return self
 
-    def prepare(self, threads: int) -> FakeEvaluator:
+    def prepare(self, threads: int, folder: Path | None = None) -> FakeEvaluator:
         return self
 
 
