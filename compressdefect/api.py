@@ -44,6 +44,7 @@ def search(
         InfeasibleError: no design of the space meets the budgets.
         CompressDefectError: an option, the data or the run folder is wrong.
     """
+    began = clocks.monotonic()
     from compressdefect.flow.search import run_search
     from compressdefect.flow.stored import resumed
 
@@ -53,8 +54,8 @@ def search(
         if run_dir is None:
             raise RunError("--resume needs the run to resume", fix="give its folder with --run-dir")
         run = RunFolder.open(Path(run_dir))
-        return run_search(resumed(run, options), run)
-    return run_search(SearchOptions(**options), None, run_dir=None if run_dir is None else Path(run_dir))
+        return run_search(resumed(run, options), run, began=began)
+    return run_search(SearchOptions(**options), None, began=began, run_dir=None if run_dir is None else Path(run_dir))
 
 
 def train(model: str, *, run_dir: Path | str | None = None, **options: Any) -> dict[str, Any]:
@@ -65,9 +66,10 @@ def train(model: str, *, run_dir: Path | str | None = None, **options: Any) -> d
         run_dir: where to write; None is a new folder in ``runs/``.
         options: fields of ``TrainOptions``.
     """
+    began = clocks.monotonic()
     from compressdefect.flow.train import run_training
 
-    return run_training(model, TrainOptions(**options), None if run_dir is None else Path(run_dir))
+    return run_training(model, TrainOptions(**options), None if run_dir is None else Path(run_dir), began=began)
 
 
 def evaluate(model: str, **options: Any) -> dict[str, Any]:

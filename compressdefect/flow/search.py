@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,13 @@ from compressdefect.space.space import Space
 from compressdefect.train.schedule import Deadline
 
 
-def run_search(options: SearchOptions, run: RunFolder | None, *, run_dir: Path | None = None) -> dict[str, Any]:
-    """Search and deliver the winner; see ``api.search``. Resumes ``run`` if given."""
-    began = time.monotonic()
+def run_search(
+    options: SearchOptions, run: RunFolder | None, *, began: float, run_dir: Path | None = None
+) -> dict[str, Any]:
+    """Search and deliver the winner; see ``api.search``. Resumes ``run`` if given.
+
+    The command ``began`` before its modules were loaded, in ``time.monotonic`` seconds.
+    """
     request, voice, resume = Request.make(options), Voice(), run is not None
     check_free(run_dir)
     say_what_hides(voice)
@@ -188,13 +191,16 @@ class _SearchFlow:
 
     def _train_winner(self, name: str, trial: StoredTrial, outcome: SearchOutcome) -> Delivered:
         request, data = self.request, self.data
+        config = fit_config(request.options, data.shown, request.task)
+        if outcome.plan.busy:
+            config = replace(config, threads=1)
         job = Assignment(
             name,
             FamilyDesign(name, trial.design, input=data.images.shape[1]),
             data.images,
             data.split,
             data.task,
-            fit_config(request.options, data.shown, request.task),
+            config,
             threads=request.options.threads,
             budgets=_limits(request.budgets),
             deviations=self._deviations(outcome),

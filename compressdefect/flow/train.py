@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -42,9 +41,8 @@ _SETTINGS = (  # of a recipe that an option of the same name changes
 FINISH_S = 40.0  # export, latency beside two peers and the report, on two cores
 
 
-def run_training(model: str, options: TrainOptions, run_dir: Path | None) -> dict[str, Any]:
-    """Train a model from scratch and deliver it; see ``api.train``."""
-    began = time.monotonic()
+def run_training(model: str, options: TrainOptions, run_dir: Path | None, *, began: float) -> dict[str, Any]:
+    """Train a model from scratch and deliver it; see ``api.train`` and, for ``began``, ``flow.search.run_search``."""
     seconds = None if options.time is None else parse_seconds(options.time, "--time")
     ref = resolve_model(model)
     task = choose_task(options, ref.tasks, model)

@@ -168,15 +168,17 @@ class _Search:
         plan = self.pacing.plan
         if self.clock.limit_s is not None:
             self._show("timing a few steps")
+            epoch_s, busy = self._timed_first()
             plan = plan_trials(
                 self.clock,
                 self.reserve,
-                self._first_epoch_s(),
+                epoch_s,
                 workers=self.workers.size,
                 trials=self.config.trials,
                 cap=self.config.epochs,
                 least=self.config.least_epochs,
             )
+            plan = replace(plan, busy=busy)
         return self._agreed(plan)
 
     def _agreed(self, plan: Plan) -> Plan:
@@ -193,9 +195,15 @@ class _Search:
         self.run.update_manifest(plan=asdict(plan))
         return plan
 
-    def _first_epoch_s(self) -> float:
+    def _timed_first(self) -> tuple[float, bool]:
+        """Seconds of an epoch of trial 0's design, and whether one thread is faster than those that a trial has."""
+        first, threads = self.asker.first.verdict.genotype, self.workers.threads
         try:
-            return max(self.workers.epoch_s(self.asker.first.verdict.genotype), 1e-3)
+            if threads == 1 or self.config.threads is not None:
+                return max(self.workers.epoch_s(first, threads), 1e-3), False
+            alone_s = max(self.workers.epoch_s(first, 1), 1e-3)
+            together_s = max(self.workers.epoch_s(first, threads, alone_s), 1e-3)
+            return min(alone_s, together_s), alone_s < together_s
         except TrainingError as error:
             raise TrainingError("trial 0's design cannot be trained", got=error) from error
 
@@ -231,7 +239,8 @@ class _Search:
         genotype = admission.verdict.genotype
         seed = derive_seed(self.config.seed, genotype.fingerprint)
         limit_s = self.pacing.limit_s(self.trials, self._winner, first=not self._started)
-        job = TrialJob(genotype, seed, self.pacing.plan.epochs, self._stop_rule(admission), limit_s)
+        plan = self.pacing.plan
+        job = TrialJob(genotype, seed, plan.epochs, self._stop_rule(admission), limit_s, 1 if plan.busy else None)
         number = self.study.start(admission, epochs=job.epochs)
         self.trials = self.study.trials()
         if number is None:

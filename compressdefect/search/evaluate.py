@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,7 @@ class TrialJob:
     """What a worker is asked: a design, how long to train it, from which seed, and when to give up.
 
     ``seconds`` is the most that it may take from when it begins; its trainings are shortened to end by then.
+    ``threads`` are for the CPU; None leaves those that the evaluator was prepared with.
     """
 
     genotype: Genotype
@@ -46,6 +48,7 @@ class TrialJob:
     epochs: int
     stop: StopRule = field(default_factory=StopRule)
     seconds: float | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,10 @@ class Evaluator(Protocol):
             Interrupted: ``go_on`` said no.
         """
 
-    def epoch_s(self, genotype: Genotype) -> float:
+    def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
         """Seconds that an epoch of this design takes, all trainings of a trial and their scores included.
+
+        Infinite when it takes so much longer than ``patience_s`` that it is not worth knowing.
 
         Raises:
             TrainingError: it cannot be trained.
@@ -126,7 +131,7 @@ class TrainingEvaluator:
         assert self.images is not None, "prepare() loads the images"
         images, began = self.images, time.monotonic()
         watch = _Watch(job, self.trainings, go_on)
-        config = replace(self.config, epochs=job.epochs, seed=job.seed)
+        config = replace(self.config, epochs=job.epochs, seed=job.seed, threads=job.threads or self.config.threads)
         try:
             found = validate(
                 lambda: self.build(job.genotype, images),
@@ -155,20 +160,21 @@ class TrainingEvaluator:
         """How many trainings a trial consists of."""
         return 1 if len(self.split.val) else FOLDS
 
-    def epoch_s(self, genotype: Genotype) -> float:
+    def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
         """See ``Evaluator``; measured by a few steps, scores are taken to cost what their share of passes does."""
         assert self.images is not None, "prepare() loads the images"
         val, train = (len(self.images.rows(part)) for part in (self.split.val, self.split.train))
         scored = val or train // self.trainings
         shown, size = train if val else train - scored, self.config.batch_size
         passes = (scored + min(shown, CALIBRATED)) * FORWARD / self.config.score_every
-        return self.trainings * (steps_per_epoch(shown, size) + passes / size) * self._step_s(genotype, self.images)
+        steps = self.trainings * (steps_per_epoch(shown, size) + passes / size)
+        return steps * self._step_s(genotype, self.images, threads, patience_s / steps)
 
-    def _step_s(self, genotype: Genotype, images: Images) -> float:
+    def _step_s(self, genotype: Genotype, images: Images, threads: int, patience_s: float) -> float:
         """The median over some epochs of two steps; the first one also pays for all that happens once."""
         rows = images.rows(self.split.train)
         few = rows[:: max(1, len(rows) // (2 * self.config.batch_size))][: 2 * self.config.batch_size]
-        config = replace(self.config, epochs=TIMED_EPOCHS, gradual=None)
+        config = replace(self.config, epochs=TIMED_EPOCHS, gradual=None, threads=threads)
         ends: list[float] = []
         fit(
             seeded(lambda: self.build(genotype, images), 0),
@@ -178,8 +184,10 @@ class TrainingEvaluator:
             self.task,
             config,
             on_epoch=lambda report: ends.append(time.monotonic()),
+            deadline=None if math.isinf(patience_s) else Deadline.after(4 * TIMED_EPOCHS * patience_s),
         )
-        return float(np.median(np.diff(ends))) / steps_per_epoch(len(few), config.batch_size)
+        steps = steps_per_epoch(len(few), config.batch_size)
+        return float(np.median(np.diff(ends))) / steps if len(ends) > 2 else math.inf
 
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         """See ``Evaluator``."""

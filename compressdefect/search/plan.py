@@ -22,11 +22,14 @@ Reserve = Callable[[float], float]
 class Plan:
     """Fixed for a whole run, resumed or not: all trials train equally long, so that their metrics compare.
 
-    ``epoch_s`` is what an epoch of trial 0 takes, from a few of its steps; None where there is no time limit.
+    ``epoch_s`` is what an epoch of trial 0 takes, from a few of its steps; None where there is no time limit. A machine
+    is ``busy`` when one thread trains faster than all that there are: where they wait for one another, and each for its
+    turn, a training can take ten times as long.
     """
 
     epochs: int
     epoch_s: float | None = None
+    busy: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ dies, so a killed search leaves nothing behind that goes on training.
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
 import signal
@@ -37,6 +38,7 @@ class Workers(Protocol):
     """A place for a few trials at a time; answers come back under the numbers they were given."""
 
     size: int
+    threads: int
 
     def submit(self, number: int, job: TrialJob) -> None:
         """Take a job; at most ``size`` may be waiting for an answer."""
@@ -44,7 +46,7 @@ class Workers(Protocol):
     def collect(self, tell: Tell) -> list[tuple[int, TrialResult]]:
         """Wait a moment, and return what has been finished since."""
 
-    def epoch_s(self, genotype: Genotype) -> float:
+    def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
         """Seconds of an epoch of this design; see ``Evaluator.epoch_s``. Nothing may be running."""
 
     def close(self) -> None:
@@ -57,7 +59,7 @@ class InProcess:
     size = 1
 
     def __init__(self, evaluator: Evaluator, threads: int) -> None:
-        self._evaluator = evaluator.prepare(threads)
+        self._evaluator, self.threads = evaluator.prepare(threads), threads
         self._jobs: deque[tuple[int, TrialJob]] = deque()
 
     def submit(self, number: int, job: TrialJob) -> None:
@@ -76,9 +78,9 @@ class InProcess:
         number, job = self._jobs.popleft()
         return [(number, self._evaluator(job, go_on))]
 
-    def epoch_s(self, genotype: Genotype) -> float:
+    def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
         """See ``Workers``."""
-        return self._evaluator.epoch_s(genotype)
+        return self._evaluator.epoch_s(genotype, threads, patience_s)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -88,7 +90,7 @@ class Processes:
     """Runs trials in spawned processes that share the images through a memory map."""
 
     def __init__(self, evaluator: Evaluator, size: int, threads: int) -> None:
-        self.size = size
+        self.size, self.threads = size, threads
         self._folder = tempfile.TemporaryDirectory(prefix="compressdefect-")
         folder = Path(self._folder.name)
         context = multiprocessing.get_context("spawn")
@@ -121,13 +123,13 @@ class Processes:
             tell(sum(self._shares[slot] for _, slot in self._running.values()) / len(self._running))
         return answers
 
-    def epoch_s(self, genotype: Genotype) -> float:
+    def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
         """See ``Workers``; measured in one of the processes.
 
         Raises:
             TrainingError: as in ``collect``.
         """
-        return self._answer(self._pool.submit(epoch_s, genotype))
+        return self._answer(self._pool.submit(epoch_s, genotype, threads, patience_s))
 
     def _answer(self, future: Future[Answer]) -> Answer:
         try:
@@ -161,9 +163,9 @@ def evaluate(slot: int, job: TrialJob) -> TrialResult:
     return result
 
 
-def epoch_s(genotype: Genotype) -> float:
+def epoch_s(genotype: Genotype, threads: int, patience_s: float) -> float:
     """Time a design in a worker process."""
-    return float(_PROCESS["evaluator"].epoch_s(genotype))
+    return float(_PROCESS["evaluator"].epoch_s(genotype, threads, patience_s))
 
 
 _PROCESS: dict[str, Any] = {}  # what `_begin` leaves for `evaluate` and `epoch_s` in a worker process

@@ -133,7 +133,8 @@ class FakeEvaluator:
     """Quality is a hash of the design; every call is written to ``log``; ``…_at`` count calls.
 
     When ``blind`` every design scores 0. With ``images`` each of so many is an answer: the first design gets three
-    wrong, any other four to six. With ``time`` every epoch takes some of it, and a job's limit is kept.
+    wrong, any other four to six. With ``time`` every epoch takes some of it, and a job's limit is kept; several threads
+    take ``waiting`` times as long as one.
     """
 
     log: Path
@@ -144,10 +145,11 @@ class FakeEvaluator:
     images: int = 0
     blind: bool = False
     time: FakeTime | None = None
+    waiting: float = 1.0
 
     def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
         with self.log.open("a") as file:
-            file.write(f"{job.genotype.fingerprint} {job.seed} {job.epochs}\n")
+            file.write(f"{job.genotype.fingerprint} {job.seed} {job.epochs} {job.threads}\n")
         calls = len(self.log.read_text().splitlines())
         if calls == self.interrupt_at:
             raise KeyboardInterrupt
@@ -186,8 +188,9 @@ class FakeEvaluator:
             held_out=held_out,
         )
 
-    def epoch_s(self, genotype: Genotype) -> float:
-        return max(self.sleep_s, 0.01) / 10 if self.time is None else self.time.epoch_s(genotype)
+    def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
+        found = max(self.sleep_s, 0.01) / 10 if self.time is None else self.time.epoch_s(genotype)
+        return found * self.waiting if threads > 1 else found
 
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         return Measures({"accuracy": lambda records, rows: float(records.mean())}, indices)

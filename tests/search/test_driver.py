@@ -300,6 +300,26 @@ def test_trial_zero_ends_in_time_with_a_result(tmp_path: Path) -> None:
     assert outcome.winner == only
 
 
+@pytest.mark.parametrize(("waiting", "asked", "found"), [(8.0, None, "1"), (0.6, None, "None"), (8.0, 2, "None")])
+def test_a_busy_machine_trains_with_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: float, asked: int | None, found: str
+) -> None:
+    """Unless the threads are asked for, and only where a time limit makes it time anything at all."""
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    time = FakeTime()
+    outcome = run_search(
+        tmp_path / "run",
+        clock=time.clock(100.0),
+        trials=2,
+        threads=asked,
+        evaluator={"time": time, "waiting": waiting},
+    )
+    assert {line.split()[3] for line in (tmp_path / "run" / "log").read_text().splitlines()} == {found}
+    assert outcome.plan.busy == (found == "1")
+    run_search(tmp_path / "untimed", trials=1, evaluator={"waiting": waiting})
+    assert (tmp_path / "untimed" / "log").read_text().split()[3] == "None"
+
+
 def test_trial_zero_gets_some_time_when_there_is_none_left(tmp_path: Path) -> None:
     time = FakeTime(now=5.0)
     outcome = run_search(tmp_path / "run", clock=time.clock(100.0, 95.0), epochs=None, evaluator={"time": time})

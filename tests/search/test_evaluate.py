@@ -105,12 +105,12 @@ def test_a_trial_without_time_is_no_result(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_epoch_is_timed_by_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 16 images two steps an epoch when 8 are held out, else one in each of three folds; scores come on top."""
     monkeypatch.setattr(TrainingEvaluator, "_step_s", lambda *_: 3.0)
-    assert evaluator(held_out=True).epoch_s(DESIGN) == pytest.approx(3 * (2 + (8 + 16) / 3 / 8))
-    assert evaluator(held_out=False).epoch_s(DESIGN) == pytest.approx(3 * 3 * (1 + (5 + 11) / 3 / 8))
+    assert evaluator(held_out=True).epoch_s(DESIGN, 1) == pytest.approx(3 * (2 + (8 + 16) / 3 / 8))
+    assert evaluator(held_out=False).epoch_s(DESIGN, 1) == pytest.approx(3 * 3 * (1 + (5 + 11) / 3 / 8))
 
 
 def test_a_step_is_timed() -> None:
-    assert evaluator(held_out=True).epoch_s(DESIGN) > 0
+    assert evaluator(held_out=True).epoch_s(DESIGN, 1) > 0
 
 
 def test_a_trial_that_diverges_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_a_worker_process_gives_the_same_result() -> None:
     workers = open_workers(evaluator(held_out=True), 2, threads=1)
     shares: list[float] = []
     try:
-        assert workers.epoch_s(DESIGN) > 0
+        assert workers.epoch_s(DESIGN, 1) > 0
         workers.submit(7, job)
         while not (answers := workers.collect(shares.append)):
             pass
