@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import comb
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from compressdefect.blocks.depthwise import gradient_to_map, spread
 from compressdefect.cost.piece import Piece, Shape, chain, operator
 
 
@@ -33,15 +36,48 @@ class BlurPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Pad, filter and subsample."""
         x = self.maximum(x)
-        mode = "reflect" if min(x.shape[-2:]) > self.padding[1] else "replicate"
-        x = functional.pad(x, self.padding * 2, mode=mode)
-        if not torch.is_autocast_enabled(x.device.type):
-            return self._blur(x)
-        with torch.autocast(x.device.type, enabled=False):  # oneDNN's bfloat16 gradient is six times slower
-            return self._blur(x.float()).to(x.dtype)
-
-    def _blur(self, x: Tensor) -> Tensor:
+        reflects = min(x.shape[-2:]) > self.padding[1]
+        if self.training and reflects and x.device.type == "cpu":
+            blurred: Tensor = _Blur.apply(x, self.filter.to(x.dtype), self.stride, self.padding)
+            return blurred
+        x = functional.pad(x, self.padding * 2, mode="reflect" if reflects else "replicate")
         return functional.conv2d(x, self.filter, stride=self.stride, groups=x.shape[1])
+
+
+class _Blur(torch.autograd.Function):
+    """The same on a CPU, with a gradient that takes a third of the time of oneDNN's and of the padding's own.
+
+    Of 16 × 32 × 56 × 56 bfloat16 in channels_last: 0.75 ms instead of 2.85, forward and backward (see
+    `blocks.depthwise`).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.size, ctx.stride, ctx.padding = x.shape[2:], stride, padding
+        padded = functional.pad(x, padding * 2, mode="reflect")
+        return functional.conv2d(padded, weight, stride=stride, groups=len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (weight,) = ctx.saved_tensors
+        whole = spread(gradient, ctx.stride, *ctx.size)
+        padded = gradient_to_map(whole, weight, (0, 0))
+        for dim in (2, 3):
+            padded = _unreflect(padded, dim, ctx.padding)
+        return padded.contiguous(memory_format=torch.channels_last), None, None, None
+
+
+def _unreflect(gradient: Tensor, dim: int, padding: tuple[int, int]) -> Tensor:
+    """What the gradient of a map that was padded by reflection says of the map itself, along one dimension."""
+    before, after = padding
+    first, last = before, gradient.shape[dim] - after - 1  # of the map's own rows
+    for step in range(1, before + 1):
+        gradient.select(dim, first + step).add_(gradient.select(dim, first - step))
+    for step in range(1, after + 1):
+        gradient.select(dim, last - step).add_(gradient.select(dim, last + step))
+    return gradient.narrow(dim, first, last - first + 1)
 
 
 @lru_cache(maxsize=8192)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from compressdefect.blocks.batch_norm import BatchNorm
+from compressdefect.blocks.depthwise import DepthwiseConv2d
+
 
 class Conv(nn.Sequential):
     """(N, C, H, W) → (N, channels, ⌈H/stride⌉, ⌈W/stride⌉): convolution without bias, batch norm, and ReLU if asked.
@@ -14,11 +17,16 @@ class Conv(nn.Sequential):
     def __init__(
         self, inputs: int, channels: int, kernel: int = 3, stride: int = 1, groups: int = 1, relu: bool = True
     ) -> None:
-        layers: list[nn.Module] = [
-            nn.Conv2d(inputs, channels, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(channels),
-        ]
-        super().__init__(*layers, *([nn.ReLU()] if relu else []))
+        layers: list[nn.Module] = [convolve(inputs, channels, (kernel, kernel), stride, groups), BatchNorm(channels)]
+        super().__init__(*layers, *([nn.ReLU(inplace=True)] if relu else []))
+
+
+def convolve(inputs: int, channels: int, kernel: tuple[int, int], stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A convolution without bias; of odd sides, with "same" padding, of even ones one row or column short of it."""
+    if inputs == channels == groups and max(kernel) > 1:
+        return DepthwiseConv2d(channels, kernel, stride)
+    padding = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
+    return nn.Conv2d(inputs, channels, kernel, stride, padding, groups=groups, bias=False)
 
 
 def start_as_identity(branch: Conv) -> Conv:

@@ -21,7 +21,7 @@ class Grouped(nn.Module):
         self.body = nn.Sequential(
             Conv(channels, channels, groups=groups), start_as_identity(Conv(channels, channels, kernel=1, relu=False))
         )
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the body to the input."""

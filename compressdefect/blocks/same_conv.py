@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from torch import nn
 
+from compressdefect.blocks.batch_norm import BatchNorm
+from compressdefect.blocks.conv import convolve
 from compressdefect.cost.piece import Piece, Shape, operator
 
 Kernel = tuple[int, int]  # height, width
@@ -32,11 +34,14 @@ class SameConv(nn.Sequential):
         super().__init__()
         if high % 2 or wide % 2:
             self.append(nn.ZeroPad2d((0, wide % 2, 0, high % 2)))
-        padding = (high // 2, wide // 2)
-        self.append(nn.Conv2d(inputs, channels, kernel, stride, padding, dilation, groups, bias=False))
-        self.append(nn.BatchNorm2d(channels))
+        if dilation == 1:
+            self.append(convolve(inputs, channels, kernel, stride, groups))
+        else:
+            padding = (high // 2, wide // 2)
+            self.append(nn.Conv2d(inputs, channels, kernel, stride, padding, dilation, groups, bias=False))
+        self.append(BatchNorm(channels))
         if relu:
-            self.append(nn.ReLU6())
+            self.append(nn.ReLU6(inplace=True))
 
 
 @lru_cache(maxsize=65536)
