@@ -10,7 +10,7 @@ from torch import nn
 
 from compressdefect.blocks.condenser import Condenser
 from compressdefect.errors import CompressDefectError
-from compressdefect.train.config import FitConfig, make_optimizer, uses_bf16
+from compressdefect.train.config import FitConfig, clip_gradients, make_optimizer, uses_bf16
 
 
 def test_it_survives_json() -> None:
@@ -55,6 +55,18 @@ def test_a_learned_scale_does_not_decay() -> None:
     assert not any(p is block.scale for p in decayed["params"])
     assert any(p is block.scale for p in free["params"])
     assert all(any(p is m.weight for p in decayed["params"]) for m in block.modules() if isinstance(m, nn.Conv2d))
+
+
+@pytest.mark.parametrize("largest", [0.5, 5.0, 500.0])
+def test_gradients_are_clipped_as_pytorch_clips_them(largest: float) -> None:
+    ours, theirs = nn.Linear(7, 3), nn.Linear(7, 3)
+    for layer in (ours, theirs):
+        for parameter in layer.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    clip_gradients(ours, largest)
+    torch.nn.utils.clip_grad_norm_(theirs.parameters(), largest)
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
 
 
 def test_bf16_is_used_when_asked_for_or_when_hardware_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,11 @@ import torch
 
 from compressdefect.data.images import Images
 from compressdefect.errors import DataError, TrainingError
+from compressdefect.train import fit as fitting
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport, FitResult, fit
+from compressdefect.train.predict import predict
 from compressdefect.train.schedule import Deadline
 from compressdefect.train.segment import Segment
 
@@ -87,6 +89,22 @@ def test_score_every_third_epoch_and_the_last(network: Any, images: Images) -> N
     config = FitConfig(epochs=5, batch_size=18, threads=1, score_every=3)
     history = train(network, images, config).history
     assert [report.epoch for report in history if report.metric is not None] == [3, 5]
+
+
+def test_what_the_last_epoch_measured_is_not_measured_again(
+    network: Any, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("calibrate", "predict"):
+        real = getattr(fitting, name)
+        monkeypatch.setattr(fitting, name, lambda *given, name=name, real=real: (calls.append(name), real(*given))[1])
+    result = train(network, images, FitConfig(epochs=5, batch_size=18, threads=1, score_every=3))
+    assert calls == ["calibrate", "predict"] * 2
+    again = predict(network, images, VAL, Classify(images.classes, images.good))
+    np.testing.assert_allclose(result.val_records, again, atol=1e-5)
+    calls.clear()
+    train(network, images, FitConfig(epochs=5, batch_size=18, threads=1), on_epoch=lambda report: report.epoch < 4)
+    assert calls == ["calibrate", "predict"] * 2  # epoch 4 was not due to be scored
 
 
 def test_gradients_reach_both_columns(network: Any, images: Images) -> None:
