@@ -11,8 +11,22 @@ from torch.optim.swa_utils import update_bn
 from compressdefect.data.images import Images
 from compressdefect.train.batches import Batches, affordable
 
+CALIBRATED = 512  # images that statistics are taken of
+_FORWARD = 1 / 3  # of a training pass of an image, what it costs to be shown alone
 
-def calibrate(network: nn.Module, images: Images, indices: NDArray[np.integer], limit: int = 512) -> None:
+
+def score_steps(shown: int, scored: int, batch_size: int) -> float:
+    """What it takes to calibrate and to score, in steps of a training: for its deadline, so near enough.
+
+    Args:
+        shown: images, or tiles, that are trained on.
+        scored: those that are scored.
+        batch_size: of a step.
+    """
+    return (min(shown, CALIBRATED) + scored) * _FORWARD / batch_size
+
+
+def calibrate(network: nn.Module, images: Images, indices: NDArray[np.integer], limit: int = CALIBRATED) -> None:
     """Replace running means and variances by those of at most ``limit`` of these images or their tiles, not augmented.
 
     The running averages of training lag behind the weights and are noisy: surfaces differ much in brightness and

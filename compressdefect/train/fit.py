@@ -28,7 +28,7 @@ from compressdefect.data.images import Images
 from compressdefect.data.truth import Truth
 from compressdefect.errors import DataError, TrainingError
 from compressdefect.train.batches import Batches, steps_per_epoch
-from compressdefect.train.calibrate import calibrate
+from compressdefect.train.calibrate import calibrate, score_steps
 from compressdefect.train.config import FitConfig, clip_gradients, make_optimizer, uses_bf16
 from compressdefect.train.gradual import DefectsFirst, Gradual
 from compressdefect.train.predict import predict
@@ -98,11 +98,12 @@ def fit(
     pieces, rows = images.pieces, images.rows(train)
     if len(rows) < 2:
         raise DataError("training needs at least two images", got=len(rows))
-    pace = Pace(config.epochs * steps_per_epoch(len(rows), config.batch_size), deadline)
-    batches = _batches(pieces, rows, task, config, pace)
     scored = val if val is not None and len(val) else None
+    closing = score_steps(len(rows), 0 if scored is None else len(images.rows(scored)), config.batch_size)
+    pace = Pace(config.epochs * steps_per_epoch(len(rows), config.batch_size), deadline, closing)
+    batches = _batches(pieces, rows, task, config, pace)
     training = _Training(network, images, train, scored, task, config, pace, on_epoch)
-    with _threads(config.threads), torch.random.fork_rng(devices=[]), _quiet():
+    with using_threads(config.threads), torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(config.seed)
         _keep_freed_memory()
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster than contiguous on a CPU
@@ -266,7 +267,7 @@ def _keep_freed_memory() -> None:
 
 
 @contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def using_threads(count: int | None) -> Iterator[None]:
     """Use this many CPU threads for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)

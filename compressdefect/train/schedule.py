@@ -67,18 +67,19 @@ class Pace:
     before the deadline. A training cut off at a high learning rate would be worth little.
     """
 
-    def __init__(self, steps: int, deadline: Deadline | None) -> None:
-        """Plan so many steps, fewer where the deadline comes first."""
+    def __init__(self, steps: int, deadline: Deadline | None, closing: float = 0.0) -> None:
+        """Plan so many steps, fewer where the deadline comes first; what follows the last takes ``closing`` steps."""
         self.position = 0.0
         self._planned, self._done = steps, 0
         self._deadline, self._start = deadline, 0.0
+        self._closing, self._step_s = closing, 0.0
 
     @property
     def out_of_time(self) -> bool:
         """Whether the deadline has come, or the shortened schedule has ended, before the last planned step."""
         if self._deadline is None or self._done >= self._planned:
             return False
-        return self._deadline.left_s <= 0 or self.position >= 1.0
+        return self._deadline.left_s <= self._closing * self._step_s or self.position >= 1.0
 
     def step(self) -> None:
         """Count one step as done."""
@@ -89,5 +90,6 @@ class Pace:
             if self._done == 1:
                 self._start = now  # the first step also pays for all that happens once
             else:
-                left = min(left, 1 + (self._deadline.at - now) * (self._done - 1) / max(now - self._start, 1e-9))
+                self._step_s = max(now - self._start, 1e-9) / (self._done - 1)
+                left = min(left, 1 + (self._deadline.at - now) / self._step_s - self._closing)
         self.position += (1.0 - self.position) / max(left, 1.0)

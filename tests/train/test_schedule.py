@@ -68,6 +68,16 @@ def test_a_near_deadline_shortens_the_schedule_to_its_end(seconds_per_step: floa
     assert pace.position > 0.99
 
 
+@given(st.floats(1.5, 5), st.floats(1, 10))
+def test_what_follows_the_last_step_is_in_time_too(seconds_per_step: float, closing: float) -> None:
+    clock = Clock()
+    pace = Pace(100, Deadline(200.0, clock), closing)
+    run(pace, clock, 100, seconds_per_step)
+    assert clock.now + closing * seconds_per_step <= 200.0 + 2 * seconds_per_step
+    assert clock.now + (closing + 3) * seconds_per_step >= 200.0
+    assert pace.position > 0.9
+
+
 def test_a_deadline_that_has_passed_allows_no_step() -> None:
     clock = Clock()
     assert run(Pace(10, Deadline(99.0, clock)), clock, 10, 1.0) == 0
