@@ -12,6 +12,7 @@ from torch import nn
 
 from compressdefect.data.images import Images
 from compressdefect.deploy.assignment import Assignment
+from compressdefect.train.fit import using_threads
 from compressdefect.train.predict import predict
 from compressdefect.train.task import Records, Task
 
@@ -26,7 +27,8 @@ class Judged:
 
 def judge(job: Assignment, network: nn.Module, threshold: float | None) -> Judged:
     """Predict the test part at the threshold that validation gave."""
-    records = predict(network, job.images, job.split.test, job.task)
+    with using_threads(job.config.threads):
+        records = predict(network, job.images, job.split.test, job.task)
     test = metrics(job.task, job.images, job.split.test, records, threshold=threshold, choose=False)
     return Judged(test, _predictions(job, records, threshold))
 

@@ -7,6 +7,7 @@ study on disk, so a search that is stopped or killed goes on from there and lose
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import asdict, replace
 from typing import Literal
 
@@ -35,6 +36,7 @@ from compressdefect.search.workers import Workers, open_workers
 from compressdefect.space.genotype import Genotype
 
 FAILURES = 5
+BUSY = 1.25  # times as long as with one thread, so that the rest is noise
 
 
 def search(
@@ -196,16 +198,22 @@ class _Search:
         return plan
 
     def _timed_first(self) -> tuple[float, bool]:
-        """Seconds of an epoch of trial 0's design, and whether one thread is faster than those that a trial has."""
-        first, threads = self.asker.first.verdict.genotype, self.workers.threads
+        """Seconds of an epoch of trial 0's design, and whether one thread is faster than one for each core."""
+        first, cores = self.asker.first.verdict.genotype, os.cpu_count() or 1
         try:
-            if threads == 1 or self.config.threads is not None:
-                return max(self.workers.epoch_s(first, threads), 1e-3), False
-            alone_s = max(self.workers.epoch_s(first, 1), 1e-3)
-            together_s = max(self.workers.epoch_s(first, threads, alone_s), 1e-3)
-            return min(alone_s, together_s), alone_s < together_s
+            epoch_s = {1: self.workers.epoch_s(first, 1)}
+            if cores > 1:
+                epoch_s[cores] = self.workers.epoch_s(first, cores, epoch_s[1])
+            busy = epoch_s[cores] > BUSY * epoch_s[1]
+            threads = self._threads(busy) or self.workers.threads
+            found = epoch_s[threads] if threads in epoch_s else self.workers.epoch_s(first, threads)
+            return max(found, 1e-3), busy
         except TrainingError as error:
             raise TrainingError("trial 0's design cannot be trained", got=error) from error
+
+    def _threads(self, busy: bool) -> int | None:
+        """The CPU threads of a trial, where these are not the ones that its worker has."""
+        return 1 if busy and self.config.threads is None else None
 
     @property
     def _started(self) -> int:
@@ -240,7 +248,7 @@ class _Search:
         seed = derive_seed(self.config.seed, genotype.fingerprint)
         limit_s = self.pacing.limit_s(self.trials, self._winner, first=not self._started)
         plan = self.pacing.plan
-        job = TrialJob(genotype, seed, plan.epochs, self._stop_rule(admission), limit_s, 1 if plan.busy else None)
+        job = TrialJob(genotype, seed, plan.epochs, self._stop_rule(admission), limit_s, self._threads(plan.busy))
         number = self.study.start(admission, epochs=job.epochs)
         self.trials = self.study.trials()
         if number is None:

@@ -23,6 +23,7 @@ from compressdefect.search.stopping import StopRule
 from compressdefect.search.winner import Measures
 from compressdefect.space.genotype import Genotype
 from compressdefect.train.batches import steps_per_epoch
+from compressdefect.train.calibrate import score_steps
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import EpochReport, fit
 from compressdefect.train.schedule import Deadline
@@ -31,8 +32,6 @@ from compressdefect.train.validate import FOLDS, seeded, validate
 
 SHORTENED = "trained for less time, to end within the limit"
 TIMED_EPOCHS = 6  # of two steps, to time a step
-CALIBRATED = 512  # images that batch norm is calibrated on before a score
-FORWARD = 1 / 3  # of what a training pass of an image costs
 
 
 @dataclass(frozen=True)
@@ -166,8 +165,8 @@ class TrainingEvaluator:
         val, train = (len(self.images.rows(part)) for part in (self.split.val, self.split.train))
         scored = val or train // self.trainings
         shown, size = train if val else train - scored, self.config.batch_size
-        passes = (scored + min(shown, CALIBRATED)) * FORWARD / self.config.score_every
-        steps = self.trainings * (steps_per_epoch(shown, size) + passes / size)
+        scoring = score_steps(shown, scored, size) / self.config.score_every
+        steps = self.trainings * (steps_per_epoch(shown, size) + scoring)
         return steps * self._step_s(genotype, self.images, threads, patience_s / steps)
 
     def _step_s(self, genotype: Genotype, images: Images, threads: int, patience_s: float) -> float:

@@ -23,8 +23,8 @@ class Plan:
     """Fixed for a whole run, resumed or not: all trials train equally long, so that their metrics compare.
 
     ``epoch_s`` is what an epoch of trial 0 takes, from a few of its steps; None where there is no time limit. A machine
-    is ``busy`` when one thread trains faster than all that there are: where they wait for one another, and each for its
-    turn, a training can take ten times as long.
+    is ``busy`` when one thread trains clearly faster than one for each core: where threads wait for one another, and
+    each for its turn, a training can take ten times as long.
     """
 
     epochs: int

@@ -38,7 +38,7 @@ class Workers(Protocol):
     """A place for a few trials at a time; answers come back under the numbers they were given."""
 
     size: int
-    threads: int
+    threads: int  # of each trial
 
     def submit(self, number: int, job: TrialJob) -> None:
         """Take a job; at most ``size`` may be waiting for an answer."""
