@@ -81,7 +81,7 @@ class Classify:
         """See ``Task.check``."""
         check_metric(aim.metric, cls.metric_names)
         if aim.criterion is not None:
-            raise DataError("to classify there is no choice of losses", got=aim.criterion, fix="leave --loss out")
+            raise DataError("classification has one loss only", got=aim.criterion, fix="leave --loss out")
 
     @classmethod
     def on_images(cls, images: Images, aim: Aim) -> Self:

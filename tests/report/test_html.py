@@ -115,6 +115,15 @@ def test_every_part_is_there(page: str) -> None:
         assert text in page, text
 
 
+def test_how_to_read_the_pictures_is_said_once(evidence_of: Callable[..., Evidence]) -> None:
+    evidence = evidence_of(per_class=40)
+    shown = gallery.Gallery("How to read them.", [], gallery.compute(evidence).near)
+    (near,) = tested.near_misses(evidence, shown)
+    assert "How to read them." in near.content
+    (near,) = tested.near_misses(evidence, shown._replace(mistakes=shown.near))
+    assert "How to read them." not in near.content
+
+
 def test_a_screen_reader_gets_every_chart_in_words(page: str) -> None:
     charts = re.findall(r'<div role="img" aria-label="([^"]+)"', _own(page))
     assert len(charts) == 6

@@ -46,6 +46,7 @@ def near_misses(evidence: Evidence, shown: gallery.Gallery) -> list[Section]:
     if not shown.near:
         return []
     text = "Decided rightly, by the smallest margins: what a little drift of light or focus would change first."
+    text += "" if shown.mistakes else f" {shown.note}"  # which stands over the mistakes where there are any
     return [section("near", "Near misses", note(text), gallery.draw(evidence, shown.near))]
 
 
