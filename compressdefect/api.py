@@ -25,7 +25,7 @@ from compressdefect.search.quantity import parse_seconds
 if TYPE_CHECKING:
     from compressdefect.cost.cost import Cost
     from compressdefect.deploy.model_ref import ModelRef
-    from compressdefect.models.template import Heads
+    from compressdefect.models.graph import Heads
 
 
 def search(

@@ -13,6 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from compressdefect.blocks.part import Part
 from compressdefect.blocks.same_conv import SameConv, same_conv_cost
 from compressdefect.cost.piece import Piece, Shape, chain, concatenated
 
@@ -42,3 +43,9 @@ def aspp_cost(shape: Shape, width: int, rates: Rates = PAPER_RATES) -> Piece:
     pointwise = same_conv_cost(shape, width)
     separable = chain(shape, same_conv_cost(shape, shape[0], (3, 3), 1, shape[0]), pointwise)
     return concatenated(shape, [pointwise, *[separable] * len(rates)])
+
+
+@lru_cache(maxsize=1024)
+def aspp_part(width: int, rates: Rates = PAPER_RATES) -> Part:
+    """An `ASPP` as data."""
+    return Part(ASPP, aspp_cost, (width, rates), f"aspp {', '.join(map(str, rates))}", uncounted=("hardtanh",))

@@ -19,9 +19,10 @@ from compressdefect.blocks.condenser import Condenser, Condensing, condenser_cos
 from compressdefect.blocks.conv import Conv
 from compressdefect.blocks.grouped import Grouped, grouped_cost
 from compressdefect.blocks.inverted import Inverted, inverted_cost
+from compressdefect.blocks.part import Part, Row
 from compressdefect.blocks.residual import Residual, residual_cost
 from compressdefect.blocks.separable import Separable, separable_cost
-from compressdefect.cost.piece import Piece, Shape, chain, concatenated, convolution
+from compressdefect.cost.piece import Piece, Shape, chain, convolution, size
 
 
 class Column(NamedTuple):
@@ -66,6 +67,7 @@ class ColumnStage(nn.Module):
         return x
 
 
+@lru_cache(maxsize=4096)
 def meetings(columns: int, depth: int, exchange: int) -> tuple[int, ...]:
     """Blocks that each column runs before every meeting; the last meeting ends the stage.
 
@@ -79,14 +81,25 @@ def meetings(columns: int, depth: int, exchange: int) -> tuple[int, ...]:
 
 
 def column_stage_cost(shape: Shape, width: int, columns: tuple[Column, ...], depth: int, exchange: int) -> Piece:
-    """Closed form of `ColumnStage`."""
-    pieces = []
-    inputs = shape
-    for first, blocks in enumerate(meetings(len(columns), depth, exchange)):
-        paths = [path_cost(inputs, width, column, blocks, not first) for column in columns]
-        pieces.append(concatenated(inputs, paths))
-        inputs = pieces[-1].out
-    return chain(shape, *pieces) if len(pieces) > 1 else pieces[0]
+    """Closed form of `ColumnStage`: a `chain` of `concatenated` paths, in one loop since a search asks it most."""
+    params = macs = peak = held = 0
+    inputs, is_first = shape, True
+    for blocks in meetings(len(columns), depth, exchange):
+        waiting = own_peak = own_held = 0
+        for column in columns:
+            out, path_params, path_macs, path_peak, path_held = path_cost(inputs, width, column, blocks, is_first)
+            params += path_params
+            macs += path_macs
+            own_peak = max(own_held, waiting + path_peak)  # of the last path, behind which nobody reads the input
+            own_held = max(own_held, waiting + path_held)
+            waiting += size(out)
+        if len(columns) > 1:
+            own_peak = max(own_peak, 2 * waiting)
+            own_held = max(own_held, 2 * waiting + size(inputs))
+        peak = max(peak, own_peak)
+        held = own_held if is_first else max(held, size(shape) + own_peak)
+        inputs, is_first = (width * len(columns), *shape[1:]), False
+    return Piece(inputs, params, macs, peak, held)
 
 
 @lru_cache(maxsize=65536)
@@ -114,3 +127,23 @@ def _path(inputs: int, width: int, column: Column, blocks: int, condense: bool) 
         if condense and not index and column.condensing is not None:
             path.append(Condenser(width, column.condensing))
     return path
+
+
+def columns_part(width: int, columns: tuple[Column, ...], depth: int, exchange: int) -> Part:
+    """A `ColumnStage` as data."""
+    options = (width, columns, depth, exchange)
+    uncounted = ("max_pool2d", "sigmoid") if any(column.condensing for column in columns) else ()
+    return Part(ColumnStage, column_stage_cost, options, "columns", (), uncounted, _rows)
+
+
+def _rows(shape: Shape, width: int, columns: tuple[Column, ...], depth: int, exchange: int) -> list[Row]:
+    """A row for everything that a column runs; the columns are numbered from 1."""
+    rows = []
+    for meeting, blocks in enumerate(meetings(len(columns), depth, exchange)):
+        for number, column in enumerate(columns, 1):
+            pieces = path_pieces(shape, width, column, blocks, condense=not meeting)
+            rows += [Row(str(number), operator, piece) for operator, piece in pieces]
+        shape = (width * len(columns), *shape[1:])
+    if len(columns) > 1:
+        rows.append(Row("concat", "concat", Piece(shape, 0, 0, 0, 0)))
+    return rows

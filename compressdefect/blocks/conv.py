@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from torch import nn
 
 from compressdefect.blocks.batch_norm import BatchNorm
 from compressdefect.blocks.depthwise import DepthwiseConv2d
+from compressdefect.blocks.part import Part, Step, strided
+from compressdefect.cost.piece import convolution
 
 
 class Conv(nn.Sequential):
@@ -35,3 +39,10 @@ def start_as_identity(branch: Conv) -> Conv:
     assert isinstance(norm, nn.BatchNorm2d)
     nn.init.zeros_(norm.weight)
     return branch
+
+
+@lru_cache(maxsize=4096)
+def conv_part(channels: int, kernel: int = 3, stride: int = 1) -> Part:
+    """A `Conv` as data."""
+    steps = (Step("conv", kernel, stride),) if stride > 1 else ()
+    return Part(Conv, convolution, (channels, kernel, stride), f"conv {kernel}×{kernel}{strided(stride)}", steps)

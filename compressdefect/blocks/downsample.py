@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from torch import nn
 
 from compressdefect.blocks.blurpool import BlurPool, blurpool_cost
 from compressdefect.blocks.conv import Conv
+from compressdefect.blocks.part import Part, Step
 from compressdefect.cost.piece import Piece, Shape, convolution, operator
 
 OPERATORS = ("aads", "conv", "pointwise", "maxpool")
@@ -45,3 +47,20 @@ def downsample_cost(shape: Shape, way: Downsampling) -> Piece:
     if way.operator == "maxpool":
         return operator(shape, (channels, (height + 1) // 2, (width + 1) // 2))
     return convolution(shape, channels, 3 if way.operator == "conv" else 1, 2)
+
+
+@lru_cache(maxsize=256)
+def downsample_part(way: Downsampling) -> Part:
+    """What `downsample` makes, as data."""
+    text, step, uncounted = _said(way)
+    return Part(downsample, downsample_cost, (way,), f"{text}, stride 2", (step,), uncounted)
+
+
+def _said(way: Downsampling) -> tuple[str, Step, tuple[str, ...]]:
+    """What a layer table, a space's rules and a trace say of it."""
+    if way.operator == "aads":
+        blur, step = f"blur {way.kernel}×{way.kernel}", Step("aads", way.kernel, 2)
+        return (f"max pool, {blur}", step, ("max_pool2d", "pad")) if way.maximum else (blur, step, ("pad",))
+    if way.operator == "maxpool":
+        return "maxpool", Step("maxpool", 3, 2), ("max_pool2d",)
+    return way.operator, Step("conv", 3 if way.operator == "conv" else 1, 2), ()

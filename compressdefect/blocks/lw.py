@@ -13,7 +13,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from compressdefect.blocks.same_conv import Kernel, SameConv, same_conv_cost
+from compressdefect.blocks.part import Part, Step, strided
+from compressdefect.blocks.same_conv import Kernel, SameConv, same_conv_cost, uncounted
 from compressdefect.cost.piece import Piece, Shape, chain, concatenated, skip
 
 Kernels = tuple[Kernel, ...]
@@ -52,3 +53,16 @@ def lw_cost(shape: Shape, channels: int, kernels: Kernels = PYRAMID, stride: int
     paths = concatenated(shape, [same_conv_cost(shape, shape[0], kernel, stride, shape[0]) for kernel in kernels])
     body = chain(shape, paths, same_conv_cost(paths.out, channels))
     return skip(shape, body) if stride == 1 and channels == shape[0] else body
+
+
+@lru_cache(maxsize=4096)
+def lw_part(channels: int, kernels: Kernels = PYRAMID, stride: int = 1) -> Part:
+    """An `LWBottleneck` as data; each of its paths lowers the resolution by itself."""
+    return Part(
+        LWBottleneck,
+        lw_cost,
+        (channels, kernels, stride),
+        f"bottleneck {', '.join(f'{height}×{width}' for height, width in kernels)}{strided(stride)}",
+        tuple(Step("conv", max(kernel), stride) for kernel in kernels) if stride > 1 else (),
+        uncounted(kernels),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ class Normalize(nn.Module):
         return pixels.float() * self.scale + self.shift
 
 
+@lru_cache(maxsize=256)
 def normalize_cost(shape: Shape) -> Piece:
     """Cast, multiply, add: two float maps live at once. The pixels themselves are one byte each."""
     tensor = size(shape)

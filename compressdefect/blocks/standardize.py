@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compressdefect.blocks.part import Part
 from compressdefect.cost.piece import Piece, Shape, operator
 
 EPS = 0.02  # variance on the scale of a normalised dataset: a spread of a seventh of the usual one
@@ -22,6 +23,9 @@ EPS = 0.02  # variance on the scale of a normalised dataset: a spread of a seven
 
 class Standardize(nn.Module):
     """(N, C, H, W) → the same, any H and W."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
         """(x - mean) / sqrt(var + eps), over each image's H and W."""
@@ -35,3 +39,6 @@ class Standardize(nn.Module):
 def standardize_cost(shape: Shape) -> Piece:
     """Closed form of `Standardize`: one node, nothing to learn, nothing that counts as macs."""
     return operator(shape, shape)
+
+
+STANDARDIZE = Part(Standardize, standardize_cost, (), "instance normalisation")

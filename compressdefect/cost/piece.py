@@ -1,8 +1,8 @@
 """An algebra of costs: the closed form of a network is composed as the network is.
 
-A `Piece` is the cost of a part with one input and one output, float32, batch 1. Parameters and macs add up; memory
-does not, because what a part may free depends on who else still reads its input. So a piece carries two peaks, and
-the combinators below need nothing else to give the peak of the whole: they equal a liveness walk over the graph.
+A `Piece` is the cost of a part with one output, float32, batch 1. Parameters and macs add up; memory does not, because
+what a part may free depends on who else still reads its input. So a piece carries two peaks, and the combinators below
+need nothing else to give the peak of the whole: they equal a liveness walk over the graph.
 """
 
 from __future__ import annotations
@@ -46,6 +46,12 @@ def operator(shape: Shape, out: Shape, params: int = 0, macs: int = 0) -> Piece:
     """One node of the graph: its input and its output live together."""
     live = size(shape) + size(out)
     return Piece(out, params, macs, live, live)
+
+
+def joint(shapes: Sequence[Shape], out: Shape) -> Piece:
+    """One node of the graph with several inputs: all of them and its output live together."""
+    live = sum(map(size, shapes)) + size(out)
+    return Piece(out, 0, 0, live, live)
 
 
 @lru_cache(maxsize=65536)

@@ -12,7 +12,7 @@ from compressdefect.errors import CompressDefectError, ModelError
 from compressdefect.models.design import Design
 from compressdefect.models.designs import parse_design
 from compressdefect.models.family_design import FamilyDesign
-from compressdefect.models.template import Heads
+from compressdefect.models.graph import Heads
 from compressdefect.runs import RunFolder
 from compressdefect.space.genotype import Genotype
 from compressdefect.train.tasks import task_kind

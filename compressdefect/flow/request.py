@@ -13,7 +13,7 @@ from compressdefect.errors import SpaceError, known_names
 from compressdefect.flow.finish import parse_peers
 from compressdefect.flow.prepare import Prepared, budgets_of, check_options, check_split, choose_task
 from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
-from compressdefect.models.template import check_genes
+from compressdefect.models.template import Template, check_genes
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.options import SearchOptions
 from compressdefect.search.config import SearchConfig
@@ -80,6 +80,11 @@ class Request:
             parse_peers(options.peers, task),
             None if timed is None else parse_seconds(timed, "--time"),
         )
+
+    @property
+    def template(self) -> Template:
+        """The family that is searched."""
+        return TEMPLATES[self.space.template]
 
     def config(self, data: Prepared) -> SearchConfig:
         """What the driver is told."""

@@ -19,7 +19,6 @@ from compressdefect.flow.stored import anchored
 from compressdefect.flow.train import fit_config
 from compressdefect.flow.voice import Voice
 from compressdefect.models.family_design import FamilyDesign
-from compressdefect.models.templates import TEMPLATES
 from compressdefect.options import SearchOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
@@ -57,7 +56,7 @@ def run_search(
             voice=voice,
         )
         data.check_decidable()
-        evaluator = _evaluator(data, options)
+        evaluator = _evaluator(request, data)
         gate = _gate(request, data, evaluator)
         if run is not None:
             check_identity(request.config(data).identity(gate), run, resume)
@@ -70,10 +69,10 @@ def run_search(
         return _SearchFlow(request, data, gate, evaluator, run, clock, voice).to_end(resume)
 
 
-def _evaluator(data: Prepared, options: SearchOptions) -> TrainingEvaluator:
+def _evaluator(request: Request, data: Prepared) -> TrainingEvaluator:
     mean, std = pixel_statistics(data.images, data.split.train)
-    config = fit_config(options, data.shown, data.task.name)
-    return TrainingEvaluator(data.images, data.split, data.task, config, mean, std)
+    config = fit_config(request.options, data.shown, data.task.name)
+    return TrainingEvaluator(request.template, data.images, data.split, data.task, config, mean, std)
 
 
 def _gate(request: Request, data: Prepared, evaluator: TrainingEvaluator) -> Gate:
@@ -84,7 +83,7 @@ def _gate(request: Request, data: Prepared, evaluator: TrainingEvaluator) -> Gat
         )
     return Gate(
         request.space,
-        TEMPLATES[request.space.template],
+        request.template,
         request.budgets,
         input_shape=shape,
         heads=data.task.heads,

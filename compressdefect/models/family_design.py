@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from compressdefect.catalog import designs, find_design
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Shape
 from compressdefect.errors import ModelError, known_names
-from compressdefect.models.template import Heads, Layer
+from compressdefect.models.graph import Graph, Heads, Layer
 from compressdefect.models.templates import task_of, template_of
 from compressdefect.space.domain import Domain, FloatDomain, Value
 from compressdefect.space.genotype import Genotype
@@ -69,15 +69,19 @@ class FamilyDesign:
 
     def build(self, *, channels: int, heads: Heads) -> nn.Module:
         """See ``Design.build``."""
-        return template_of(self.genotype).build(self.genotype, channels=channels, heads=heads)
+        return self._graph(heads).build(channels)
 
     def cost(self, *, input_shape: Shape, heads: Heads, memory: bool = True) -> Cost:
         """Cost at an input (C, H, W), in closed form."""
-        return template_of(self.genotype).cost(self.genotype, input_shape=input_shape, heads=heads)
+        graph = self._graph(heads)
+        return replace(graph.cost(input_shape), uncounted=graph.uncounted)
 
     def layers(self, *, input_shape: Shape, heads: Heads) -> list[Layer]:
         """See ``Design.layers``."""
-        return template_of(self.genotype).layers(self.genotype, input_shape=input_shape, heads=heads)
+        return self._graph(heads).layers(input_shape)
+
+    def _graph(self, heads: Heads) -> Graph:
+        return template_of(self.genotype).describe(self.genotype, heads)
 
     def to_json(self) -> dict[str, Any]:
         """See ``Design.to_json``."""

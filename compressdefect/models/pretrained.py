@@ -13,9 +13,9 @@ compat.install()
 import timm
 from torch import Tensor, nn
 
-from compressdefect.blocks.decoder import Decoder, upsample
 from compressdefect.errors import ModelError
-from compressdefect.models.template import Heads
+from compressdefect.models.decoder import decoder
+from compressdefect.models.graph import IMAGE, Graph, Heads, Network
 
 _SHORTCUT = 8  # the shortcut's map is so many times smaller than the image, as LW CNN's is by default
 
@@ -40,14 +40,15 @@ def build(name: str, *, channels: int, heads: Heads, weights: Path | None = None
 class PretrainedSegmenter(nn.Module):
     """A timm encoder under LW CNN's decoder: (N, C, H, W) → logits (N, classes, H, W)."""
 
-    def __init__(self, encoder: nn.Module, tap: int, decoder: Decoder) -> None:
+    def __init__(self, encoder: nn.Module, tap: int, decoder: Network) -> None:
         super().__init__()
         self.encoder, self.tap, self.decoder = encoder, tap, decoder
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → logits (N, classes, H, W)."""
         maps = self.encoder(x)
-        return upsample(self.decoder(maps[-1], maps[self.tap]), x)
+        logits: Tensor = self.decoder(maps[-1], maps[self.tap], x)
+        return logits
 
 
 def build_segmenter(name: str, *, channels: int, heads: Heads) -> PretrainedSegmenter:
@@ -68,9 +69,10 @@ def build_segmenter(name: str, *, channels: int, heads: Heads) -> PretrainedSegm
             got=f"maps at 1/{', 1/'.join(map(str, reductions))} of the image's size",
             fix=f"use one that has a map at 1/{_SHORTCUT} and a smaller one, such as timm:mobilenetv3_small_100",
         )
-    (classes,) = map(len, heads.values())
+    ((head, outputs),) = heads.items()
     tap = reductions.index(_SHORTCUT)
-    return PretrainedSegmenter(encoder, tap, Decoder(widths[-1], widths[tap], classes))
+    graph = Graph(decoder("last", "shortcut", len(outputs)), {head: "output"}, inputs=("last", "shortcut", IMAGE))
+    return PretrainedSegmenter(encoder, tap, graph.build(widths[-1], widths[tap], channels))
 
 
 BUILDERS: Mapping[str, Callable[..., nn.Module]] = {"classify": build, "segment": build_segmenter}

@@ -5,33 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from torch import nn
-
-from compressdefect.cost.cost import Cost
-from compressdefect.cost.piece import Shape
 from compressdefect.errors import SpaceError, known_names
+from compressdefect.models.graph import Graph, Heads
 from compressdefect.space.domain import FloatDomain, Value
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Scope, Space
-
-Heads = Mapping[str, tuple[str, ...]]
-"""What a network answers: its heads by name, in order, each with the names of its outputs."""
-
-
-class Reduction(NamedTuple):
-    """An operator that lowers the resolution, as a space's rules see it.
-
-    Attributes:
-        where: the place in the net, such as "stem" or "stage2.entry".
-        operator: "conv", "aads" or "maxpool".
-        kernel: its window.
-        stride: its step.
-    """
-
-    where: str
-    operator: str
-    kernel: int
-    stride: int
 
 
 class Gene(NamedTuple):
@@ -48,39 +26,35 @@ class Gene(NamedTuple):
     when: tuple[str, tuple[Value, ...]] | None = None
 
 
-class Layer(NamedTuple):
-    """A row of a design's layer table; `out_shape` is (C, H, W)."""
-
-    name: str
-    operator: str
-    out_shape: Shape
-    params: int
-    macs: int
-
-
 class Template(Protocol):
-    """The skeleton of a family.
+    """A family of networks: one description, from which everything else is derived.
 
-    In a search, `reductions` and `cost` see thousands of genotypes, most of which are rejected on what they say;
-    `build` sees the few that are left. `layers` describes the winner. All four read the same genotype, and a
-    network's counts, its closed form and its layer table agree to the last unit.
+    A new family is one file with a class like ``lightdefectnet.LightDefectNetTemplate``, an entry in
+    ``templates.TEMPLATES``, and a space of the same name in ``search_spaces/``. It says which ``tasks`` its networks
+    are for and which ``genes`` a space must give it; ``describe`` turns the genes of one design into a ``Graph``:
+    parts from ``blocks`` (or new ones), each by its name and with the names of the maps that it reads. Parts that run
+    one after another are a ``graph.series``; a branch is a map that several nodes read, a join a part of several
+    inputs. The classifier of this family is a stem, a bottleneck and a head::
+
+        def describe(self, genotype, heads):
+            ((head, outputs),) = heads.items()
+            parts = [("stem", conv_part(16, 3, 2)), ("body", lw_part(genotype.net["width"]))]
+            return Graph(series([*parts, ("head", head_part(len(outputs)))]), {head: "head"})
+
+    In a search, thousands of genotypes are described, and most are rejected on what ``Graph.cost`` and
+    ``Graph.reductions`` say. The few that are left are built: ``Graph.build`` makes a network that runs the same nodes.
+    ``Graph.layers`` describes the winner. Because there is one description, a network's counts, its closed form and its
+    layer table agree to the last unit.
+
+    A template holds no state: it is sent to worker processes as it is, which look up no family.
     """
 
     name: str
     tasks: tuple[str, ...]
     genes: Mapping[str, Gene]
 
-    def build(self, genotype: Genotype, *, channels: int, heads: Heads) -> nn.Module:
-        """The network, untrained: normalised (N, channels, H, W) in, a tensor for each head out, of one head itself."""
-
-    def cost(self, genotype: Genotype, *, input_shape: Shape, heads: Heads) -> Cost:
-        """Exact cost at one input size in closed form; normalisation counts in the memory."""
-
-    def reductions(self, genotype: Genotype) -> tuple[Reduction, ...]:
-        """Every operator that lowers the resolution of the trunk, the stem first."""
-
-    def layers(self, genotype: Genotype, *, input_shape: Shape, heads: Heads) -> list[Layer]:
-        """The layer table, in order of execution."""
+    def describe(self, genotype: Genotype, heads: Heads) -> Graph:
+        """The network of a design, with these heads."""
 
 
 def check_genes(space: Space, template: Template) -> None:

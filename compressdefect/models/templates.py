@@ -9,7 +9,10 @@ from compressdefect.models.template import Template
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import TASK
 
-_FAMILIES: tuple[Template, ...] = (LightDefectNetTemplate(), LwCnnTemplate())
+_FAMILIES: tuple[Template, ...] = (
+    LightDefectNetTemplate(),
+    LwCnnTemplate(),
+)
 TEMPLATES: dict[str, Template] = {template.name: template for template in _FAMILIES}
 
 

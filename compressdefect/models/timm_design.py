@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Shape
 from compressdefect.errors import ModelError
-from compressdefect.models.template import Heads, Layer
+from compressdefect.models.graph import Heads, Layer
 from compressdefect.space.genotype import Genotype
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from compressdefect.models.template import Layer
+from compressdefect.models.graph import Layer
 from compressdefect.report import gallery, headline, tables
 from compressdefect.report.evidence import Evidence, read_evidence
 from compressdefect.report.figures import theme

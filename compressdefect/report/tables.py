@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from compressdefect import units
-from compressdefect.models.template import Layer
+from compressdefect.models.graph import Layer
 from compressdefect.report.evidence import Evidence, Latency
 from compressdefect.report.figures import pareto
 from compressdefect.report.table import Bar, Column, Row, Table

@@ -14,7 +14,7 @@ from typing import Any
 from compressdefect import units
 from compressdefect.cost.cost import Cost
 from compressdefect.errors import SpaceError, known_names
-from compressdefect.models.template import Reduction
+from compressdefect.models.graph import STEM, Reduction
 from compressdefect.search.quantity import (
     parse_bytes,
     parse_count,
@@ -136,7 +136,7 @@ def no_strided_pointwise(reductions: Sequence[Reduction]) -> list[str]:
 
 def aads_only(reductions: Sequence[Reduction]) -> list[str]:
     """After the input layer, only anti-aliased downsampling lowers the resolution (constraint iii of the paper)."""
-    return [f"{r.where} ({r.operator})" for r in reductions[1:] if r.operator != "aads"]
+    return [f"{r.where} ({r.operator})" for r in reductions if r.operator != "aads" and r.where != STEM]
 
 
 Rule = Callable[[Sequence[Reduction]], list[str]]

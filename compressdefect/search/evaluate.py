@@ -17,7 +17,7 @@ from compressdefect.data.images import Images
 from compressdefect.data.split import Split
 from compressdefect.errors import TrainingError
 from compressdefect.models.inspector import Inspector
-from compressdefect.models.templates import template_of
+from compressdefect.models.template import Template
 from compressdefect.search.held_out import HeldOut, measures_of
 from compressdefect.search.stopping import StopRule
 from compressdefect.search.winner import Measures
@@ -114,10 +114,11 @@ class Evaluator(Protocol):
 class TrainingEvaluator:
     """Builds a design, trains it and scores it on the validation part, or out of fold where images are few.
 
-    ``images`` are None while they are in files alone. ``mean`` and ``std`` are the training images' statistics
-    per channel, on the scale 0..255. Of the recipe, epochs and seed are the job's.
+    ``template`` describes the designs. ``images`` are None while they are in files alone. ``mean`` and ``std`` are the
+    training images' statistics per channel, on the scale 0..255. Of the recipe, epochs and seed are the job's.
     """
 
+    template: Template
     images: Images | None
     split: Split
     task: Task
@@ -195,7 +196,7 @@ class TrainingEvaluator:
 
     def build(self, genotype: Genotype, images: Images) -> Inspector:
         """A design's untrained network on raw pixels."""
-        network = template_of(genotype).build(genotype, channels=images.shape[0], heads=self.task.heads)
+        network = self.template.describe(genotype, self.task.heads).build(images.shape[0])
         return Inspector.from_statistics(network, self.mean, self.std)
 
     def without_data(self, folder: Path) -> TrainingEvaluator:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from compressdefect.cost.cost import Cost
-from compressdefect.models.template import Heads, Template
+from compressdefect.models.graph import Graph, Heads
+from compressdefect.models.template import Template
 from compressdefect.search.constraints import Budgets, Check, active_rules
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Space
@@ -76,8 +77,9 @@ class Gate:
 
     def cheap(self, genotype: Genotype) -> Verdict:
         """Check everything that needs no measurement."""
-        cost = self.template.cost(genotype, input_shape=self.input_shape, heads=self.heads)
-        return Verdict(genotype, cost, (*self._rule_checks(genotype), *self.budgets.cheap_checks(cost)))
+        graph = self.template.describe(genotype, self.heads)
+        cost = graph.cost(self.input_shape)
+        return Verdict(genotype, cost, (*self._rule_checks(graph), *self.budgets.cheap_checks(cost)))
 
     def check(self, genotype: Genotype) -> Verdict:
         """Check a design, measuring its latency only when all else is met."""
@@ -88,9 +90,9 @@ class Gate:
         checks = (*verdict.checks, *self.budgets.latency_check(latency_ms))
         return replace(verdict, checks=checks, latency_ms=latency_ms)
 
-    def _rule_checks(self, genotype: Genotype) -> list[Check]:
+    def _rule_checks(self, graph: Graph) -> list[Check]:
         if not self._rules:
             return []
-        reductions = self.template.reductions(genotype)
+        reductions = graph.reductions
         offenders = {name: tuple(rule(reductions)) for name, rule in self._rules.items()}
         return [Check(name, len(places), 0, places) for name, places in offenders.items()]

@@ -16,7 +16,7 @@ from compressdefect.data.sample import Sample
 from compressdefect.data.truth import NOTHING, Needs, Truth
 from compressdefect.data.verdict import defect_scores
 from compressdefect.errors import DataError, known_names
-from compressdefect.models.template import Heads
+from compressdefect.models.graph import Heads
 from compressdefect.train import operating_point as op
 from compressdefect.train.losses import paired_discrepancy_loss
 from compressdefect.train.metrics import accuracy, balanced_accuracy, confusion, interval

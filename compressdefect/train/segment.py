@@ -18,7 +18,7 @@ from compressdefect.data.sample import Sample
 from compressdefect.data.truth import Needs, Truth
 from compressdefect.data.verdict import defect_scores
 from compressdefect.errors import DataError, known_names
-from compressdefect.models.template import Heads
+from compressdefect.models.graph import Heads
 from compressdefect.train import operating_point as op
 from compressdefect.train.activation import defect_masks
 from compressdefect.train.classify import check_metric

@@ -13,7 +13,7 @@ from torch import Tensor
 from compressdefect.data.images import Images
 from compressdefect.data.sample import Sample
 from compressdefect.data.truth import Needs, Truth
-from compressdefect.models.template import Heads
+from compressdefect.models.graph import Heads
 from compressdefect.train.operating_point import OVERKILL
 
 Outputs = Tensor | tuple[Tensor, ...]  # what a network returns: one tensor, or one for each head in their order

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from compressdefect.blocks.aspp import ASPP, aspp_cost
 from compressdefect.blocks.blurpool import BlurPool, blurpool_cost
 from compressdefect.blocks.column import Column, ColumnStage, column_stage_cost
 from compressdefect.blocks.condenser import Condenser, Condensing, condenser_cost
 from compressdefect.blocks.conv import Conv
-from compressdefect.blocks.decoder import Decoder, Decoding, decoder_cost
 from compressdefect.blocks.downsample import Downsampling, downsample, downsample_cost
 from compressdefect.blocks.grouped import Grouped, grouped_cost
 from compressdefect.blocks.head import ColumnHead, head_cost
@@ -49,7 +48,7 @@ class TestResidual(BlockContract):
 class TestStandardize(BlockContract):
     @staticmethod
     def make() -> Standardize:
-        return Standardize()
+        return Standardize(8)
 
     @staticmethod
     def price(shape: Shape) -> Piece:
@@ -254,43 +253,3 @@ class TestASPP(BlockContract):
     @staticmethod
     def price(shape: Shape) -> Piece:
         return aspp_cost(shape, 6)
-
-
-class Decoded(nn.Module):
-    """A decoder over an encoder of one block, with the input as its shortcut."""
-
-    def __init__(self, how: Decoding) -> None:
-        super().__init__()
-        self.encoder = LWBottleneck(8, 10, stride=2)
-        self.decoder = Decoder(10, 8, 3, how)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.decoder(self.encoder(x), x)
-        return logits
-
-
-def decoded_cost(shape: Shape, how: Decoding) -> Piece:
-    return decoder_cost(lw_cost(shape, 10, stride=2), shape, 3, how)
-
-
-CONCAT, SUM = Decoding(4, (1, 2), 12, 8), Decoding(4, (2,), 6, 12, join="sum")
-
-
-class TestDecoder(BlockContract):
-    @staticmethod
-    def make() -> Decoded:
-        return Decoded(CONCAT)
-
-    @staticmethod
-    def price(shape: Shape) -> Piece:
-        return decoded_cost(shape, CONCAT)
-
-
-class TestSummingDecoder(BlockContract):
-    @staticmethod
-    def make() -> Decoded:
-        return Decoded(SUM)
-
-    @staticmethod
-    def price(shape: Shape) -> Piece:
-        return decoded_cost(shape, SUM)

@@ -21,8 +21,8 @@ from compressdefect.deploy.manifest import (
     Preprocessing,
     Reading,
 )
+from compressdefect.models.graph import Heads
 from compressdefect.models.inspector import Inspector
-from compressdefect.models.template import Heads
 from compressdefect.train.classify import Classify
 
 SHAPE = (3, 24, 20)

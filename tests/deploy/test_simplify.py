@@ -51,7 +51,7 @@ class _Squared(nn.Module):
 def test_an_instance_norm_takes_over_the_normalisation(
     tmp_path: Path, std: tuple[float, ...], left: tuple[int, int]
 ) -> None:
-    kinds, difference = _export(tmp_path, std, Standardize())
+    kinds, difference = _export(tmp_path, std, Standardize(1))
     assert (kinds["Mul"], kinds["Add"]) == left
     assert kinds["InstanceNormalization"] == 1
     assert difference < 1e-5

@@ -14,7 +14,6 @@ from compressdefect.cost.piece import Shape
 from compressdefect.errors import SpaceError
 from compressdefect.models.designs import parse_design
 from compressdefect.models.inspector import Inspector
-from compressdefect.models.lw_cnn import backbone, shortcut_index
 from compressdefect.models.template import check_genes
 from compressdefect.models.templates import TEMPLATES, task_of
 from compressdefect.space.genotype import Genotype
@@ -23,6 +22,7 @@ SPACE = find_space("lw_cnn")
 TEMPLATE = TEMPLATES["lw_cnn"]
 TASKS = ("classify", "segment")
 SHAPES: tuple[Shape, ...] = ((3, 33, 47), (1, 40, 24), (3, 51, 51), (1, 64, 64))
+TWO, THREE = {"a head": ("a", "b")}, {"a head": ("a", "b", "c")}
 
 # Tables 3, 4 and 5: input, classes, W in millions, F in millions (two per multiply-accumulate, and what else ran)
 CLASSIFIERS = [("lw@0.35", 331, 64, "0.06", 76), ("lw@0.35", 200, 6, "0.04", 28), ("lw@0.75", 331, 64, "0.14", 246)]
@@ -44,7 +44,7 @@ def test_segmenters_cost_what_the_paper_prints(name: str, size: int, weights: fl
 
 
 def test_the_backbone_is_table_2() -> None:
-    rows = TEMPLATE.layers(find_design("lw")[1], input_shape=(3, 331, 331), heads={"a head": ("class",) * 64})
+    rows = TEMPLATE.describe(find_design("lw")[1], {"a head": ("class",) * 64}).layers((3, 331, 331))
     maps = [(row.out_shape[0], row.out_shape[1]) for row in rows[:-1]]
     assert maps == [(32, 166), (16, 166), *[(24, 83)] * 2, *[(32, 42)] * 2, (32, 21), *[(64, 11)] * 4, (320, 11)]
 
@@ -76,7 +76,7 @@ def random_designs(seed: int, count: int) -> list[tuple[Genotype, Shape]]:
 
 
 def inspector(genotype: Genotype, shape: Shape) -> Inspector:
-    network = TEMPLATE.build(genotype, channels=shape[0], heads={"a head": ("a", "b", "c")})
+    network = TEMPLATE.describe(genotype, THREE).build(shape[0])
     return Inspector.from_statistics(network, [128.0] * shape[0], [50.0] * shape[0])
 
 
@@ -84,29 +84,30 @@ def inspector(genotype: Genotype, shape: Shape) -> Inspector:
 def test_params_and_macs_equal_the_count(seed: int) -> None:
     for genotype, shape in random_designs(seed, 20):
         network = inspector(genotype, shape)
-        cost = TEMPLATE.cost(genotype, input_shape=shape, heads={"a head": ("a", "b", "c")})
-        assert (cost.params, cost.macs, cost.uncounted) == (trainable(network), *trace_macs(network, shape)), genotype
+        graph = TEMPLATE.describe(genotype, THREE)
+        cost = graph.cost(shape)
+        assert (cost.params, cost.macs, graph.uncounted) == (trainable(network), *trace_macs(network, shape)), genotype
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_peak_bytes_equal_the_walk_over_the_exported_graph(seed: int) -> None:
     for genotype, shape in random_designs(100 + seed, 2):
-        cost = TEMPLATE.cost(genotype, input_shape=shape, heads={"a head": ("a", "b", "c")})
+        cost = TEMPLATE.describe(genotype, THREE).cost(shape)
         assert cost.peak_bytes == exported_peak_bytes(inspector(genotype, shape), shape), genotype
 
 
 def test_reductions_are_what_the_network_has() -> None:
     for genotype, _ in random_designs(7, 10):
-        network = TEMPLATE.build(genotype, channels=3, heads={"a head": ("a", "b")})
+        network = TEMPLATE.describe(genotype, TWO).build(3)
         strided = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.stride[0] > 1]
         expected = [("conv", max(layer.kernel_size), layer.stride[0]) for layer in strided]
-        assert [(r.operator, r.kernel, r.stride) for r in TEMPLATE.reductions(genotype)] == expected
+        assert [(r.operator, r.kernel, r.stride) for r in TEMPLATE.describe(genotype, TWO).reductions] == expected
 
 
 def test_the_layer_table_adds_up() -> None:
     for genotype, shape in random_designs(11, 50):
-        cost = TEMPLATE.cost(genotype, input_shape=shape, heads={"a head": ("a", "b")})
-        rows = TEMPLATE.layers(genotype, input_shape=shape, heads={"a head": ("a", "b")})
+        cost = TEMPLATE.describe(genotype, TWO).cost(shape)
+        rows = TEMPLATE.describe(genotype, TWO).layers(shape)
         assert sum(row.params for row in rows) == cost.params
         assert sum(row.macs for row in rows) == cost.macs
         assert [rows[0].name, rows[-1].name] == ["stem", "head" if task_of(genotype) == "classify" else "output"]
@@ -120,7 +121,7 @@ def test_outputs(size: tuple[int, int]) -> None:
     assert features.shape[1] == 320
     assert torch.equal(classifier.forward_head(features), classifier(x))
     assert classifier(x).shape == (2, 1, 4)
-    assert parse_design("lw-seg@0.35").build(channels=1, heads={"a head": ("a", "b", "c")}).eval()(x).shape == (
+    assert parse_design("lw-seg@0.35").build(channels=1, heads=THREE).eval()(x).shape == (
         2,
         3,
         *size,
@@ -131,15 +132,16 @@ def test_the_shortcut_leaves_the_papers_block_4_or_5() -> None:
     for shortcut, block in ((4, 4), (8, 5)):
         genotype = parse_design(f"lw-seg:shortcut={shortcut}").genotype
         assert genotype is not None
-        assert shortcut_index(genotype) == block - 1  # the paper counts from 1
-        rows = TEMPLATE.layers(genotype, input_shape=(3, 64, 64), heads={"a head": ("a", "b")})
-        assert rows[block - 1].out_shape[1] == 64 // shortcut
-        assert backbone(genotype, 3)[block - 1].stride == (2 if shortcut == 8 else 1)
+        graph = TEMPLATE.describe(genotype, TWO)
+        (join,) = [node for node in graph.nodes if len(node.inputs) == 2]
+        assert join.inputs[1] == graph.nodes[block - 1].name  # the paper counts from 1
+        assert graph.layers((3, 64, 64))[block - 1].out_shape[1] == 64 // shortcut
+        assert len(graph.nodes[block - 1].part.steps) == (8 if shortcut == 8 else 0)
 
 
 def test_a_classifiers_weights_fit_the_segmenters_backbone() -> None:
     source = parse_design("lw@0.35").build(channels=3, heads={"a head": tuple("abcdef")})
-    target = parse_design("lw-seg@0.35").build(channels=3, heads={"a head": ("a", "b")})
+    target = parse_design("lw-seg@0.35").build(channels=3, heads=TWO)
     missing = target.load_state_dict(source.state_dict(), strict=False).missing_keys
     assert missing
     assert all(key.startswith("decoder.") for key in missing)
@@ -148,9 +150,7 @@ def test_a_classifiers_weights_fit_the_segmenters_backbone() -> None:
 def test_bfloat16_training_step_is_finite() -> None:
     torch.manual_seed(0)
     for name in ("lw@0.35", "lw-seg@0.35"):
-        network = Inspector.from_statistics(
-            parse_design(name).build(channels=3, heads={"a head": ("a", "b")}), [128.0] * 3, [60.0] * 3
-        )
+        network = Inspector.from_statistics(parse_design(name).build(channels=3, heads=TWO), [128.0] * 3, [60.0] * 3)
         pixels = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
         with torch.autocast("cpu", torch.bfloat16):
             network.train()(pixels).float().square().sum().backward()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from compressdefect.blocks.decoder import Decoder
 from compressdefect.cost.counting import trace_macs, trainable
 from compressdefect.errors import ModelError
 from compressdefect.models.designs import parse_design
@@ -33,7 +32,10 @@ def test_any_size_comes_back_as_it_went_in(size: tuple[int, int]) -> None:
 def test_the_decoder_is_lw_cnns() -> None:
     network = build_segmenter(SMALL, channels=3, heads={"pixels": ("a", "b")})
     widths = network.encoder.feature_info.channels()  # type: ignore[operator, union-attr]
-    assert trainable(network.decoder) == trainable(Decoder(widths[-1], widths[network.tap], 2))
+    ours = parse_design("lw-seg").build(channels=3, heads={"pixels": ("a", "b")}).get_submodule("decoder")
+    theirs = network.decoder.get_submodule("decoder")
+    assert [name for name, _ in ours.named_modules()] == [name for name, _ in theirs.named_modules()]
+    assert theirs.aspp.branches[0][0].in_channels == widths[-1]  # type: ignore[union-attr, index]
     assert network.encoder.feature_info.reduction()[network.tap] == 8  # type: ignore[operator, union-attr]
 
 

@@ -101,7 +101,7 @@ def make_trials(n: int, *, classes: int, channels: int, budgets: Mapping[str, fl
     rejected: list[TrialRecord] = []
     while len(found) < n:
         genotype = designs.pop() if designs else space.decode(space.sample(chance))
-        cost = template.cost(genotype, input_shape=(channels, 224, 224), heads={"image": ("class",) * classes})
+        cost = template.describe(genotype, {"image": ("class",) * classes}).cost((channels, 224, 224))
         figures = {"params": cost.params, "macs": cost.macs, "flops": cost.flops, "peak_bytes": cost.peak_bytes}
         common = {**figures, "fingerprint": genotype.fingerprint, "genotype": json.dumps(genotype.to_json())}
         if cost.flops > budgets.get("flops", FLOPS):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compressdefect.models.template import Layer
+from compressdefect.models.graph import Layer
 from compressdefect.report import tables
 from compressdefect.report.evidence import Evidence, Latency
 from compressdefect.report.html import layers_of

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from compressdefect.cost.cost import Cost
-from compressdefect.models.template import Gene, Heads, Layer, Reduction
+from compressdefect.blocks.part import Part, Step
+from compressdefect.cost.piece import Piece, Shape, size
+from compressdefect.models.graph import Graph, Heads, series
+from compressdefect.models.template import Gene
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
@@ -73,31 +75,30 @@ class FakeTemplate:
     tasks: tuple[str, ...] = ("classify",)
     genes: Mapping[str, Gene] = MappingProxyType({})
 
-    def build(self, genotype: Genotype, *, channels: int, heads: Heads) -> nn.Module:
-        raise NotImplementedError
-
-    def cost(self, genotype: Genotype, *, input_shape: tuple[int, int, int], heads: Heads) -> Cost:
+    def describe(self, genotype: Genotype, heads: Heads) -> Graph:
         net: Any = genotype.net
-        area, width = input_shape[1] * input_shape[2], net["stem_width"]
-        params, macs, peak = 9 * width, 9 * width * area, 4 * width * area
-        for stage in genotype.stages:
+        parts = [("stem", Part(nn.Module, fake_cost, (3, net["stem_width"], 1), "", (Step("conv", 3, 2),)))]
+        for number, stage in enumerate(genotype.stages, 1):
             genes: Any = stage.genes
             kernels = sum(9 if column["block"] == "plain" else column["kernel"] for column in stage.columns)
-            weights = kernels * genes["depth"] * width * genes["width"]
-            params, macs, width = params + weights, macs + weights * area, genes["width"]
-            if genes["lower"] == "exit":
-                area, params = area // 4, params + 100
-            peak = max(peak, 8 * width * area)
-        return Cost(params + width * sum(map(len, heads.values())), macs + width * sum(map(len, heads.values())), peak)
+            lowers = genes["lower"] == "exit"
+            steps = (Step(net["operator"], 1 if net["operator"] == "conv" else 3, 2),) if lowers else ()
+            options = (kernels * genes["depth"], genes["width"], 2, lowers)
+            parts.append((f"stage{number}", Part(nn.Module, fake_cost, options, "", steps)))
+        (outputs,) = map(len, heads.values())
+        parts.append(("head", Part(nn.Module, fake_head_cost, (outputs,), "")))
+        return Graph(series(parts), dict.fromkeys(heads, "head"))
 
-    def reductions(self, genotype: Genotype) -> tuple[Reduction, ...]:
-        operator = str(genotype.net["operator"])
-        kernel = 1 if operator == "conv" else 3
-        stages = [f"stage{i}" for i, s in enumerate(genotype.stages, 1) if s.genes["lower"] == "exit"]
-        return (Reduction("stem", "conv", 3, 2), *(Reduction(stage, operator, kernel, 2) for stage in stages))
 
-    def layers(self, genotype: Genotype, *, input_shape: tuple[int, int, int], heads: Heads) -> list[Layer]:
-        raise NotImplementedError
+def fake_cost(shape: Shape, kernels: int, width: int, live: int, lowers: bool = False) -> Piece:
+    channels, height, rows = shape
+    out = (width, height >> lowers, rows >> lowers)
+    weights, peak = kernels * channels * width, live * size(out)
+    return Piece(out, weights + 100 * lowers, weights * height * rows, peak, peak)
+
+
+def fake_head_cost(shape: Shape, outputs: int) -> Piece:
+    return Piece((outputs, 1, 1), shape[0] * outputs, shape[0] * outputs, 0, 0)
 
 
 class Killed(BaseException):
@@ -207,7 +208,7 @@ def quality(genotype: Genotype) -> float:
 
 
 def fake_latency(genotype: Genotype) -> float:
-    cost = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), heads=HEADS)
+    cost = FakeTemplate().describe(genotype, HEADS).cost((3, 32, 32))
     return 0.1 + cost.macs / 1e8
 
 

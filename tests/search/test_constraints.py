@@ -4,7 +4,7 @@ import pytest
 
 from compressdefect.cost.cost import Cost
 from compressdefect.errors import SpaceError
-from compressdefect.models.template import Reduction
+from compressdefect.models.graph import Reduction
 from compressdefect.search.constraints import (
     LATENCY_SHARE,
     Budgets,

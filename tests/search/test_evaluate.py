@@ -37,8 +37,9 @@ def evaluator(*, held_out: bool) -> TrainingEvaluator:
     images = Images(pixels, labels, names, names, ("good", "defective"), np.arange(24), good=0)
     none = np.empty(0, dtype=np.int64)
     split = Split(np.arange(8, 24), np.arange(8) if held_out else none, none)
+    template = template_of(DESIGN)
     config = FitConfig(batch_size=8, augment="none", accelerator="cpu", precision="fp32", score_every=1)
-    return TrainingEvaluator(images, split, Classify(images.classes, 0), config, (100.0,), (80.0,)).prepare(1)
+    return TrainingEvaluator(template, images, split, Classify(images.classes, 0), config, (100.0,), (80.0,)).prepare(1)
 
 
 @pytest.fixture

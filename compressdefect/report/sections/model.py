@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compressdefect import units
-from compressdefect.models.template import Layer
+from compressdefect.models.graph import Layer
 from compressdefect.report import tables
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.markup import Markup, element
