@@ -55,7 +55,8 @@ class Node(NamedTuple):
     """A part in its place.
 
     Attributes:
-        name: the node's, and its map's; "stage1.entry" is a part of "stage1".
+        name: the node's, its map's and its module's; "stage1.entry" is a part of "stage1". Like any submodule's, it may
+            not be that of a method of ``nn.Module``, such as "half".
         part: what runs.
         inputs: the maps that it reads, by name, each once.
         like: a map whose height and width it takes over, of which nothing else is read.
