@@ -110,6 +110,7 @@ def test_a_module_that_several_nodes_run_is_there_once() -> None:
         ((STEM, STEM), "stem is there twice"),
         ((Node("late", SUM, ("stem", IMAGE)), STEM), "late reads what is not there yet"),
         ((STEM, Node("sum", SUM, ("stem", "stem"))), "sum reads a map twice"),
+        ((STEM, Node("stem.more", conv_part(4), ("stem",))), "stem.more would be a part of stem"),
         ((STEM, Node("idle", conv_part(4), ("stem",)), Node("head", head_part(2), ("stem",))), "nobody reads idle"),
     ],
 )

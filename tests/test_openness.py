@@ -1,0 +1,99 @@
+"""A task and a family from outside go through every command, with one entry each and no line of the package changed.
+
+The task needs boxes, which it reads from a Pascal VOC folder, answers by two named outputs and has a metric of its own
+(`toys/locate.py`); the networks of the family have two branches that join over three scales (`toys/branches.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from compressdefect import api
+from compressdefect.catalog import find_space
+from compressdefect.cost.counting import exported_peak_bytes, trace_macs, trainable
+from compressdefect.data.load import load_images
+from compressdefect.deploy.bundle import Bundle
+from compressdefect.models.inspector import Inspector
+from compressdefect.models.templates import TEMPLATES
+from compressdefect.train.tasks import TASKS
+from tests.toys.branches import SPACE, BranchesTemplate
+from tests.toys.locate import Locate
+from tests.toys.pictures import write_voc
+
+QUICK: dict[str, Any] = {"epochs": 1, "input": 32, "peers": "none", "group": "none"}
+
+
+@pytest.fixture(autouse=True)
+def entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, Locate.name, Locate)
+    monkeypatch.setitem(TEMPLATES, BranchesTemplate.name, BranchesTemplate())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a user: pictures, and a space beside them."""
+    write_voc(tmp_path / "pictures")
+    (tmp_path / "search_spaces").mkdir()
+    (tmp_path / "search_spaces" / "branches.toml").write_text(SPACE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_closed_form_of_the_family_is_that_of_what_it_builds(folder: Path, kernel: int) -> None:
+    space = find_space("branches")
+    genotype = space.decode({**space.flatten(space.designs["branches"]), "stage1.kernel": kernel})
+    heads = {"kinds": ("spot", "bar"), "corners": ("x0", "y0", "x1", "y1")}
+    graph = BranchesTemplate().describe(genotype, heads)
+    network = Inspector.from_statistics(graph.build(1), [0.0], [1.0]).eval()
+    for shape in ((1, 32, 32), (1, 21, 30)):
+        cost = graph.cost(shape)
+        assert (cost.params, cost.macs, graph.uncounted) == (trainable(network), *trace_macs(network, shape))
+        assert cost.peak_bytes == exported_peak_bytes(network, shape)
+
+
+def test_they_are_searched_by_worker_processes_and_shipped(folder: Path) -> None:
+    found = api.search(
+        "branches", data="pictures", trials=2, workers=2, threads_per_trial=1, run_dir=folder / "run", **QUICK
+    )
+    assert (found["task"], found["trained"]) == ("locate", 2)
+    best = found["best"]
+    assert set(best["test"]) >= {"n", "located", "interval", "escape", "overkill"}
+    _check_bundle(folder / "run" / "best", folder / "pictures")
+    again = api.evaluate(found["run"], data="pictures")
+    assert again["test"]["located"] == best["test"]["located"]
+
+
+def test_a_design_is_trained_and_reported_in_the_words_of_its_task(folder: Path) -> None:
+    done = api.train("branches", data="pictures", run_dir=folder / "run", **QUICK)
+    assert done["task"] == "locate"
+    _check_bundle(folder / "run" / "best", folder / "pictures")
+    card = (folder / "run" / "best" / "card.md").read_text()
+    assert "| located |" in card.replace("| | located", "| located")
+    assert "`scores`, float32 (N, K)" in card
+    assert "`boxes`, float32 (N, 4)" in card
+    page = (folder / "run" / "report.html").read_text()
+    assert "Located" in page
+    assert "by an overlap of half" in page
+
+
+def _check_bundle(best: Path, data: Path) -> None:
+    """The graph that ships gives both answers, and what it gives are those that were judged."""
+    bundle = Bundle.open(best)
+    assert bundle.manifest.shipped.parity is not None
+    assert bundle.manifest.shipped.parity.max_difference < 1e-4
+    images = load_images(data, input=32, boxes=True, group="none")
+    test = [images.hashes.index(digest) for digest in json.loads((best / "split.json").read_text())["test"]]
+    session = onnxruntime.InferenceSession(best / "fp32.onnx")
+    scores, boxes = session.run(["scores", "boxes"], {"pixels": images.pixels[test]})
+    assert (scores.shape, boxes.shape) == ((len(test), 2), (len(test), 4))
+    answers = json.loads((best / "predictions.json").read_text())
+    judged = dict(zip(answers["names"], answers["probabilities"], strict=True))
+    expected = np.array([judged[images.names[index]][1:] for index in test])
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
