@@ -1,7 +1,7 @@
 """A task and a family from outside go through every command, with one entry each and no line of the package changed.
 
 The task needs boxes, which it reads from a Pascal VOC folder, answers by two named outputs and has a metric of its own
-(`toys/locate.py`); the networks of the family have two branches that join over three scales (`toys/branches.py`).
+(`toys/locate.py`); the networks of the family have two branches that join over three scales (`toys/family.py`).
 """
 
 from __future__ import annotations
@@ -15,24 +15,39 @@ import onnxruntime
 import pytest
 
 from compressdefect import api
-from compressdefect.catalog import find_space
-from compressdefect.cost.counting import exported_peak_bytes, trace_macs, trainable
 from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
-from compressdefect.models.inspector import Inspector
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.train.tasks import TASKS
-from tests.toys.branches import SPACE, BranchesTemplate
+from tests.toys.family import Toy
 from tests.toys.locate import Locate
 from tests.toys.pictures import write_voc
 
+SPACE = """
+[space]
+name = "toy"
+template = "toy"
+summary = "Two branches that join over three scales."
+tasks = ["locate"]
+stages = 1
+input = 32
+
+[parameters]
+width = { per = "net", type = "int", low = 4, high = 8, step = 4, role = "width" }
+kernel = { per = "net", type = "choice", values = [3, 5] }
+depth = { per = "stage", type = "int", low = 1, high = 3 }
+
+[designs.toy]
+net = { width = 8, kernel = 3 }
+stages = [{ depth = 1 }]
+"""
 QUICK: dict[str, Any] = {"epochs": 1, "input": 32, "peers": "none", "group": "none"}
 
 
 @pytest.fixture(autouse=True)
 def entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TASKS, Locate.name, Locate)
-    monkeypatch.setitem(TEMPLATES, BranchesTemplate.name, BranchesTemplate())
+    monkeypatch.setitem(TEMPLATES, Toy.name, Toy())
 
 
 @pytest.fixture
@@ -40,27 +55,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder of a user: pictures, and a space beside them."""
     write_voc(tmp_path / "pictures")
     (tmp_path / "search_spaces").mkdir()
-    (tmp_path / "search_spaces" / "branches.toml").write_text(SPACE)
+    (tmp_path / "search_spaces" / "toy.toml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize("kernel", [1, 3])
-def test_the_closed_form_of_the_family_is_that_of_what_it_builds(folder: Path, kernel: int) -> None:
-    space = find_space("branches")
-    genotype = space.decode({**space.flatten(space.designs["branches"]), "stage1.kernel": kernel})
-    heads = {"kinds": ("spot", "bar"), "corners": ("x0", "y0", "x1", "y1")}
-    graph = BranchesTemplate().describe(genotype, heads)
-    network = Inspector.from_statistics(graph.build(1), [0.0], [1.0]).eval()
-    for shape in ((1, 32, 32), (1, 21, 30)):
-        cost = graph.cost(shape)
-        assert (cost.params, cost.macs, graph.uncounted) == (trainable(network), *trace_macs(network, shape))
-        assert cost.peak_bytes == exported_peak_bytes(network, shape)
-
-
 def test_they_are_searched_by_worker_processes_and_shipped(folder: Path) -> None:
     found = api.search(
-        "branches", data="pictures", trials=2, workers=2, threads_per_trial=1, run_dir=folder / "run", **QUICK
+        "toy", data="pictures", trials=2, workers=2, threads_per_trial=1, run_dir=folder / "run", **QUICK
     )
     assert (found["task"], found["trained"]) == ("locate", 2)
     best = found["best"]
@@ -71,7 +73,7 @@ def test_they_are_searched_by_worker_processes_and_shipped(folder: Path) -> None
 
 
 def test_a_design_is_trained_and_reported_in_the_words_of_its_task(folder: Path) -> None:
-    done = api.train("branches", data="pictures", run_dir=folder / "run", **QUICK)
+    done = api.train("toy", data="pictures", run_dir=folder / "run", **QUICK)
     assert done["task"] == "locate"
     _check_bundle(folder / "run" / "best", folder / "pictures")
     card = (folder / "run" / "best" / "card.md").read_text()

@@ -25,7 +25,7 @@ class Toy:
     """At every scale a wide and a narrow branch go on from where both met; a top-down path joins the scales again."""
 
     name = "toy"
-    tasks: tuple[str, ...] = ("classify",)
+    tasks: tuple[str, ...] = ("locate",)
     genes: Mapping[str, Gene] = MappingProxyType(
         {"width": Gene("net", range(2, 65)), "kernel": Gene("net", (3, 5)), "depth": Gene("stage", range(1, 4))}
     )
@@ -67,7 +67,7 @@ SPACE = Space(
     name="toy",
     template="toy",
     summary="Two branches over three scales.",
-    tasks=("classify",),
+    tasks=("locate",),
     stages=1,
     parameters=(
         Parameter("width", "net", IntDomain(4, 16, 4), role="width"),

@@ -37,7 +37,7 @@ class Locate:
     metric_names: ClassVar[tuple[str, ...]] = ("located",)
     head_names: ClassVar[tuple[str, ...]] = ("kinds", "corners")
     needs: ClassVar[Needs] = frozenset({"boxes"})
-    space: ClassVar[str] = "branches"
+    space: ClassVar[str] = "toy"
     recipe: ClassVar[Mapping[str, Any]] = {"batch_size": 4}
     outputs: ClassVar[Mapping[str, str]] = {"scores": "(N, K)", "boxes": "(N, 4)"}
     figures: ClassVar[tuple[Figure, ...]] = (Figure("located", "located"), Figure("interval", "95 %"))
