@@ -57,21 +57,24 @@ def folds(x: Tensor) -> int:
 
 
 class _Folded(torch.autograd.Function):
-    """Returns the normalised map, and the mean and the biased variance of each channel (C,)."""
+    """Returns the normalised map, and the mean and the biased variance of each channel (C,).
+
+    All that is per channel is kept per column: small operators cost here as much as large ones.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, repeats: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        table = _table(x, repeats)
-        start = torch.zeros(2, table.shape[1])  # makes the statistics float32, whatever the map is
-        found = torch.stack(torch.batch_norm_update_stats(table, start[0], start[1], 0.0)).view(2, repeats, -1)
-        spread, (mean, variance) = found[0].var(dim=0, correction=0), found.mean(dim=1)
-        variance = variance + spread
-        wide = torch.stack([weight, bias, mean, variance]).repeat(1, repeats)
-        y = torch.empty_like(x)
-        _affine(_table(y, repeats), table, wide, eps)
-        ctx.save_for_backward(x, wide)
+        table, y = _table(x, repeats), torch.empty_like(x)
+        none = torch.zeros(table.shape[1])  # makes the statistics float32, whatever the map is
+        means, variances = torch.batch_norm_update_stats(table, none, none, 0.0)
+        spread, mean = torch.var_mean(means.view(repeats, -1), dim=0, correction=0)
+        variance = variances.view(repeats, -1).mean(dim=0).add_(spread)
+        inverse = (variance + eps).rsqrt_()
+        wide = torch.stack([weight, bias, mean, variance, inverse]).repeat(1, repeats).unbind()
+        _affine(_table(y, repeats), table, wide[0], wide[1], wide[2], wide[3], eps)
+        ctx.save_for_backward(x, none, *wide)
         ctx.eps, ctx.repeats = eps, repeats
         ctx.mark_non_differentiable(mean, variance)
         return y, mean, variance
@@ -79,34 +82,32 @@ class _Folded(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        """Dx = γ/σ·(dy − Σdy/M − x̂·Σ(dy·x̂)/M), where M is the number of pixels and x̂ = (x − μ)/σ."""
-        x, wide = ctx.saved_tensors
-        weights, _, means, variances = wide
+        """The gradient to x is γ/σ·(dy − Σdy/M − x̂·Σ(dy·x̂)/M), of M pixels, with x̂ = (x − μ)/σ."""
+        x, none, weight, _, mean, variance, inverse = ctx.saved_tensors
+        channels = x.shape[1]
         table = _table(x, ctx.repeats)
         gradients = _table(gradient.contiguous(memory_format=torch.channels_last), ctx.repeats)
-        sums = _aten.native_batch_norm_backward(
-            gradients, table, None, means, variances, None, None, False, ctx.eps, [False, True, True]
+        _, of_weight, of_bias = _aten.native_batch_norm_backward(
+            gradients, table, None, mean, variance, None, None, False, ctx.eps, [False, True, True]
         )
-        to_weight, to_bias = sums = torch.stack(sums[1:]).view(2, ctx.repeats, -1).sum(dim=1)
-        weight, _, mean, variance = wide[:, : x.shape[1]]
-        inverse = (variance + ctx.eps).rsqrt()
-        slope, shift = sums * (weight * inverse / (-x.numel() // x.shape[1]))
-        slope = slope * inverse
-        slopes, shifts = torch.stack([slope, torch.addcmul(shift, slope, mean, value=-1)]).repeat(1, ctx.repeats)
+        sums = torch.stack([of_weight, of_bias]).view(2, ctx.repeats, channels).sum(dim=1, keepdim=True)
+        scaled = sums.expand(2, ctx.repeats, channels).reshape(2, -1) * (weight * inverse)
+        slope, shift = scaled.mul_(-channels / x.numel()).unbind()
+        slope.mul_(inverse)
         to_x = torch.empty_like(x)
         into = _table(to_x, ctx.repeats)
-        scaled = torch.stack([weights, shifts, torch.zeros_like(means), variances])
-        _affine(into, gradients, scaled, ctx.eps)
-        into.addcmul_(table, slopes.to(table.dtype))
+        _affine(into, gradients, weight, shift.addcmul_(slope, mean, value=-1), none, variance, ctx.eps)
+        into.addcmul_(table, slope.to(table.dtype))
+        to_weight, to_bias = sums.view(2, channels).unbind()
         return to_x, to_weight, to_bias, None, None
 
 
-def _affine(into: Tensor, table: Tensor, terms: Tensor, eps: float) -> None:
-    """Per column γ·(x − μ)/√(σ² + ε) + β, of terms (4, columns): γ, β, μ and σ²."""
-    weight, bias, mean, variance = terms
-    unused = [torch.empty(0), torch.empty(0)]
+def _affine(
+    into: Tensor, table: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
+) -> None:
+    """Per column γ·(x − μ)/√(σ² + ε) + β."""
     _aten.native_batch_norm.out(
-        table, weight, bias, mean, variance, False, 0.0, eps, out=into, save_mean=unused[0], save_invstd=unused[1]
+        table, weight, bias, mean, variance, False, 0.0, eps, out=into, save_mean=mean[:0], save_invstd=mean[:0]
     )
 
 

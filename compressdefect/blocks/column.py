@@ -8,9 +8,9 @@ tensor, so channels can be pruned without cutting through a column's border.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from compressdefect.blocks.inverted import Inverted, inverted_cost
 from compressdefect.blocks.part import Part, Row
 from compressdefect.blocks.residual import Residual, residual_cost
 from compressdefect.blocks.separable import Separable, separable_cost
+from compressdefect.blocks.wide import narrow, widen
 from compressdefect.cost.piece import Piece, Shape, chain, convolution, size
 
 
@@ -52,6 +53,7 @@ class ColumnStage(nn.Module):
 
     def __init__(self, inputs: int, width: int, columns: tuple[Column, ...], depth: int, exchange: int) -> None:
         super().__init__()
+        self.columns = columns
         self.meetings = nn.ModuleList()
         for first, blocks in enumerate(meetings(len(columns), depth, exchange)):
             channels = width * len(columns) if first else inputs
@@ -65,6 +67,60 @@ class ColumnStage(nn.Module):
             paths = [path(x) for path in meeting]
             x = torch.cat(paths, dim=1) if len(paths) > 1 else paths[0]
         return x
+
+    def training_form(self) -> WideStage | None:
+        """The same stage with its columns side by side, to train; None where there is one column."""
+        return WideStage(self) if len(self.columns) > 1 else None
+
+
+class WideStage(nn.Module):
+    """A stage that runs its columns as few wide ones: all readers as one convolution, equal columns as one column."""
+
+    def __init__(self, stage: ColumnStage) -> None:
+        super().__init__()
+        of: dict[Column, list[int]] = {}
+        for index, column in enumerate(stage.columns):
+            of.setdefault(column, []).append(index)
+        self.kinds = list(of.values())
+        order = [index for kind in self.kinds for index in kind]
+        self.places = None if order == sorted(order) else [order.index(index) for index in range(len(order))]
+        self.readers, self.bodies = nn.ModuleList(), nn.ModuleList()
+        for readers, bodies in self._parts(stage):
+            self.readers.append(widen([readers[index] for index in order], shared=True))
+            self.bodies.append(nn.ModuleList(widen([bodies[index] for index in kind]) for kind in self.kinds))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, width · columns, H, W)."""
+        for reader, bodies in zip(self.readers, self.bodies, strict=True):
+            assert isinstance(bodies, nn.ModuleList)
+            x = reader(x)
+            width = x.shape[1] // sum(map(len, self.kinds))
+            if len(bodies) == 1:
+                x = bodies[0](x)
+                continue
+            parts = x.split([width * len(kind) for kind in self.kinds], dim=1)
+            x = torch.cat([body(part) for body, part in zip(bodies, parts, strict=True)], dim=1)
+            if self.places is not None:
+                columns = x.split(width, dim=1)
+                x = torch.cat([columns[place] for place in self.places], dim=1)
+        return x
+
+    def give_back(self, stage: ColumnStage) -> None:
+        """Write what was trained into the stage that this one was made of."""
+        order = [index for kind in self.kinds for index in kind]
+        for (readers, bodies), reader, wide in zip(self._parts(stage), self.readers, self.bodies, strict=True):
+            assert isinstance(wide, nn.ModuleList)
+            narrow(reader, [readers[index] for index in order])
+            for kind, body in zip(self.kinds, wide, strict=True):
+                narrow(body, [bodies[index] for index in kind])
+
+    @staticmethod
+    def _parts(stage: ColumnStage) -> Iterator[tuple[list[nn.Module], list[nn.Module]]]:
+        """The columns' readers and what follows them, of every meeting."""
+        for meeting in stage.meetings:
+            assert isinstance(meeting, nn.ModuleList)
+            paths: list[Any] = list(meeting)
+            yield [path[0] for path in paths], [path[1:] for path in paths]
 
 
 @lru_cache(maxsize=4096)

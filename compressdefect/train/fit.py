@@ -34,6 +34,7 @@ from compressdefect.train.gradual import DefectsFirst, Gradual
 from compressdefect.train.predict import predict
 from compressdefect.train.schedule import SCHEDULES, Deadline, Pace
 from compressdefect.train.task import Records, Task
+from compressdefect.train.training_form import training_form
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,11 @@ def fit(
         torch.manual_seed(config.seed)
         _keep_freed_memory()
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster than contiguous on a CPU
-        _run(training, batches, config)
-        records = training.answered
-        if records is None and training.history:
-            calibrate(network, images, train)
+        with training_form(network):
+            _run(training, batches, config)
+            records = training.answered
+            if records is None and training.history:
+                calibrate(network, images, train)
         network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
         if records is None and scored is not None:
             records = predict(network, images, scored, task)
