@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from compressdefect.deploy.card import render_card
@@ -94,7 +95,7 @@ class Bundle:
         try:
             network.load_state_dict(load(self.read(WEIGHTS)), strict=True)
         except (RuntimeError, SafetensorError) as error:
-            got = str(error).strip().splitlines()[-1]
+            got = shorten(str(error).strip().splitlines()[-1], 200, placeholder=" …")
             raise BundleError("the weights do not fit the design", got=got, fix=f"see {self.path}") from error
         return network.eval()
 
