@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--hide-scrollbars",
     "--disable-dev-shm-usage",
 )
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
