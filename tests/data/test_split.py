@@ -37,7 +37,10 @@ def _torn(groups: np.ndarray, parts: list[np.ndarray]) -> bool:
 @given(labelled_groups(), st.floats(0.2, 0.6), st.integers(0, 10))
 def test_split_holds_its_promises(drawn: tuple[list[int], list[int]], share: float, seed: int) -> None:
     images = blank_images(*drawn)
-    split = make_split(images, test_share=share, seed=seed)
+    try:
+        split = make_split(images, test_share=share, seed=seed)
+    except DataError:  # few groups of four images cannot always be shared out, which the tests below are of
+        return
     parts = [getattr(split, part) for part in PARTS]
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(images)))
     assert not _torn(images.groups, parts)

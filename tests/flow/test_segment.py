@@ -51,7 +51,7 @@ def test_a_training_leaves_a_segmenting_bundle(trained: dict[str, Any]) -> None:
     assert keys <= set(trained["test"])
     run = Path(trained["run"])
     manifest = Bundle.open(run / "best").manifest
-    assert (manifest.task, manifest.classes, manifest.good) == ("segment", ("background", "defect"), 0)
+    assert (manifest.task, manifest.classes, manifest.good) == ("segment", ("good", "defect"), 0)
     assert manifest.shipped.parity is not None
     assert manifest.shipped.parity.max_difference < 1e-4
     assert json.loads((run / "manifest.json").read_text())["metric"] == "dice"
@@ -117,7 +117,7 @@ def test_a_search_to_segment(plates: Path, tmp_path: Path) -> None:
     )
     assert done["trained"] == 2
     assert json.loads((run / "manifest.json").read_text())["metric"] == "iou"
-    assert json.loads((run / "best" / "bundle.json").read_text())["genotype"]["net"]["task"] == "segment"
+    assert json.loads((run / "best" / "bundle.json").read_text())["design"]["genotype"]["net"]["task"] == "segment"
     assert (run / "report.html").is_file()
 
 
