@@ -231,7 +231,7 @@ def _check(graph: Graph) -> None:
         assert len(set(node.inputs)) == len(node.inputs), f"{node.name} reads a map twice"
         known.add(node.name)
     for name in known:
-        within = [node.name for node in graph.nodes if node.name.startswith(f"{name}.")]
+        within = [node.name for node in graph.nodes if node.name.startswith(f"{name}.") and not node.shares]
         assert not within, f"{within[0]} would be a part of {name}"
     read = {name for node in graph.nodes for name in node.reads} | set(graph.outputs.values())
     assert known == read, f"nobody reads {', '.join(sorted(known - read))}"

@@ -122,7 +122,7 @@ class FakeTime:
         return self.now
 
     def epoch_s(self, genotype: Genotype) -> float:
-        macs = FakeTemplate().cost(genotype, input_shape=(3, 32, 32), heads=HEADS).macs
+        macs = FakeTemplate().describe(genotype, HEADS).cost((3, 32, 32)).macs
         return (self.base_s + self.mac_s * macs) * (self.slower if self.now >= self.busy_from else 1)
 
     def clock(self, limit_s: float, spent_s: float = 0.0) -> Clock:
