@@ -54,7 +54,7 @@ class _Blur(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.size, ctx.stride, ctx.padding = x.shape[2:], stride, padding
+        ctx.size, ctx.stride, ctx.padding = x.shape[2:], (stride, stride), padding
         padded = functional.pad(x, padding * 2, mode="reflect")
         return functional.conv2d(padded, weight, stride=stride, groups=len(weight))
 

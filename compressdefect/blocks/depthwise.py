@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+Sides = tuple[int, int]  # of rows, of columns
+
 _WIDE = 3  # columns of a kernel whose weights' gradient oneDNN has a fast loop for
 
 
@@ -30,20 +32,22 @@ class DepthwiseConv2d(nn.Conv2d):
     end, that is left to the caller. It is an `nn.Conv2d` in all but how it is trained on a CPU.
     """
 
-    def __init__(self, channels: int, kernel: tuple[int, int], stride: int = 1) -> None:
+    def __init__(self, channels: int, kernel: Sides, stride: int = 1) -> None:
         around = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
         super().__init__(channels, channels, kernel, stride, around, groups=channels, bias=False)
         self.around = around
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter every channel."""
-        if not self.training or x.device.type != "cpu":
+        if not self.training:
             return super().forward(x)
-        return depthwise(x, self.weight, self.stride[0], self.around)
+        return depthwise(x, self.weight, (self.stride[0], self.stride[1]), self.around)
 
 
-def depthwise(x: Tensor, weight: Tensor, stride: int = 1, padding: tuple[int, int] = (0, 0)) -> Tensor:
-    """(N, C, H, W), (C, 1, h, w) → (N, C, ·, ·), zeros around the map; for a CPU."""
+def depthwise(x: Tensor, weight: Tensor, stride: Sides = (1, 1), padding: Sides = (0, 0)) -> Tensor:
+    """(N, C, H, W), (C, 1, h, w) → (N, C, ·, ·), zeros around the map; to train with."""
+    if x.device.type != "cpu":
+        return functional.conv2d(x, weight, None, stride, padding, groups=len(weight))
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         x, weight = x.to(dtype), weight.to(dtype)
@@ -53,7 +57,7 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1, padding: tuple[int, in
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: tuple[int, int]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Sides, padding: Sides) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         return functional.conv2d(x, weight, None, stride, padding, groups=x.shape[1])
@@ -73,23 +77,23 @@ class _Depthwise(torch.autograd.Function):
         )
 
 
-def spread(gradient: Tensor, stride: int, height: int, width: int) -> Tensor:
+def spread(gradient: Tensor, stride: Sides, height: int, width: int) -> Tensor:
     """The gradient as if all of (N, C, height, width) had been computed and rows and columns then been dropped."""
-    if stride == 1:
+    if stride == (1, 1):
         return gradient
     count, channels = gradient.shape[:2]
     whole = gradient.new_zeros(count, height, width, channels).permute(0, 3, 1, 2)
-    whole[:, :, ::stride, ::stride] = gradient
+    whole[:, :, :: stride[0], :: stride[1]] = gradient
     return whole
 
 
-def gradient_to_map(gradient: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+def gradient_to_map(gradient: Tensor, weight: Tensor, padding: Sides) -> Tensor:
     """That of a depthwise convolution of stride 1: one with the kernel turned by 180°, as fast as the forward one."""
     high, wide = (weight.shape[2 + i] - 1 - padding[i] for i in (0, 1))
     return functional.conv2d(gradient, weight.flip(2, 3), None, 1, (high, wide), groups=len(weight))
 
 
-def _gradient_to_weight(gradient: Tensor, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+def _gradient_to_weight(gradient: Tensor, x: Tensor, weight: Tensor, padding: Sides) -> Tensor:
     if weight.shape[3] > _WIDE:
         return _by_columns(gradient, x, weight, padding)
     found: Tensor = torch.ops.aten.convolution_backward(
@@ -98,13 +102,13 @@ def _gradient_to_weight(gradient: Tensor, x: Tensor, weight: Tensor, padding: tu
     return found
 
 
-def _by_columns(gradient: Tensor, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+def _by_columns(gradient: Tensor, x: Tensor, weight: Tensor, padding: Sides) -> Tensor:
     """The gradient of weights (C, 1, h, w), from as many convolutions as the kernel has triples of columns."""
     width, narrow = weight.shape[3], weight[..., :_WIDE]
-    padded = functional.pad(x, (padding[1], padding[1]))
     parts = []
     for first in range(0, width, _WIDE):
         start = min(first, width - _WIDE)  # the last triple may share columns with the one before
-        window = padded[..., start : start + gradient.shape[3] + _WIDE - 1]
+        before = padding[1] - start
+        window = functional.pad(x, (before, gradient.shape[3] + _WIDE - 1 - x.shape[3] - before))
         parts.append(_gradient_to_weight(gradient, window, narrow, (padding[0], 0))[..., first - start :])
     return torch.cat(parts, dim=3)

@@ -7,10 +7,12 @@ from torch.nn import functional
 from compressdefect.blocks.depthwise import DepthwiseConv2d, depthwise
 
 
-@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1), (1, 2)])
 @pytest.mark.parametrize("kernel", [(1, 5), (5, 1), (3, 3), (5, 5), (7, 7), (2, 2), (1, 4)])
 @pytest.mark.parametrize("size", [(9, 10), (12, 7)])
-def test_gradients_are_those_of_the_convolution(kernel: tuple[int, int], stride: int, size: tuple[int, int]) -> None:
+def test_gradients_are_those_of_the_convolution(
+    kernel: tuple[int, int], stride: tuple[int, int], size: tuple[int, int]
+) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 8, *size, generator=generator, dtype=torch.float64)
     weight = torch.randn(8, 1, *kernel, generator=generator, dtype=torch.float64)
