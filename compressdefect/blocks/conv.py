@@ -9,6 +9,7 @@ from torch import nn
 from compressdefect.blocks.batch_norm import BatchNorm
 from compressdefect.blocks.depthwise import DepthwiseConv2d
 from compressdefect.blocks.part import Part, Step, strided
+from compressdefect.blocks.pointwise import StridedPointwiseConv2d
 from compressdefect.cost.piece import convolution
 
 
@@ -29,6 +30,8 @@ def convolve(inputs: int, channels: int, kernel: tuple[int, int], stride: int = 
     """A convolution without bias; of odd sides, with "same" padding, of even ones one row or column short of it."""
     if inputs == channels == groups and max(kernel) > 1:
         return DepthwiseConv2d(channels, kernel, stride)
+    if max(kernel) == 1 and stride > 1:
+        return StridedPointwiseConv2d(inputs, channels, stride, groups)
     padding = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
     return nn.Conv2d(inputs, channels, kernel, stride, padding, groups=groups, bias=False)
 
