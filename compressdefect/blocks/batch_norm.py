@@ -73,7 +73,7 @@ class _Folded(torch.autograd.Function):
         variance = variances.view(repeats, -1).mean(dim=0).add_(spread)
         inverse = (variance + eps).rsqrt_()
         wide = torch.stack([weight, bias, mean, variance, inverse]).repeat(1, repeats).unbind()
-        _affine(_table(y, repeats), table, wide[0], wide[1], wide[2], wide[3], eps)
+        _affine(_table(y, repeats), table, wide[:4], eps)
         ctx.save_for_backward(x, none, *wide)
         ctx.eps, ctx.repeats = eps, repeats
         ctx.mark_non_differentiable(mean, variance)
@@ -96,16 +96,15 @@ class _Folded(torch.autograd.Function):
         slope.mul_(inverse)
         to_x = torch.empty_like(x)
         into = _table(to_x, ctx.repeats)
-        _affine(into, gradients, weight, shift.addcmul_(slope, mean, value=-1), none, variance, ctx.eps)
+        _affine(into, gradients, (weight, shift.addcmul_(slope, mean, value=-1), none, variance), ctx.eps)
         into.addcmul_(table, slope.to(table.dtype))
         to_weight, to_bias = sums.view(2, channels).unbind()
         return to_x, to_weight, to_bias, None, None
 
 
-def _affine(
-    into: Tensor, table: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
-) -> None:
-    """Per column γ·(x − μ)/√(σ² + ε) + β."""
+def _affine(into: Tensor, table: Tensor, columns: tuple[Tensor, ...], eps: float) -> None:
+    """Per column, of which γ, β, μ and σ² are given, γ·(x − μ)/√(σ² + ε) + β."""
+    weight, bias, mean, variance = columns
     _aten.native_batch_norm.out(
         table, weight, bias, mean, variance, False, 0.0, eps, out=into, save_mean=mean[:0], save_invstd=mean[:0]
     )

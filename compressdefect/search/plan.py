@@ -49,8 +49,8 @@ def fit_speed(measured: Sequence[tuple[int, float]]) -> Speed | None:
 
     Both of its terms are at least 0. While all designs have the same macs, half of the time is taken to depend on them.
 
-    >>> fit_speed([(10, 3.0), (20, 5.0)])
-    Speed(base_s=1.0, mac_s=0.2)
+    >>> round(fit_speed([(10, 3.0), (20, 5.0)]).epoch_s(30), 6)
+    7.0
     """
     if not measured:
         return None
@@ -60,7 +60,7 @@ def fit_speed(measured: Sequence[tuple[int, float]]) -> Speed | None:
         return Speed(half, half / float(macs[0]))
     scale = macs.max()
     (base, slope), _ = nnls(np.stack([1 / seconds, macs / scale / seconds], axis=1), np.ones(len(macs)))
-    return Speed(round(float(base), 9), round(float(slope / scale), 18))
+    return Speed(float(base), float(slope / scale))
 
 
 def plan_trials(
