@@ -7,6 +7,7 @@ study on disk, so a search that is stopped or killed goes on from there and lose
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from dataclasses import asdict, replace
 from typing import Literal
@@ -206,7 +207,9 @@ class _Search:
                 epoch_s[cores] = self.workers.epoch_s(first, cores, epoch_s[1])
             busy = epoch_s[cores] > BUSY * epoch_s[1]
             threads = self._threads(busy) or self.workers.threads
-            found = epoch_s[threads] if threads in epoch_s else self.workers.epoch_s(first, threads)
+            found = epoch_s.get(threads, math.inf)
+            if math.isinf(found):  # not timed yet, or not to its end
+                found = self.workers.epoch_s(first, threads)
             return max(found, 1e-3), busy
         except TrainingError as error:
             raise TrainingError("trial 0's design cannot be trained", got=error) from error

@@ -65,6 +65,7 @@ SPACE = Space(
 
 
 BUDGETS = Budgets(macs=8_000_000)
+IMPATIENT = 20  # times its patience after which the evaluator gives up
 HEADS: Heads = {"image": ("a", "b")}
 
 
@@ -191,7 +192,8 @@ class FakeEvaluator:
 
     def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
         found = max(self.sleep_s, 0.01) / 10 if self.time is None else self.time.epoch_s(genotype)
-        return found * self.waiting if threads > 1 else found
+        found *= self.waiting if threads > 1 else 1
+        return found if found < IMPATIENT * patience_s else math.inf
 
     def measures(self, indices: NDArray[np.integer]) -> Measures:
         return Measures({"accuracy": lambda records, rows: float(records.mean())}, indices)

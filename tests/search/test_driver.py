@@ -29,7 +29,18 @@ from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.space.domain import IntDomain
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Condition, Space
-from tests.search.fakes import BUDGETS, FIRST, SPACE, FakeTime, Killed, fake_latency, gate, run_search, without_numbers
+from tests.search.fakes import (
+    BUDGETS,
+    FIRST,
+    IMPATIENT,
+    SPACE,
+    FakeTime,
+    Killed,
+    fake_latency,
+    gate,
+    run_search,
+    without_numbers,
+)
 
 pytest.importorskip("nni")
 
@@ -318,6 +329,23 @@ def test_a_busy_machine_trains_with_one_thread(
     assert outcome.plan.busy == (waiting > 1), "which is for the final training, where threads are asked for of trials"
     run_search(tmp_path / "untimed", trials=1, evaluator={"waiting": waiting})
     assert (tmp_path / "untimed" / "log").read_text().split()[3] == "None"
+
+
+def test_threads_that_are_asked_for_are_timed_however_slow_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as there are cores, on a machine so busy that the comparison with one thread gave up."""
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    time = FakeTime()
+    outcome = run_search(
+        tmp_path / "run",
+        clock=time.clock(100.0),
+        trials=1,
+        threads=4,
+        evaluator={"time": time, "waiting": 2.0 * IMPATIENT},
+    )
+    assert outcome.plan.epoch_s == pytest.approx(2.0 * IMPATIENT * time.epoch_s(FIRST))
+    assert outcome.trained == 1
 
 
 def test_trial_zero_gets_some_time_when_there_is_none_left(tmp_path: Path) -> None:
