@@ -339,6 +339,7 @@ def test_threads_that_are_asked_for_are_timed_however_slow_they_are(
     time = FakeTime()
     outcome = run_search(
         tmp_path / "run",
+        budgets=Budgets(),
         clock=time.clock(100.0),
         trials=1,
         threads=4,
