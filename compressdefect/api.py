@@ -101,15 +101,14 @@ def cost(models: Sequence[str], **options: Any) -> dict[str, Any]:
     for ref in _resolved(models, asked.task):
         own = ref.trained_input or (3, ref.design.input, ref.design.input)
         shape = (asked.channels or own[0], asked.input or own[1], asked.input or own[2])
-        outputs = asked.classes or ref.classes()
-        heads = ref.heads(outputs)
+        heads = ref.heads(asked.classes)
         found = _priced(ref, shape, heads)
         network = ref.design.build(channels=shape[0], heads=heads)
         rows.append(
             {
                 "model": ref.name,
                 "input": list(shape),
-                "classes": outputs,
+                "classes": asked.classes or ref.classes(),
                 "params": found.params,
                 "macs": found.macs,
                 "flops": found.flops,

@@ -85,6 +85,15 @@ def test_a_design_is_trained_and_reported_in_the_words_of_its_task(folder: Path)
     assert "by an overlap of half" in page
 
 
+def test_a_trained_model_is_priced_with_its_own_heads(folder: Path) -> None:
+    data = write_voc(folder / "more", count=48, kinds=("spot", "bar", "dent"))
+    done = api.train("toy", data=str(data), run_dir=folder / "run", **QUICK)
+    (priced,) = api.cost([done["run"]])["models"]
+    manifest = Bundle.open(folder / "run" / "best").manifest
+    assert [len(outputs) for outputs in manifest.heads.values()] == [3, 4]
+    assert (priced["params"], priced["macs"]) == (manifest.cost.params, manifest.cost.macs)
+
+
 def _check_bundle(best: Path, data: Path) -> None:
     """The graph that ships gives both answers, and what it gives are those that were judged."""
     bundle = Bundle.open(best)

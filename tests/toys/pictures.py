@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image
 
 
-def write_voc(root: Path, count: int = 36, side: int = 32) -> Path:
-    """Every third picture is good; in the others a spot or a bar lies somewhere, in a box."""
+def write_voc(root: Path, count: int = 36, side: int = 32, kinds: tuple[str, ...] = ("spot", "bar")) -> Path:
+    """Every first picture of each round is good; in the others a defect of each kind lies somewhere, in a box."""
     rng = np.random.default_rng(0)
     (root / "Annotations").mkdir(parents=True)
     (root / "JPEGImages").mkdir()
     for number in range(count):
         pixels, objects = rng.integers(60, 180, (side, side), dtype=np.uint8), ""
-        if kind := ("", "spot", "bar")[number % 3]:
+        if kind := ("", *kinds)[number % (1 + len(kinds))]:
             x, y = rng.integers(1, side - 17, 2)
             pixels[y : y + 16, x : x + 16] = 250 if kind == "spot" else 5
             objects = (
