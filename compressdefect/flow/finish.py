@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.deploy.benchmark import benchmark
@@ -130,21 +131,24 @@ def _pictures(options: DataOptions, images: Images) -> Pictures:
 
 def _explanation(bundle: Bundle, task: Task, images: Images) -> Explanation | None:
     """What is shown beside a mistake: where defects are, where the network looked, or nothing if neither is known."""
-    if "masks" in task.needs:
-        return _outlines(bundle, task, images)
-    return _activation_maps(bundle, images) if task.head_names == ("image",) else None
-
-
-def _outlines(bundle: Bundle, task: Task, images: Images) -> Explanation:
-    """Where the true defects are, and what the bundle's network would reject the part for."""
     network, threshold = bundle.network(), bundle.manifest.threshold
+    if task.marks(answers(network, images, np.array([0]), task), threshold) is not None:
+        return _outlines(network, threshold, task, images)
+    answers_classes = tuple(task.heads.values()) == (task.classes,)
+    return _activation_maps(network, images) if answers_classes else None
+
+
+def _outlines(network: nn.Module, threshold: float | None, task: Task, images: Images) -> Explanation:
+    """Where the true defects are, as far as that is known, and what the network would reject the part for."""
     rows = {name: row for row, name in enumerate(images.names)}
 
-    def layer(name: str) -> Layer:
+    def layer(name: str) -> Layer | None:
         row = rows[name]
         marks = task.marks(answers(network, images, np.array([row]), task), threshold)
-        assert marks is not None, "a task of masks says where a defect is"
-        truth, answer = images.mask(row) > 0, marks[0]
+        if marks is None:
+            return None
+        answer = marks[0]
+        truth = np.zeros_like(answer) if images.masks is None else images.mask(row) > 0
         extent = extent_of(answer)
 
         def draw(part: Part) -> NDArray[np.uint8]:
@@ -153,14 +157,15 @@ def _outlines(bundle: Bundle, task: Task, images: Images) -> Explanation:
 
         return Layer(draw, Part.of(extent.box, *answer.shape) if extent else None)
 
-    note = "Each picture stands beside itself with outlines over it: blue around the defects that are marked, orange"
-    note += " around the pixels that the model would reject the part for."
+    defects = "" if images.masks is None else "blue around the defects that are marked, "
+    note = f"Each picture stands beside itself with outlines over it: {defects}orange around the pixels that the model"
+    note += " would reject the part for."
     return Explanation(note, "outlines", lambda asked: [layer(name) for name, _ in asked])
 
 
-def _activation_maps(bundle: Bundle, images: Images) -> Explanation:
+def _activation_maps(network: nn.Module, images: Images) -> Explanation:
     """What spoke for a class."""
-    network, rows = bundle.network(), {name: row for row, name in enumerate(images.names)}
+    rows = {name: row for row, name in enumerate(images.names)}
 
     def layers(asked: Sequence[tuple[str, int]]) -> list[Layer]:
         drawn: list[Layer] = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from compressdefect.blocks.normalize import Normalize
+from compressdefect.errors import ModelError
 
 
 class Inspector(nn.Module):
@@ -27,7 +28,13 @@ class Inspector(nn.Module):
         return self.network(self.normalize(pixels))
 
     def forward_features(self, pixels: Tensor) -> Tensor:
-        """Raw pixels → the network's last feature map (N, C, h, w)."""
+        """Raw pixels → the network's last feature map (N, C, h, w).
+
+        Raises:
+            ModelError: it has none.
+        """
+        if not hasattr(self.network, "forward_features"):
+            raise ModelError("the network has no last feature map", got=type(self.network).__name__)
         features: Tensor = self.network.forward_features(self.normalize(pixels))  # type: ignore[operator]
         return features
 

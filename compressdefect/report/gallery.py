@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressdefect import units
+from compressdefect.errors import ModelError
 from compressdefect.report import pictures
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.markup import Markup, element, join
@@ -80,7 +81,7 @@ class Explanation(NamedTuple):
 
     note: str
     caption: str
-    layers: Callable[[Sequence[tuple[str, int]]], Sequence[Layer | None]]
+    layers: Callable[[Sequence[tuple[str, int]]], Sequence[Layer | None]]  # ModelError: the model has none at all
 
 
 class Pane(NamedTuple):
@@ -130,17 +131,23 @@ def compute(
     known = set(images.names) if images else set()
     shown = [m for kind in (*MISTAKES, *NEAR_MISSES) for m in [v for v in (*wrong, *near) if v.kind == kind][:per_kind]]
     there = [verdict for verdict in shown if verdict.name in known]
-    layers: dict[tuple[str, str], Layer | None] = {}
-    if explanation is not None and there:
-        asked = [(verdict.name, evidence_class(verdict)) for verdict in there]
-        layers = {(v.kind, v.name): layer for v, layer in zip(there, explanation.layers(asked), strict=True)}
+    layers, lacking = _layers(there, explanation) if explanation is not None and there else ({}, "")
     cards = [
         _card(v, evidence.classes, images if v.name in known else None, layers.get((v.kind, v.name)), explanation)
         for v in shown
     ]
-    return Gallery(
-        _note(cards, explanation, images), _groups(MISTAKES, cards, wrong), _groups(NEAR_MISSES, cards, near)
-    )
+    note = " ".join([text for text in (_note(cards, explanation, images), lacking) if text])
+    return Gallery(note, _groups(MISTAKES, cards, wrong), _groups(NEAR_MISSES, cards, near))
+
+
+def _layers(verdicts: Sequence[Mistake], explanation: Explanation) -> tuple[dict[tuple[str, str], Layer | None], str]:
+    """The layer of each verdict by its kind and image, or none and a sentence that says why."""
+    asked = [(verdict.name, evidence_class(verdict)) for verdict in verdicts]
+    try:
+        found = explanation.layers(asked)
+    except ModelError as error:
+        return {}, f"Where the model looked is not shown: {error.what}."
+    return {(v.kind, v.name): layer for v, layer in zip(verdicts, found, strict=True)}, ""
 
 
 def evidence_class(mistake: Mistake) -> int:

@@ -35,7 +35,7 @@ def class_activation_map(network: Any, pixels: Tensor, class_index: int | Tensor
     with torch.enable_grad():
         features = network.forward_features(pixels).detach().requires_grad_()
         if features.ndim != 4:
-            raise ModelError("no activation map: features are not (N, C, h, w)", got=tuple(features.shape))
+            raise ModelError("the network's features are no maps (N, C, h, w)", got=tuple(features.shape))
         logits = network.forward_head(features)
         logits = logits.mean(dim=1) if logits.ndim == 3 else logits
         wanted = torch.as_tensor(class_index, device=logits.device).expand(len(pixels)).unsqueeze(1)

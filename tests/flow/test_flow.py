@@ -24,6 +24,7 @@ from compressdefect.flow.request import LEAST_STEPS, Request
 from compressdefect.flow.voice import Voice
 from compressdefect.options import JobOptions, SearchOptions, TrainOptions
 from compressdefect.search.held_out import AUC, held_out_path, read_held_out
+from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 from compressdefect.train.validate import Validation, validate
 
@@ -266,6 +267,21 @@ def test_one_large_class_is_pointed_out_where_a_metric_can_be_chosen(
         "80.0 % of the images are good: accuracy favours a model that answers nothing else" in capsys.readouterr().err
     )
     assert told == warned
+
+
+def test_a_network_without_maps_is_reported_without_them(parts: Path, tmp_path: Path) -> None:
+    """A transformer's features are tokens."""
+    run = tmp_path / "run"
+    api.train("timm:test_vit", data=str(parts), val_share=0, run_dir=run, epochs=1, peers="none")
+    assert "Where the model looked is not shown" in (run / "report.html").read_text()
+
+
+def test_a_task_that_says_where_needs_no_masks_to_be_reported(
+    searched: dict[str, Any], parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Classify, "marks", lambda self, answers, threshold: np.ones((1, 32, 32), dtype=np.bool_))
+    page = Path(api.report(searched["run"], data=str(parts))["report"]).read_text()
+    assert "outlines over it: orange around the pixels that the model would reject" in page
 
 
 def test_where_nothing_is_decided_there_is_no_threshold(parts: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from compressdefect.flow import prepare
 from compressdefect.flow.prepare import choose_task
 from compressdefect.flow.request import Request
 from compressdefect.options import DataOptions, SearchOptions
+from compressdefect.train.segment import Segment
 from tests.scratched import Place, write_scratched
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
@@ -99,6 +100,16 @@ def test_evaluate_finds_the_test_images_again(trained: dict[str, Any], plates: P
     assert again["task"] == "segment"
     for key in ("n", "dice", "iou", "macc", "threshold", "escape", "overkill"):
         assert again["test"][key] == pytest.approx(trained["test"][key]), key
+
+
+def test_a_task_that_does_not_say_where_is_reported_without_outlines(
+    trained: dict[str, Any], plates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks may be needed to train by alone."""
+    monkeypatch.setattr(Segment, "marks", lambda self, answers, threshold: None)
+    page = Path(api.report(trained["run"], data=str(plates))["report"]).read_text()
+    assert "The test images, undistorted." in page
+    assert "outlines" not in page
 
 
 def test_a_timm_encoder_gets_the_decoder(plates: Path, tmp_path: Path) -> None:

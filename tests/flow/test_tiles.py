@@ -88,7 +88,8 @@ def test_the_shipped_graph_and_the_manifest_are_enough_to_decide_alike(trained: 
 def test_the_mistakes_are_shown_as_whole_images(trained: dict[str, Any], webs: Path) -> None:
     best = Bundle.open(Path(trained["run"]) / "best")
     images = load_images(webs, input=32, masks=True, tile=48)
-    (layer,) = _outlines(best, best.task(), images).layers([(images.names[1], 1)])
+    explanation = _outlines(best.network(), best.manifest.threshold, best.task(), images)
+    (layer,) = explanation.layers([(images.names[1], 1)])
     assert layer is not None
     drawn, (height, width) = layer.draw(WHOLE), images.picture(1).shape[1:]
     assert drawn.shape == (4, SIDE // width * height, SIDE // width * width) == (4, 4 * 27, 4 * 80)

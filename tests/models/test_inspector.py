@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from torch import nn
 
+from compressdefect.errors import ModelError
 from compressdefect.models.designs import parse_design
 from compressdefect.models.inspector import Inspector
 
@@ -27,3 +30,9 @@ def test_timm_networks_have_the_same_two_halves() -> None:
         features = inspector.eval().forward_features(pixels)
         assert features.dim() == 4
         assert torch.equal(inspector.forward_head(features), inspector(pixels))
+
+
+def test_a_network_without_two_halves_has_no_maps() -> None:
+    inspector = Inspector.from_statistics(nn.Flatten(), [0.0], [1.0])
+    with pytest.raises(ModelError, match="no last feature map: got Flatten"):
+        inspector.forward_features(torch.zeros(1, 1, 2, 2))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compressdefect.errors import ModelError
 from compressdefect.report import gallery
 from compressdefect.report.evidence import read_evidence
 from compressdefect.report.gallery import Explanation, Layer, Part
@@ -129,6 +130,18 @@ def test_an_image_that_is_gone_leaves_its_card(run: tuple[Path, FakeImages]) -> 
     shown = gallery.compute(evidence, FakeImages(run[1].pixels[:0], ()), explain(run[1]))
     assert shown.mistakes[0].cards
     assert shown.mistakes[0].cards[0].panes == ()
+
+
+def test_a_model_without_maps_leaves_the_pictures(run: tuple[Path, FakeImages]) -> None:
+    def refuse(asked: object) -> list[Layer]:
+        raise ModelError("the network's features are no maps (N, C, h, w)", got=(1, 5, 8))
+
+    shown = gallery.compute(read_evidence(run[0]), run[1], Explanation("Maps.", "map of {}", refuse))
+    cards = [card for group in (*shown.mistakes, *shown.near) for card in group.cards]
+    assert cards
+    assert all(len(card.panes) == 1 for card in cards)
+    assert shown.note.startswith("The test images, undistorted.")
+    assert shown.note.endswith("Where the model looked is not shown: the network's features are no maps (N, C, h, w).")
 
 
 def test_a_confusion_shows_the_wrong_answer() -> None:

@@ -55,5 +55,5 @@ def test_tokens_are_refused() -> None:
         def forward_features(self, pixels: Tensor) -> Tensor:
             return pixels.float().flatten(2)
 
-    with pytest.raises(ModelError, match=r"not \(N, C, h, w\)"):
+    with pytest.raises(ModelError, match=r"no maps \(N, C, h, w\)"):
         class_activation_map(Tokens(torch.ones(1, 1)), torch.zeros(1, 1, 4, 4, dtype=torch.uint8), 0)
