@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from compressdefect.deploy.bundle import MANIFEST, Bundle
 from compressdefect.errors import CompressDefectError, ModelError
 from compressdefect.models.design import Design
-from compressdefect.models.designs import parse_design
+from compressdefect.models.designs import made_for, parse_design
 from compressdefect.models.family_design import FamilyDesign
 from compressdefect.models.graph import Heads
 from compressdefect.runs import RunFolder
@@ -60,9 +60,7 @@ class ModelRef:
         Raises:
             ModelError: it is made for another task.
         """
-        if task not in self.tasks:
-            raise ModelError(f"{self.name} is not made to {task}", got=f"a model to {' or '.join(self.tasks)}")
-        return replace(self, design=self.design.for_task(task))
+        return replace(self, design=made_for(self.design, task))
 
     def heads(self, classes: int | None = None) -> Heads:
         """What the network answers: a trained model's own, else nameless classes, so many or two."""

@@ -102,7 +102,7 @@ def _load(options: SplitOptions) -> Images:
     from compressdefect.flow.prepare import choose_task, load
     from compressdefect.train.tasks import TASKS, task_kind
 
-    kind = task_kind(choose_task(options, list(TASKS), "a split"))
+    kind = task_kind(choose_task(options, list(TASKS)))
     voice = Voice()
     images = load(options, input=_SPLIT_SIDE, needs=kind.needs, voice=voice)
     for remark in images.remarks:

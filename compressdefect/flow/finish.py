@@ -22,6 +22,7 @@ from compressdefect.errors import CompressDefectError, RunError
 from compressdefect.flow.prepare import load
 from compressdefect.flow.stored import options_of
 from compressdefect.flow.voice import Voice
+from compressdefect.models.designs import made_for
 from compressdefect.options import DataOptions
 from compressdefect.report.gallery import Explanation, Layer, Part
 from compressdefect.report.html import write_report
@@ -65,7 +66,7 @@ def parse_peers(text: str, task: str) -> list[ModelRef]:
 
 def _made_for(task: str, peer: ModelRef) -> ModelRef:
     """A timm model as what a task needs; where that is more than the model itself, its name says so."""
-    design = peer.design.for_task(task)
+    design = made_for(peer.design, task)
     return replace(peer, name=design.title, design=design)
 
 

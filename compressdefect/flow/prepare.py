@@ -63,23 +63,22 @@ class Prepared:
         return self.shown if len(self.split.val) else self.shown * (FOLDS - 1) // FOLDS
 
 
-def choose_task(options: SplitOptions, offered: Sequence[str], model: str) -> str:
-    """The task that was asked for, the only one that a model offers, or the one that the annotations are made for.
+def choose_task(options: SplitOptions, offered: Sequence[str]) -> str:
+    """The task that was asked for, the only one that is offered, or the one that the annotations are made for.
 
-    Of several that would do, it is the first (``train.tasks.TASKS``).
+    Of several that would do, it is the first (``train.tasks.TASKS``). One that was asked for may not be offered.
 
     Args:
         options: ``task`` is what was asked for.
         offered: the tasks of the model or space.
-        model: what offers them, for the message.
 
     Raises:
-        DataError: there is no such task, or the model is not made for it.
+        DataError: there is no such task.
     """
-    if options.task is not None and task_kind(options.task).name not in offered:
-        raise DataError(f"{model} is not made to {options.task}", got=f"a model to {' or '.join(offered)}")
-    if options.task is not None or len(offered) == 1:
-        return options.task or offered[0]
+    if options.task is not None:
+        return task_kind(options.task).name
+    if len(offered) == 1:
+        return offered[0]
     samples = () if options.data == SYNTHETIC else read_all(options.data, options.format).samples
     return suited(samples, [name for name in TASKS if name in offered])
 

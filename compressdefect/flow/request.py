@@ -126,11 +126,11 @@ class Request:
 def _space(options: SearchOptions) -> tuple[str, Space]:
     """The task, and the space as far as it has designs for it."""
     if options.space is None:
-        task = choose_task(options, tuple(TASKS), "a search")
+        task = choose_task(options, tuple(TASKS))
         space = find_space(TASKS[task].space)
     else:
         space = find_space(options.space)
-        task = choose_task(options, space.tasks, space.name)
+        task = choose_task(options, space.tasks)
     return task, space.for_task(task)
 
 

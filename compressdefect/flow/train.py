@@ -15,6 +15,7 @@ from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers,
 from compressdefect.flow.prepare import check_free, check_options, check_split, choose_task, prepare, say_what_hides
 from compressdefect.flow.stored import anchored, options_of
 from compressdefect.flow.voice import Voice
+from compressdefect.models.designs import made_for
 from compressdefect.options import DataOptions, EvaluateOptions, JobOptions, TrainOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_seconds
@@ -45,11 +46,12 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None, *, beg
     """Train a model from scratch and deliver it; see ``api.train`` and, for ``began``, ``flow.search.run_search``."""
     seconds = None if options.time is None else parse_seconds(options.time, "--time")
     ref = resolve_model(model)
-    task = choose_task(options, ref.tasks, model)
+    task = choose_task(options, ref.tasks)
+    design = made_for(ref.design, task)
     check_options(options, task)
     fit_config(options, FEW_IMAGES, task)  # a recipe that cannot be is refused before any image is loaded
     check_free(run_dir)
-    design, peers = ref.design.for_task(task), parse_peers(options.peers, task)
+    peers = parse_peers(options.peers, task)
     options = replace(
         options,
         split=options.split or _own_split(ref),

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class Design(Protocol):
     """A network that can be priced, built and written into a bundle, without its weights.
 
-    The life of one: a MODEL argument names it, ``for_task`` makes it one for a task, ``cost`` prices and ``build``
-    builds it, and what ships keeps ``to_json``, from which ``from_json`` makes it again wherever the weights are
-    loaded. A new kind of design, such as one made of another by plain-data edits, is one file with a class like
-    ``FamilyDesign``, and one entry in ``designs.KINDS``.
+    The life of one: a MODEL argument names it, ``for_task`` makes it one for a task (by way of ``designs.made_for``,
+    which refuses those for others), ``cost`` prices and ``build`` builds it, and what ships keeps ``to_json``, from
+    which ``from_json`` makes it again wherever the weights are loaded. A new kind of design, such as one made of
+    another by plain-data edits, is one file with a class like ``FamilyDesign``, and one entry in ``designs.KINDS``.
     """
 
     kind: ClassVar[str]  # the name of the kind, which its JSON carries
@@ -46,11 +46,7 @@ class Design(Protocol):
         """The point of a space that it is; None where it is none."""
 
     def for_task(self, task: str) -> Self:
-        """The design for a task.
-
-        Raises:
-            ModelError: it is for others.
-        """
+        """The design for one of its ``tasks``."""
 
     def build(self, *, channels: int, heads: Heads) -> nn.Module:
         """The untrained network, without normalisation: a tensor for each head comes out, of one head itself."""

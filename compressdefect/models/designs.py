@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from compressdefect.catalog import designs
 from compressdefect.errors import ModelError, known_names
 from compressdefect.models import timm_design
 from compressdefect.models.design import Design
 from compressdefect.models.family_design import FamilyDesign
+from compressdefect.models.templates import task_of
 from compressdefect.models.timm_design import TimmDesign
 
 _KINDS: tuple[type[Design], ...] = (FamilyDesign, TimmDesign)
@@ -23,6 +25,25 @@ def parse_design(text: str) -> Design:
         ModelError: the width, a key, a value or a timm model is wrong.
     """
     return TimmDesign.parse(text) if text.startswith(timm_design.PREFIX) else FamilyDesign.parse(text)
+
+
+def made_for(design: Design, task: str) -> Design:
+    """The design for a task.
+
+    Raises:
+        ModelError: it is made for others.
+    """
+    if task not in design.tasks:
+        raise ModelError(
+            f"{design.name} cannot {task}, it is made to {' or '.join(design.tasks)}", fix=_designs_to(task)
+        )
+    return design.for_task(task)
+
+
+def _designs_to(task: str) -> str:
+    names = [name for name, space in designs().items() if task_of(space.designs[name]) == task]
+    names += [f"{timm_design.PREFIX}NAME"] if task in timm_design.TASKS else []
+    return f"designs to {task}: {', '.join(names) or 'none'}"
 
 
 def read_design(data: Mapping[str, Any], *, name: str, input: int) -> Design:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Shape
-from compressdefect.errors import ModelError
 from compressdefect.models.graph import Heads, Layer
 from compressdefect.space.genotype import Genotype
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 PREFIX = "timm:"
-_ADDED = {"classify": "", "segment": " + decoder"}  # what is put on a model for each task
+TASKS = {"classify": "", "segment": " + decoder"}  # what is put on a model for each task
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,15 @@ class TimmDesign:
     @property
     def title(self) -> str:
         """Its name; to segment, timm's model is but the encoder of the network."""
-        return self.name + (_ADDED[self.task] if self.task else "")
+        return self.name + (TASKS[self.task] if self.task else "")
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Several, until one is chosen."""
-        return (self.task,) if self.task else tuple(_ADDED)
+        return (self.task,) if self.task else tuple(TASKS)
 
     def for_task(self, task: str) -> Self:
         """The same model as what a task needs; see ``Design.for_task``."""
-        if task not in _ADDED:
-            raise ModelError(f"{self.name} cannot {task}", fix=f"a timm model can {' or '.join(_ADDED)}")
         return replace(self, task=task)
 
     def build(self, *, channels: int, heads: Heads) -> nn.Module:

@@ -40,7 +40,7 @@ def test_a_timm_model_becomes_what_a_task_needs_and_nothing_else_does(bundle: Bu
     assert outputs.shape == (1, 2, 32, 32)
     assert resolve_model("lw-seg@0.35").for_task("segment").design == parse_design("lw-seg@0.35")
     for name in ("lw@0.35", str(bundle.path)):
-        with pytest.raises(ModelError, match="is not made to segment: got a model to classify"):
+        with pytest.raises(ModelError, match="cannot segment, it is made to classify; designs to segment: "):
             resolve_model(name).for_task("segment")
 
 

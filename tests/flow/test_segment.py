@@ -16,7 +16,7 @@ from compressdefect.data.load import load_images
 from compressdefect.data.marks.shapes import Box
 from compressdefect.data.sample import Listing, Region, Sample
 from compressdefect.deploy.bundle import Bundle
-from compressdefect.errors import DataError
+from compressdefect.errors import DataError, ModelError
 from compressdefect.flow import prepare
 from compressdefect.flow.prepare import choose_task
 from compressdefect.flow.request import Request
@@ -139,9 +139,9 @@ def test_the_annotations_decide_what_the_model_leaves_open(
     request: pytest.FixtureRequest, data: str, expected: str
 ) -> None:
     folder = data if data == "synthetic" else str(request.getfixturevalue(data))
-    assert choose_task(DataOptions(data=folder), BOTH, "a model") == expected
-    assert choose_task(DataOptions(data=folder, task="segment"), BOTH, "a model") == "segment"
-    assert choose_task(DataOptions(data=folder), ("classify",), "a model") == "classify"
+    assert choose_task(DataOptions(data=folder), BOTH) == expected
+    assert choose_task(DataOptions(data=folder, task="segment"), BOTH) == "segment"
+    assert choose_task(DataOptions(data=folder), ("classify",)) == "classify"
 
 
 @pytest.mark.parametrize(("marked", "expected"), [((), "classify"), ((Region("dent", Box(0, 0, 2, 2)),), "segment")])
@@ -150,7 +150,7 @@ def test_an_image_without_a_class_decides_only_by_what_is_marked_in_it(
 ) -> None:
     samples = Sample(Path("a.png"), "good"), Sample(Path("b.png"), None, regions=marked)
     monkeypatch.setattr(prepare, "read_all", lambda *_: Listing("x", Path(), samples, ("good",)))
-    assert choose_task(DataOptions(data="x"), BOTH, "a model") == expected
+    assert choose_task(DataOptions(data="x"), BOTH) == expected
 
 
 def test_the_space_follows_the_task(parts: Path, plates: Path) -> None:
@@ -163,7 +163,7 @@ def test_the_space_follows_the_task(parts: Path, plates: Path) -> None:
 def test_tasks_that_are_not_to_be_had_are_refused(parts: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such task: got paint; known: classify, segment"):
         api.train("lw-seg@0.35", data=str(parts), task="paint", run_dir=tmp_path / "r", **TINY)
-    with pytest.raises(DataError, match="lightdefectnet is not made to segment"):
+    with pytest.raises(ModelError, match="lightdefectnet cannot segment, it is made to classify; designs to segment"):
         api.train("lightdefectnet", data=str(parts), task="segment", run_dir=tmp_path / "r", **TINY)
     with pytest.raises(DataError, match="unknown metric: got accuracy; known: dice"):
         api.search("lw_cnn", data=str(parts), task="segment", metric="accuracy", run_dir=tmp_path / "r", **TINY)

@@ -9,7 +9,7 @@ import torch
 
 from compressdefect.catalog import find_design
 from compressdefect.errors import CompressDefectError, ModelError
-from compressdefect.models.designs import parse_design, read_design
+from compressdefect.models.designs import made_for, parse_design, read_design
 
 
 def test_a_name_is_the_design() -> None:
@@ -42,7 +42,7 @@ def test_settings_change_the_genes_they_name() -> None:
 def test_a_design_knows_its_task_and_its_input(text: str, task: str, size: int) -> None:
     design = parse_design(text)
     assert (design.tasks, design.input) == ((task,), size)
-    assert design.for_task(task) is design
+    assert made_for(design, task) is design
 
 
 def test_a_written_out_width_takes_settings_too() -> None:
@@ -56,9 +56,13 @@ def test_a_design_is_not_made_for_another_task() -> None:
     with pytest.raises(
         ModelError, match=r"lw@0.35 cannot segment, it is made to classify; designs to segment: .*lw-seg"
     ):
-        parse_design("lw@0.35").for_task("segment")
-    with pytest.raises(ModelError, match="timm:resnet10t cannot detect; a timm model can classify or segment"):
-        parse_design("timm:resnet10t").for_task("detect")
+        made_for(parse_design("lw@0.35"), "segment")
+    with pytest.raises(
+        ModelError, match=r"timm:resnet10t cannot detect, it is made to classify or segment; designs to detect: none$"
+    ):
+        made_for(parse_design("timm:resnet10t"), "detect")
+    with pytest.raises(ModelError, match=r"timm:resnet10t cannot segment, .*; designs to segment: .*, timm:NAME$"):
+        made_for(made_for(parse_design("timm:resnet10t"), "classify"), "segment")
 
 
 @pytest.mark.parametrize(
