@@ -74,7 +74,6 @@ class WideBottleneck(nn.Module):
         kernels = [(layer.kernel_size[0], layer.kernel_size[1]) for layer, _ in layers]
         self.families = families(kernels)
         self.order = [index for family in self.families for index in family]
-        self.weights = nn.ParameterList()
         self.windows: list[list[tuple[slice, slice]]] = []
         for number, family in enumerate(self.families):
             sides = [max(kernels[index][axis] | 1 for index in family) for axis in (0, 1)]
@@ -84,8 +83,8 @@ class WideBottleneck(nn.Module):
                 weight[place][..., *window] = layers[index][0].weight.detach()
                 mask[place][..., *window] = 1
             self.windows.append(windows)
-            self.weights.append(nn.Parameter(weight.flatten(0, 1)))
-            self.register_buffer(f"mask{number}", mask.flatten(0, 1))
+            self.register_parameter(f"family{number}_weight", nn.Parameter(weight.flatten(0, 1)))
+            self.register_buffer(f"family{number}_mask", mask.flatten(0, 1))
         self.stride = layers[0][0].stride[0]
         self.norm = widen([layers[index][1] for index in self.order])
         self.relu = nn.ReLU6(inplace=True)
@@ -101,7 +100,7 @@ class WideBottleneck(nn.Module):
 
     def _run(self, number: int, x: Tensor) -> Tensor:
         """One family's paths; of rows or columns that a stride skips and no kernel reaches, none are read."""
-        weight = self.weights[number] * self.get_buffer(f"mask{number}")
+        weight = self._weight(number) * self.get_buffer(f"family{number}_mask")
         strides = [self.stride, self.stride]
         for axis in (0, 1):
             if weight.shape[2 + axis] == 1 and self.stride > 1:
@@ -110,13 +109,18 @@ class WideBottleneck(nn.Module):
         padding = (weight.shape[2] // 2, weight.shape[3] // 2)
         return depthwise(repeated(x, len(self.families[number])), weight, (strides[0], strides[1]), padding)
 
+    def _weight(self, number: int) -> nn.Parameter:
+        """One family's kernels (paths · C, 1, h, w)."""
+        return self.get_parameter(f"family{number}_weight")
+
     def give_back(self, block: LWBottleneck) -> None:
         """Write what was trained into the bottleneck that this one was made of."""
         layers = [_layers(path) for path in block.paths]
         narrow(self.norm, [layers[index][1] for index in self.order])
         with torch.no_grad():
-            for family, windows, weight in zip(self.families, self.windows, self.weights, strict=True):
-                for index, window, part in zip(family, windows, weight.chunk(len(family)), strict=True):
+            for number, (family, windows) in enumerate(zip(self.families, self.windows, strict=True)):
+                parts = self._weight(number).chunk(len(family))
+                for index, window, part in zip(family, windows, parts, strict=True):
                     layers[index][0].weight.copy_(part[..., *window])
         block.shrink.load_state_dict(self.shrink.state_dict())
         self._reorder(block.shrink, [self.order.index(index) for index in range(len(self.order))])

@@ -14,6 +14,7 @@ from compressdefect.blocks.condenser import Condenser, Condensing
 from compressdefect.blocks.conv import Conv
 from compressdefect.blocks.lw import KERNEL_SETS, MANY_CHANNELS, LWBottleneck, repeated
 from compressdefect.blocks.wide import narrow, widen
+from compressdefect.train.config import FitConfig, make_optimizer
 from tests.contracts import trained_once
 
 STAGES = {
@@ -62,7 +63,7 @@ def test_a_training_form_trains_as_its_block_does(make: Callable[[], Any], size:
         rounding = 1e-5 * float(expected[name].abs().max())
         torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=rounding)
     for module in (form, plain):
-        torch.optim.SGD(module.parameters(), lr=0.01, weight_decay=0.1).step()
+        make_optimizer(module, FitConfig(optimizer="sgd", learning_rate=0.01, weight_decay=0.1)).step()
     form.give_back(given_back)
     for (name, one), other in zip(given_back.state_dict().items(), plain.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5, msg=name)
