@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from compressdefect.blocks.depthwise import gradient_to_map, spread
+from compressdefect.blocks.depthwise import autocast, gradient_to_map, spread
 from compressdefect.cost.piece import Piece, Shape, chain, operator
 
 
@@ -38,6 +38,7 @@ class BlurPool(nn.Module):
         x = self.maximum(x)
         reflects = min(x.shape[-2:]) > self.padding[1]
         if self.training and reflects and x.device.type == "cpu":
+            x = autocast(x)
             blurred: Tensor = _Blur.apply(x, self.filter.to(x.dtype), self.stride, self.padding)
             return blurred
         x = functional.pad(x, self.padding * 2, mode="reflect" if reflects else "replicate")

@@ -48,11 +48,13 @@ def depthwise(x: Tensor, weight: Tensor, stride: Sides = (1, 1), padding: Sides 
     """(N, C, H, W), (C, 1, h, w) → (N, C, ·, ·), zeros around the map; to train with."""
     if x.device.type != "cpu":
         return functional.conv2d(x, weight, None, stride, padding, groups=len(weight))
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
-        x, weight = x.to(dtype), weight.to(dtype)
-    y: Tensor = _Depthwise.apply(x, weight, stride, padding)
+    y: Tensor = _Depthwise.apply(autocast(x), autocast(weight), stride, padding)
     return y
+
+
+def autocast(x: Tensor) -> Tensor:
+    """A tensor as a convolution under autocast on a CPU takes it: inside an autograd function nothing is cast."""
+    return x.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else x
 
 
 class _Depthwise(torch.autograd.Function):

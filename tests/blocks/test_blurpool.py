@@ -36,3 +36,13 @@ def test_a_shift_of_two_pixels_is_a_shift_of_one() -> None:
 
 def test_it_adds_nothing_to_a_checkpoint() -> None:
     assert not BlurPool(4).state_dict()
+
+
+def test_a_float_map_trains_under_autocast() -> None:
+    x = torch.randn(2, 4, 6, 8, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = BlurPool(4)(x)
+    y.sum().backward()
+    assert y.dtype == torch.bfloat16
+    assert x.grad is not None
+    assert x.grad.dtype == torch.float32
