@@ -112,7 +112,7 @@ def fit(
             _run(training, batches, config)
             records = training.answered
             if records is None and training.history:
-                calibrate(network, images, train)
+                calibrate(network, images, train, precision=config.precision)
         network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
         if records is None and scored is not None:
             records = predict(network, images, scored, task)
@@ -190,7 +190,7 @@ class _Training(L.LightningModule):
         return None
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: object, **__: object) -> None:
-        clip_gradients(self.network, self.config.clip_norm)
+        clip_gradients(optimizer, self.config.clip_norm)
 
     def training_step(self, batch: tuple[Tensor, Truth], batch_idx: int) -> Tensor:
         pixels, truth = batch
@@ -223,7 +223,7 @@ class _Training(L.LightningModule):
         epoch = self.current_epoch + 1
         if self.val is None or (epoch % self.config.score_every and epoch != self.config.epochs):
             return None
-        calibrate(self.network, self.images, self.train_part)
+        calibrate(self.network, self.images, self.train_part, precision=self.config.precision)
         self.answered = predict(self.network, self.images, self.val, self.task)
         try:
             return self.task.score(self.answered, self.task.labels(self.images, self.val))

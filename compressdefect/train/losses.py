@@ -39,9 +39,9 @@ def paired_discrepancy_loss(
         discrepancy: λ, at most about 0.1.
         label_smoothing: share of the target spread evenly over the classes, in all three cross-entropies.
     """
-    columns = sum(F.cross_entropy(column, targets, label_smoothing=label_smoothing) for column in outputs.unbind(dim=1))
-    joint = F.cross_entropy(mean_log_probability(outputs), targets, label_smoothing=label_smoothing)
-    return columns + joint - discrepancy * paired_discrepancy(outputs)
+    answers = [*outputs.unbind(dim=1), mean_log_probability(outputs)]
+    mean = F.cross_entropy(torch.cat(answers), targets.repeat(len(answers)), label_smoothing=label_smoothing)
+    return len(answers) * mean - discrepancy * paired_discrepancy(outputs)
 
 
 def mean_log_probability(outputs: Tensor) -> Tensor:

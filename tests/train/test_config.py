@@ -63,7 +63,7 @@ def test_gradients_are_clipped_as_pytorch_clips_them(largest: float) -> None:
     for layer in (ours, theirs):
         for parameter in layer.parameters():
             parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
-    clip_gradients(ours, largest)
+    clip_gradients(make_optimizer(ours, FitConfig()), largest)
     torch.nn.utils.clip_grad_norm_(theirs.parameters(), largest)
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)

@@ -97,7 +97,9 @@ def test_what_the_last_epoch_measured_is_not_measured_again(
     calls: list[str] = []
     for name in ("calibrate", "predict"):
         real = getattr(fitting, name)
-        monkeypatch.setattr(fitting, name, lambda *given, name=name, real=real: (calls.append(name), real(*given))[1])
+        monkeypatch.setattr(
+            fitting, name, lambda *given, name=name, real=real, **more: (calls.append(name), real(*given, **more))[1]
+        )
     result = train(network, images, FitConfig(epochs=5, batch_size=18, threads=1, score_every=3))
     assert calls == ["calibrate", "predict"] * 2
     again = predict(network, images, VAL, Classify(images.classes, images.good))
