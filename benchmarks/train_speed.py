@@ -197,7 +197,8 @@ def worker(checkout: Path, name: str, threads: int) -> Iterator[Callable[[], flo
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
     ) as process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
 
         def ask() -> float:
             process.stdin.write("\n")
