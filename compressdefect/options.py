@@ -13,6 +13,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_type_hint
 PANELS = ("Options", "Data", "Budget", "Search", "Training", "Run")  # in the order of --help
 
 
+PEERS = ("timm:mobilenetv3_large_100", "timm:efficientnet_b0")  # known to many who look at a latency
+
+
 @dataclass(frozen=True)
 class Help:
     """What ``--help`` says of an option.
@@ -146,9 +149,10 @@ class RunOptions(TimeOptions):
 
     accelerator: Annotated[str, Help("auto, cpu or gpu.")] = "auto"
     threads: Annotated[int, Help("Threads that latency is measured with.")] = 1
-    peers: Annotated[str, Help("Models that the latency is shown beside, or none.")] = (
-        "timm:mobilenetv3_large_100, timm:efficientnet_b0"
-    )
+    peers: Annotated[
+        str | None,
+        Help(f"Models that the latency is shown beside, or none; default, as far as they fit: {', '.join(PEERS)}."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ import pytest
 from compressdefect import api
 from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
+from compressdefect.errors import ModelError
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.train.tasks import TASKS
 from tests.toys.family import Toy
@@ -41,7 +42,7 @@ depth = { per = "stage", type = "int", low = 1, high = 3 }
 net = { width = 8, kernel = 3 }
 stages = [{ depth = 1 }]
 """
-QUICK: dict[str, Any] = {"epochs": 1, "input": 32, "peers": "none", "group": "none"}
+QUICK: dict[str, Any] = {"epochs": 1, "input": 32, "group": "none"}
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +73,11 @@ def test_they_are_searched_by_worker_processes_and_shipped(folder: Path) -> None
     assert again["test"]["located"] == best["test"]["located"]
 
 
-def test_a_design_is_trained_and_reported_in_the_words_of_its_task(folder: Path) -> None:
+def test_a_design_is_trained_and_reported_in_the_words_of_its_task(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = api.train("toy", data="pictures", run_dir=folder / "run", **QUICK)
+    assert "timm:efficientnet_b0, which cannot locate; name others with --peers" in capsys.readouterr().err
     assert done["task"] == "locate"
     _check_bundle(folder / "run" / "best", folder / "pictures")
     card = (folder / "run" / "best" / "card.md").read_text()
@@ -92,6 +96,12 @@ def test_a_trained_model_is_priced_with_its_own_heads(folder: Path) -> None:
     manifest = Bundle.open(folder / "run" / "best").manifest
     assert [len(outputs) for outputs in manifest.heads.values()] == [3, 4]
     assert (priced["params"], priced["macs"]) == (manifest.cost.params, manifest.cost.macs)
+
+
+def test_a_peer_that_is_named_has_to_fit_the_task(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"timm:efficientnet_b0 cannot locate, .*; designs to locate: toy$"):
+        api.train("toy", data="pictures", run_dir=folder / "run", peers="timm:efficientnet_b0", **QUICK)
+    assert not (folder / "run").exists()
 
 
 def _check_bundle(best: Path, data: Path) -> None:

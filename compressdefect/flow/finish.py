@@ -23,7 +23,7 @@ from compressdefect.flow.prepare import load
 from compressdefect.flow.stored import options_of
 from compressdefect.flow.voice import Voice
 from compressdefect.models.designs import made_for
-from compressdefect.options import DataOptions
+from compressdefect.options import PEERS, DataOptions
 from compressdefect.report.gallery import Explanation, Layer, Part
 from compressdefect.report.html import write_report
 from compressdefect.report.originals import Loaded, Originals, Pictures, extent_of
@@ -54,13 +54,23 @@ def recorded(run: RunFolder, images: Images) -> Iterator[None]:
         raise
 
 
-def parse_peers(text: str, task: str) -> list[ModelRef]:
-    """Resolve the models that a result is shown beside, made for its task where they can be; ``none`` is none.
+def parse_peers(text: str | None, task: str, voice: Voice) -> list[ModelRef]:
+    """Resolve the models that a result is shown beside; ``none`` is none.
+
+    One for several tasks is made for the result's, one for another task alone is shown as it is. When nobody named any,
+    those of the defaults that cannot be made for the task are left out.
 
     Raises:
-        ModelError: one is unknown.
+        ModelError: one is unknown, or for several tasks but not for this one.
     """
-    peers = [] if text == "none" else [resolve_model(name.strip()) for name in text.split(",")]
+    if text == "none":
+        return []
+    peers = [resolve_model(name.strip()) for name in (PEERS if text is None else text.split(","))]
+    if text is None:
+        lacking = [peer.name for peer in peers if task not in peer.tasks]
+        peers = [peer for peer in peers if task in peer.tasks]
+        if lacking:
+            voice.say(f"no latency is shown of {' and '.join(lacking)}, which cannot {task}; name others with --peers")
     return [_made_for(task, peer) if len(peer.tasks) > 1 else peer for peer in peers]
 
 

@@ -13,6 +13,7 @@ from compressdefect.errors import SpaceError, known_names
 from compressdefect.flow.finish import parse_peers
 from compressdefect.flow.prepare import Prepared, budgets_of, check_options, check_split, choose_task
 from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
+from compressdefect.flow.voice import Voice
 from compressdefect.models.template import Template, check_genes
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.options import SearchOptions
@@ -45,13 +46,13 @@ class Request:
     limit_s: float | None
 
     @classmethod
-    def make(cls, options: SearchOptions) -> Request:
-        """Check the options.
+    def make(cls, options: SearchOptions, voice: Voice | None = None) -> Request:
+        """Check the options; ``voice`` says what is left out.
 
         Raises:
             SpaceError: a space, budget, time or sampler is wrong.
             MissingExtraError: the sampler needs a package that is not installed.
-            ModelError: a peer is unknown.
+            ModelError: a peer is unknown, or not for the task.
             DataError: another option, or the data folder, is wrong.
         """
         task, space = _space(options)
@@ -77,7 +78,7 @@ class Request:
             space,
             Budgets.parse(**budgets_of(options)),
             objective,
-            parse_peers(options.peers, task),
+            parse_peers(options.peers, task, voice or Voice()),
             None if timed is None else parse_seconds(timed, "--time"),
         )
 

@@ -42,7 +42,8 @@ def run_search(
 
     The command ``began`` before its modules were loaded, in ``time.monotonic`` seconds.
     """
-    request, voice, resume = Request.make(options), Voice(), run is not None
+    voice, resume = Voice(), run is not None
+    request = Request.make(options, voice)
     check_free(run_dir)
     say_what_hides(voice)
     with contextlib.ExitStack() as stack:

@@ -51,7 +51,8 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None, *, beg
     check_options(options, task)
     fit_config(options, FEW_IMAGES, task)  # a recipe that cannot be is refused before any image is loaded
     check_free(run_dir)
-    peers = parse_peers(options.peers, task)
+    voice = Voice()
+    peers = parse_peers(options.peers, task, voice)
     options = replace(
         options,
         split=options.split or _own_split(ref),
@@ -59,7 +60,6 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None, *, beg
         bits=options.bits or _own_bits(ref),
     )
     check_split(options)
-    voice = Voice()
     say_what_hides(voice)
     data = prepare(options, input=options.input or design.input, task=task, voice=voice)
     if options.val_share and not len(data.split.val):
