@@ -155,6 +155,26 @@ def test_a_resumed_search_keeps_its_own_options(tmp_path: Path, monkeypatch: pyt
         resumed(run, {"budget_flops": "3M"})
 
 
+def test_names_are_not_taken_for_folders_and_files_are_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("lightdefectnet", "peer"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "peer" / "manifest.json").write_text("{}")
+    (tmp_path / "mine.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    given = {"space": "lightdefectnet", "storage": "sqlite:///shared.db", "peers": "lightdefectnet, peer"}
+    found = anchored(SearchOptions(**given))
+    assert (found.space, found.storage) == ("lightdefectnet", f"sqlite:///{tmp_path / 'shared.db'}")
+    assert found.peers == f"lightdefectnet, {tmp_path / 'peer'}"
+    assert anchored(SearchOptions(space="mine.toml")).space == str(tmp_path / "mine.toml")
+    for storage in ("sqlite:///:memory:", "postgresql://me:secret@host/studies", "no url"):
+        assert anchored(SearchOptions(storage=storage)).storage == storage
+    run = run_of(tmp_path, "search", vars(found))
+    monkeypatch.chdir(tmp_path / "peer")
+    assert resumed(run, {"space": "lightdefectnet"}) == found
+
+
 def test_only_a_search_can_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not the run of a search"):
         resumed(run_of(tmp_path, "train", {"data": "plates"}), {})

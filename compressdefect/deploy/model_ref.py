@@ -87,7 +87,7 @@ def resolve_model(text: str) -> ModelRef:
         BundleError: it is a damaged bundle.
         RunError: it is a damaged run folder.
     """
-    path = Path(text) if len(text) <= _LONGEST_PATH else Path("no path")
+    path = _path(text)
     if (path / MANIFEST).is_file():
         run = path.parent if (path.parent / "manifest.json").is_file() else None
         return _trained(text, Bundle.open(path), RunFolder.open(run) if run else None)
@@ -96,7 +96,7 @@ def resolve_model(text: str) -> ModelRef:
         if not run_folder.best.is_dir():
             raise ModelError("the run has no finished model", got=path, fix="continue it with --resume")
         return _trained(text, Bundle.open(run_folder.best), run_folder)
-    if path.suffix == ".json" and path.is_file():
+    if _is_genotype(path):
         return ModelRef(text, FamilyDesign(text, _genotype(path)))
     try:
         return ModelRef(text, parse_design(text))
@@ -109,6 +109,21 @@ def resolve_model(text: str) -> ModelRef:
             tried = "no such folder"
         fix = f"as a design: {error.what}{f'; {error.fix}' if error.fix else ''}; timm's models are timm:NAME"
         raise ModelError(f"no such model: {tried}", got=text, fix=fix) from error
+
+
+def whole_model(text: str) -> str:
+    """A MODEL argument that names a folder or file by its whole path, any other as it is."""
+    path = _path(text)
+    there = (path / MANIFEST).is_file() or (path / "manifest.json").is_file() or _is_genotype(path)
+    return str(path.resolve()) if there else text
+
+
+def _path(text: str) -> Path:
+    return Path(text) if len(text) <= _LONGEST_PATH else Path("no path")
+
+
+def _is_genotype(path: Path) -> bool:
+    return path.suffix == ".json" and path.is_file()
 
 
 def _genotype(path: Path) -> Genotype:

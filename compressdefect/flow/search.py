@@ -44,7 +44,8 @@ def run_search(
     """
     voice, resume = Voice(), run is not None
     request = Request.make(options, voice)
-    check_free(run_dir)
+    if run is None:
+        check_free(run_dir)
     say_what_hides(voice)
     with contextlib.ExitStack() as stack:
         if run is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from compressdefect.data.images import SYNTHETIC
+from compressdefect.deploy.model_ref import whole_model
 from compressdefect.errors import RunError
 from compressdefect.options import SearchOptions, SplitOptions
 from compressdefect.runs import RunFolder
@@ -19,12 +20,37 @@ Options = TypeVar("Options", bound=SplitOptions)
 
 def anchored(options: Options) -> Options:
     """The options with whole paths, so that a run can be resumed from any folder."""
-    changes: dict[str, Any] = {}
-    for name in ("data", "split", "space"):
-        text = getattr(options, name, None)
-        if text not in (None, SYNTHETIC) and Path(text).exists():
-            changes[name] = str(Path(text).resolve())
+    given = {name: getattr(options, name, None) for name in _WHOLE}
+    changes: dict[str, Any] = {name: _WHOLE[name](text) for name, text in given.items() if text is not None}
     return replace(options, **changes)
+
+
+def _whole_folder(text: str) -> str:
+    return str(Path(text).resolve()) if text != SYNTHETIC and Path(text).exists() else text
+
+
+def _whole_file(text: str) -> str:
+    """A file, where it is none but a name that a folder may have too."""
+    return str(Path(text).resolve()) if Path(text).is_file() else text
+
+
+def _whole_storage(url: str) -> str:
+    from compressdefect.search.study import whole_url
+
+    return whole_url(url)
+
+
+def _whole_models(text: str) -> str:
+    return ", ".join(whole_model(name.strip()) for name in text.split(","))
+
+
+_WHOLE: Mapping[str, Callable[[str], str]] = {
+    "data": _whole_folder,
+    "split": _whole_file,
+    "space": _whole_file,
+    "storage": _whole_storage,
+    "peers": _whole_models,
+}
 
 
 def options_of(run: RunFolder | None, kind: type[Options], given: Mapping[str, Any]) -> Options:

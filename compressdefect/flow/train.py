@@ -9,7 +9,7 @@ from typing import Any
 from compressdefect.deploy.assignment import Assignment, describe_data
 from compressdefect.deploy.deliver import deliver
 from compressdefect.deploy.judging import metrics
-from compressdefect.deploy.model_ref import ModelRef, resolve_model
+from compressdefect.deploy.model_ref import ModelRef, resolve_model, whole_model
 from compressdefect.errors import DataError, ModelError
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import check_free, check_options, check_split, choose_task, prepare, say_what_hides
@@ -69,7 +69,7 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None, *, beg
     manifest = {
         "command": "train",
         "task": data.task.name,
-        "model": model,
+        "model": whole_model(model),
         "metric": data.task.metric,
         "seed": options.seed,
         "data": describe_data(data.images, data.split),

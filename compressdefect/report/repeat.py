@@ -26,5 +26,5 @@ def command(manifest: Mapping[str, Any]) -> str | None:
     for field in sorted(fields(_OPTIONS[name]), key=lambda field: field.name != "data"):  # the data first
         value = given.get(field.name, field.default)
         if field.name != "space" and value != field.default and value is not None:
-            words += [f"--{field.name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [f"--{field.name.replace('_', '-')}", str(value)]
     return shlex.join(words)

@@ -16,8 +16,8 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from compressdefect.cost.cost import Cost
 from compressdefect.errors import RunError
@@ -274,6 +274,21 @@ def check_storage(url: str) -> None:
     storage.engine.dispose()
 
 
+def whole_url(url: str) -> str:
+    """The URL of a storage, that of a file with its whole path; what is no URL as it is, to be refused when opened."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return url
+    if not _is_file(parsed):
+        return url
+    return parsed.set(database=str(Path(str(parsed.database)).resolve())).render_as_string(hide_password=False)
+
+
+def _is_file(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+
+
 def _cannot_open(url: str, error: BaseException) -> RunError:
     return RunError(
         "the study's storage cannot be opened",
@@ -285,7 +300,7 @@ def _cannot_open(url: str, error: BaseException) -> RunError:
 def _open(url: str) -> optuna.storages.RDBStorage:
     """Open a storage; SQLite with a write-ahead log, which outlives a kill without waiting for the disk every time."""
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+    if not _is_file(parsed):
         return optuna.storages.RDBStorage(url)
 
     def connect() -> sqlite3.Connection:

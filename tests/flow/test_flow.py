@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -103,11 +105,17 @@ def test_evaluate_finds_the_test_images_again(searched: dict[str, Any], parts: P
     assert again["test"]["n"] == searched["best"]["test"]["n"]
 
 
-def test_a_trained_model_reuses_its_split(searched: dict[str, Any], parts: Path, tmp_path: Path) -> None:
+def test_a_trained_model_reuses_its_split(
+    searched: dict[str, Any], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the run says where the model is, so that it can be repeated from any folder."""
     api.train(searched["run"], data=str(parts), run_dir=tmp_path / "again", seed=5, **TINY)
     before = json.loads((Path(searched["run"]) / "split.json").read_text())
     after = json.loads((tmp_path / "again" / "split.json").read_text())
     assert set(before["test"]) == set(after["test"])
+    monkeypatch.chdir(tmp_path)
+    api.train("again", data=str(parts), run_dir=tmp_path / "third", **TINY)
+    assert json.loads((tmp_path / "third" / "manifest.json").read_text())["model"] == str(tmp_path / "again")
 
 
 def test_a_share_for_the_test_does_not_go_with_a_split(searched: dict[str, Any], parts: Path, tmp_path: Path) -> None:
@@ -153,6 +161,17 @@ def test_a_finished_search_can_be_extended(
     monkeypatch.chdir(parts.parent)
     more = api.search(data=parts.name, run_dir=run, resume=True, trials=4)
     assert more["trained"] == 4
+
+
+def test_a_search_is_resumed_where_no_new_run_could_be_made(
+    searched: dict[str, Any], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from compressdefect.flow import prepare as module
+
+    run = tmp_path / "copy"
+    shutil.copytree(searched["run"], run)
+    monkeypatch.setattr(module, "os", SimpleNamespace(access=lambda path, mode: False, W_OK=os.W_OK))
+    assert api.search(data=str(parts), run_dir=run, resume=True)["trained"] == 3
 
 
 def test_a_search_that_ends_after_its_delivery_is_timed_beside_its_peers_later(

@@ -24,6 +24,12 @@ def test_defaults_are_left_out() -> None:
     )
 
 
+@pytest.mark.parametrize("value", [0.123456789, 1e-07, 2.0])
+def test_a_number_is_the_same_again(value: float) -> None:
+    words = shlex.split(command({"command": "search", "options": {"overkill": value}}) or "")
+    assert float(words[words.index("--overkill") + 1]) == value
+
+
 @pytest.mark.parametrize("options", [SearchOptions, TrainOptions])
 def test_every_option_is_one_of_the_command(options: type) -> None:
     from typer.main import get_command
