@@ -8,9 +8,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "compressdefect"
 MANY = 6
 FREE = {
-    "__init__",
-    "validate",
-}  # a constructor; and what trains and scores several times, which takes all that one does
+    ("same_conv.py", "__init__"),  # a convolution's own parameters
+    ("validate.py", "validate"),  # trains and scores several times, and takes all that one training does
+}
 
 
 def handed_on(function: ast.FunctionDef) -> tuple[set[str], set[str]]:
@@ -26,7 +26,7 @@ def handed_on(function: ast.FunctionDef) -> tuple[set[str], set[str]]:
 def test_a_function_uses_most_of_many_parameters_itself() -> None:
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name not in FREE:
+            if isinstance(node, ast.FunctionDef) and (path.name, node.name) not in FREE:
                 names, idle = handed_on(node)
                 assert len(names) <= MANY or len(idle) <= len(names) / 2, f"{path.name}: {node.name} hands on {idle}"
 

@@ -31,6 +31,7 @@ from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.progress import Bar
 from compressdefect.search.reach import first_design
 from compressdefect.search.study import StoredTrial, check_storage
+from compressdefect.search.workers import open_workers
 from compressdefect.space.space import Space
 from compressdefect.train.schedule import Deadline
 
@@ -165,6 +166,7 @@ class _SearchFlow:
                 self.evaluator,
                 self.run,
                 clock=self.clock,
+                open_workers=open_workers,
                 reserve=lambda epoch_s: self.request.reserve(self.data, epoch_s),
                 progress=bar,
                 resume=resume,

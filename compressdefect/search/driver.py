@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from compressdefect.errors import RunError, TrainingError
@@ -33,7 +33,7 @@ from compressdefect.search.stopping import StopRule, quartile_rule
 from compressdefect.search.study import SearchStudy, StoredTrial
 from compressdefect.search.trials import TRAINED, TrialTable, write_trials
 from compressdefect.search.winner import Choice
-from compressdefect.search.workers import Workers, open_workers
+from compressdefect.search.workers import OpenWorkers, Workers
 from compressdefect.space.genotype import Genotype
 
 FAILURES = 5
@@ -47,6 +47,7 @@ def search(
     run: RunFolder,
     *,
     clock: Clock,
+    open_workers: OpenWorkers,
     reserve: Reserve | None = None,
     progress: SearchProgress | None = None,
     resume: bool = False,
@@ -61,6 +62,7 @@ def search(
         evaluator: trains designs.
         run: the run folder; its manifest keeps the plan and the time used.
         clock: the command's time.
+        open_workers: makes the place where trials run.
         reserve: the time to leave, from seconds per trial epoch; nothing when None.
         progress: is told of every step.
         resume: continue the run's study.
@@ -99,37 +101,47 @@ def search(
             seed=config.seed,
             worker=study.worker,
         )
-        decider = Decider(config.objective, run.path, evaluator.measures)
         workers = open_workers(evaluator, config.workers, config.threads)
-        state = _Search(
-            config, study, table, asker, decider, workers, clock, reserve or _nothing, progress or Silent(), run
+        stack.callback(workers.close)
+        loop = _Search(
+            config=config,
+            study=study,
+            table=table,
+            asker=asker,
+            decider=Decider(config.objective, run.path, evaluator.measures),
+            workers=workers,
+            clock=clock,
+            reserve=reserve or _nothing,
+            progress=progress or Silent(),
+            run=run,
         )
-        return state.run_to_end()
+        return loop.run_to_end()
 
 
+@dataclass(kw_only=True)
 class _Search:
-    """The loop and what it knows."""
+    """The loop: what it is given, and below what it has found so far."""
 
-    def __init__(
-        self,
-        config: SearchConfig,
-        study: SearchStudy,
-        table: TrialTable,
-        asker: Asker,
-        decider: Decider,
-        workers: Workers,
-        clock: Clock,
-        reserve: Reserve,
-        progress: SearchProgress,
-        run: RunFolder,
-    ) -> None:
-        self.config, self.study, self.table, self.asker, self.workers = config, study, table, asker, workers
-        self.decider, self.clock, self.reserve, self.progress, self.run = decider, clock, reserve, progress, run
-        self.trials = study.trials()
-        self.choice: Choice | None = None
-        self.running: set[int] = set()
-        self.pacing = self._paced(Plan(config.epochs or max(DEFAULT_EPOCHS, config.least_epochs)))
-        self.ended = ""
+    config: SearchConfig
+    study: SearchStudy
+    table: TrialTable
+    asker: Asker
+    decider: Decider
+    workers: Workers
+    clock: Clock
+    reserve: Reserve
+    progress: SearchProgress
+    run: RunFolder
+
+    trials: list[StoredTrial] = field(init=False)
+    choice: Choice | None = field(init=False, default=None)
+    running: set[int] = field(init=False, default_factory=set)
+    pacing: Pacing = field(init=False)
+    ended: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self.trials = self.study.trials()
+        self.pacing = self._paced(Plan(self.config.epochs or max(DEFAULT_EPOCHS, self.config.least_epochs)))
 
     def run_to_end(self) -> SearchOutcome:
         """Work until there is nothing left to do or the user stops it."""

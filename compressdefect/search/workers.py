@@ -50,7 +50,11 @@ class Workers(Protocol):
         """Seconds of an epoch of this design; see ``Evaluator.epoch_s``. Nothing may be running."""
 
     def close(self) -> None:
-        """Give up what is running and let go of everything."""
+        """Give up what is running and let go of everything; once more does no harm."""
+
+
+OpenWorkers = Callable[[Evaluator, int, int | None], Workers]
+"""Makes workers of an evaluator: how many, and the threads of each trial; None leaves these to the place."""
 
 
 class InProcess:

@@ -29,6 +29,7 @@ from compressdefect.search.gate import Gate, Latency
 from compressdefect.search.held_out import HeldOut
 from compressdefect.search.plan import Reserve
 from compressdefect.search.winner import Measures
+from compressdefect.search.workers import OpenWorkers, open_workers
 from compressdefect.space.domain import ChoiceDomain, FloatDomain, IntDomain
 from compressdefect.space.genotype import Genotype, StageGenes
 from compressdefect.space.space import Condition, Parameter, Space
@@ -228,6 +229,7 @@ def run_search(
     space: Space = SPACE,
     latency: Latency | None = None,
     reserve: Reserve | None = None,
+    open_workers: OpenWorkers = open_workers,
     **config: Any,
 ) -> SearchOutcome:
     """A whole search with the fakes; designs evaluated are in ``folder/log``."""
@@ -238,6 +240,7 @@ def run_search(
         FakeEvaluator(folder / "log", **(evaluator or {})),
         run,
         clock=clock or Clock(),
+        open_workers=open_workers,
         reserve=reserve,
         resume=resume,
     )

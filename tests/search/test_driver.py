@@ -19,13 +19,14 @@ from compressdefect.errors import InfeasibleError, RunError, TrainingError
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.constraints import Budgets
-from compressdefect.search.evaluate import SHORTENED
+from compressdefect.search.evaluate import SHORTENED, Evaluator
 from compressdefect.search.objective import WORST_NETSCORE, Objective
 from compressdefect.search.plan import DEFAULT_EPOCHS
 from compressdefect.search.repair import admit
 from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.study import SearchStudy, check_storage
 from compressdefect.search.trials import TrialRecord, read_trials
+from compressdefect.search.workers import InProcess
 from compressdefect.space.domain import IntDomain
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Condition, Space
@@ -149,15 +150,22 @@ def test_a_search_that_is_gone_on_with_compares_the_answers_of_both_parts(tmp_pa
 
 
 def test_only_trials_with_answers_on_the_same_images_compete(tmp_path: Path) -> None:
-    """Of two runs that share a storage the other's folder may be out of reach, and so may be some files."""
-    storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    one = run_search(tmp_path / "one", trials=3, storage=storage, evaluator={"images": 50})
-    both = run_search(tmp_path / "two", trials=5, storage=storage, evaluator={"images": 50})
+    """Of two runs that share a storage the other's folder may be out of reach, and so may be some files.
+
+    After one epoch none is stopped early, whatever the second run draws.
+    """
+    config: dict[str, Any] = {
+        "storage": f"sqlite:///{tmp_path / 'shared.db'}",
+        "epochs": 1,
+        "evaluator": {"images": 50},
+    }
+    one = run_search(tmp_path / "one", trials=3, **config)
+    both = run_search(tmp_path / "two", trials=5, **config)
     assert one.choice is not None
     assert both.choice is not None
     assert (one.choice.competed, both.choice.competed) == (3, 5)
     shutil.rmtree(tmp_path / "one")
-    alone = run_search(tmp_path / "two", trials=5, storage=storage, resume=True, evaluator={"images": 50})
+    alone = run_search(tmp_path / "two", trials=5, resume=True, **config)
     assert alone.choice is not None
     assert alone.choice.competed == 2
     assert alone.choice.winner in (3, 4)
@@ -518,6 +526,26 @@ def test_a_smaller_start_over_the_latency_budget_is_counted(tmp_path: Path) -> N
     outcome = run_search(tmp_path / "run", budgets=Budgets(latency_ms=0.2), latency=slow_when_small, trials=2)
     assert outcome.trained == 1
     assert outcome.infeasible[0].macs <= 0.5 * outcome.trials[0].macs
+
+
+def test_workers_are_let_go_of_when_the_storage_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it fails before the first trial."""
+    closed: list[int] = []
+
+    class Elsewhere(InProcess):
+        def close(self) -> None:
+            closed.append(self.size)
+
+    def elsewhere(evaluator: Evaluator, count: int, threads: int | None) -> Elsewhere:
+        def fail(study: SearchStudy) -> None:
+            raise RunError("the study's storage failed")
+
+        monkeypatch.setattr(SearchStudy, "trials", fail)
+        return Elsewhere(evaluator, threads or 1)
+
+    with pytest.raises(RunError, match="storage failed"):
+        run_search(tmp_path / "run", trials=1, open_workers=elsewhere)
+    assert closed == [1]
 
 
 def test_two_workers_share_a_search(tmp_path: Path) -> None:
