@@ -99,21 +99,14 @@ def load_images(data: str | Path, *, progress: Progress | None = None, **options
         return _load_synthetic(asked, progress)
     at_least = 1 if asked.marked and asked.only_marked else 2
     listing = read(data, asked.format, asked.labels, asked.good, at_least=at_least, unlabelled=asked.unlabelled)
-    if asked.marked and not listing.region_classes:
-        raise _nothing_marked(listing.root, asked.only_marked)
+    if asked.marked and asked.only_marked and not listing.region_classes:
+        raise DataError("no image has its defects marked", got=listing.root, fix="add masks, or classify them instead")
     loaded = _Loader(listing, asked)
     for done, sample in enumerate(listing.samples, start=1):
         loaded.add(sample)
         if progress is not None:
             progress(done, len(listing.samples))
     return loaded.images()
-
-
-def _nothing_marked(root: Path, only_marked: bool) -> DataError:
-    if only_marked:
-        return DataError("no image has its defects marked", got=root, fix="add masks, or classify them instead")
-    what = "gradual training zooms on defects, and no image has its defects marked"
-    return DataError(what, got=root, fix="add masks or boxes, or leave --gradual out")
 
 
 class _Loader:

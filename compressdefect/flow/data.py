@@ -104,7 +104,7 @@ def _load(options: SplitOptions) -> Images:
 
     kind = task_kind(choose_task(options, list(TASKS)))
     voice = Voice()
-    images = load(options, input=_SPLIT_SIDE, needs=kind.needs, voice=voice)
+    images = load(options, kind, input=_SPLIT_SIDE, voice=voice)
     for remark in images.remarks:
         voice.say(remark)
     return images

@@ -23,7 +23,7 @@ from compressdefect.flow.prepare import load
 from compressdefect.flow.stored import options_of
 from compressdefect.flow.voice import Voice
 from compressdefect.models.designs import made_for
-from compressdefect.options import PEERS, DataOptions
+from compressdefect.options import PEERS, DataOptions, JobOptions
 from compressdefect.report.gallery import Explanation, Layer, Part
 from compressdefect.report.html import write_report
 from compressdefect.report.originals import Loaded, Originals, Pictures, extent_of
@@ -33,6 +33,7 @@ from compressdefect.runs import RunFolder
 from compressdefect.train.activation import class_activation_map
 from compressdefect.train.predict import answers
 from compressdefect.train.task import Task
+from compressdefect.train.tasks import task_kind
 
 _PEER_SECONDS = 2.0
 _MAPS = 16  # images whose activation maps are made at once
@@ -102,7 +103,7 @@ def write_run_report(run: RunFolder, *, images: Images | None = None, data: str 
     if bundle is None:
         return write_report(run.path)
     given = {"bits": bundle.manifest.preprocessing.bits, **({} if data is None else {"data": data})}
-    options = options_of(run, DataOptions, given)
+    options = options_of(run, JobOptions, given)
     if images is None:
         images = _images_again(options, bundle, given=data is not None)
     if images is None:
@@ -115,7 +116,8 @@ def write_run_report(run: RunFolder, *, images: Images | None = None, data: str 
 def _images_again(options: DataOptions, bundle: Bundle, *, given: bool) -> Images | None:
     voice = Voice()
     try:
-        return load(options, input=bundle.manifest.input[1], needs=bundle.task().needs, tile=options.tile, voice=voice)
+        kind = task_kind(bundle.manifest.task)
+        return load(options, kind, input=bundle.manifest.input[1], tile=options.tile, voice=voice)
     except CompressDefectError as error:
         if given:
             raise

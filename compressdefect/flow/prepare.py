@@ -17,7 +17,7 @@ from compressdefect.catalog import hiding_spaces
 from compressdefect.data.depth import check_bits
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.load import load_images
-from compressdefect.data.read import read_all
+from compressdefect.data.read import read, read_all
 from compressdefect.data.split import Split, make_split
 from compressdefect.data.truth import Needs
 from compressdefect.errors import DataError, RunError, known_names
@@ -89,11 +89,10 @@ def prepare(options: JobOptions, *, input: int, task: str, voice: Voice) -> Prep
     Raises:
         DataError: the folder, its images, the classes or the split are wrong, or the task lacks masks.
     """
-    kind, zooms = task_kind(task), _zooms(options)
-    needs: Needs = kind.needs | {"masks"} if zooms else kind.needs
-    images = load(options, input=input, needs=needs, only_marked=bool(kind.needs), tile=options.tile, voice=voice)
-    if zooms and images.masks is None:
-        raise DataError("gradual training zooms on defects", got=images.name, fix="leave --gradual out")
+    kind = task_kind(task)
+    if needs_of(kind, options) != kind.needs:
+        _check_marked(options)
+    images = load(options, kind, input=input, tile=options.tile, voice=voice)
     found = kind.on_images(images, aim_of(options))
     _check_tiles(images)
     split = _split(options, images)
@@ -115,9 +114,24 @@ def _check_tiles(images: Images) -> None:
         )
 
 
-def _zooms(options: JobOptions) -> bool:
-    """Whether the training magnifies defects, and so must know where they are."""
-    return options.gradual is not None and Gradual.parse(options.gradual, total=_MANY_STEPS).zoom(0) > 1
+def needs_of(kind: type[Task], options: SplitOptions) -> Needs:
+    """The annotations to load: those of the task, and masks where a training magnifies defects."""
+    gradual = options.gradual if isinstance(options, RecipeOptions) else None
+    zooms = gradual is not None and Gradual.parse(gradual, total=_MANY_STEPS).zoom(0) > 1
+    return kind.needs | {"masks"} if zooms else kind.needs
+
+
+def _check_marked(options: JobOptions) -> None:
+    """Refuse gradual training, which zooms on defects, where nothing says where any is."""
+    if options.data != SYNTHETIC:
+        listing = read(options.data, options.format, options.labels, options.good, 1, options.unlabelled)
+        if listing.region_classes:
+            return
+    raise DataError(
+        "gradual training zooms on defects, and no image has its defects marked",
+        got=options.data,
+        fix="add masks or boxes, or leave --gradual out",
+    )
 
 
 def aim_of(options: RecipeOptions) -> Aim:
@@ -125,19 +139,12 @@ def aim_of(options: RecipeOptions) -> Aim:
     return Aim(options.metric, options.overkill, options.loss)
 
 
-def load(
-    options: SplitOptions,
-    *,
-    input: int,
-    needs: Needs,
-    only_marked: bool = True,
-    tile: int | None = None,
-    voice: Voice,
-) -> Images:
+def load(options: SplitOptions, kind: type[Task], *, input: int, tile: int | None = None, voice: Voice) -> Images:
     """Load the images and the annotations that are needed, with a progress bar, and name the files that were skipped.
 
-    Without ``only_marked`` masks change nothing else: an image whose defects nobody marked has an empty one.
+    Masks that the task does not need change nothing else: an image whose defects nobody marked has an empty one.
     """
+    needs = needs_of(kind, options)
     if input < MIN_SIDE:
         raise DataError(f"the input must be at least {MIN_SIDE} pixels", got=input, fix="use a size such as 224")
     with voice.bar() as bar:
@@ -152,7 +159,7 @@ def load(
             group=options.group,
             masks="masks" in needs,
             boxes="boxes" in needs,
-            only_marked=only_marked,
+            only_marked=bool(kind.needs),
             tile=tile,
             bits=options.bits,
             progress=lambda done, total: bar.update(work, completed=done, total=total),

@@ -21,13 +21,14 @@ from compressdefect.catalog import shipped_root
 from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, DataError, RunError
-from compressdefect.flow.prepare import prepare
+from compressdefect.flow.prepare import needs_of, prepare
 from compressdefect.flow.request import LEAST_STEPS, Request
 from compressdefect.flow.voice import Voice
-from compressdefect.options import JobOptions, SearchOptions, TrainOptions
+from compressdefect.options import JobOptions, SearchOptions, SplitOptions, TrainOptions
 from compressdefect.search.held_out import AUC, held_out_path, read_held_out
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
+from compressdefect.train.segment import Segment
 from compressdefect.train.validate import Validation, validate
 
 TINY: dict[str, Any] = {"input": 32, "epochs": 1, "peers": "none"}
@@ -358,8 +359,19 @@ def test_a_part_that_cannot_decide_is_refused_before_there_is_a_run(parts: Path,
     assert not (tmp_path / "r").exists()
 
 
-def test_gradual_training_needs_to_know_where_defects_are(parts: Path, tmp_path: Path) -> None:
+def test_the_annotations_that_are_loaded_follow_from_the_task_and_the_options() -> None:
+    assert needs_of(Classify, SplitOptions()) == needs_of(Classify, JobOptions()) == frozenset()
+    assert needs_of(Classify, JobOptions(gradual="on")) == needs_of(Segment, SplitOptions()) == {"masks"}
+
+
+def test_gradual_training_needs_to_know_where_defects_are(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is found out before any image is loaded."""
+    from compressdefect.flow import prepare as prepare_module
+
     for data in (str(parts), "synthetic"):
-        with pytest.raises(DataError, match=r"gradual training zooms on defects.*leave --gradual out"):
+        monkeypatch.setattr(prepare_module, "load", lambda *_, **__: pytest.fail("the images are loaded"))
+        with pytest.raises(DataError, match=r"gradual training zooms on defects, .*: got .*leave --gradual out"):
             api.train("lightdefectnet", data=data, gradual="on", run_dir=tmp_path / "r", **TINY)
     assert not (tmp_path / "r").exists()
