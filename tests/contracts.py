@@ -194,7 +194,8 @@ class TaskContract:
         found, truth = self.answers(task, net, plates, self.INDICES), Truth.of(plates, self.INDICES, task.needs)
         whole, parts = task.record(found, truth), []
         for part in (slice(0, 0), slice(0, 1), slice(1, 6)):
-            parts.append(task.record({name: answer[part] for name, answer in found.items()}, truth[part]))
+            own = Truth.of(plates, self.INDICES[part], task.needs)
+            parts.append(task.record({name: answer[part] for name, answer in found.items()}, own))
         assert len(whole) == 6
         assert np.concatenate(parts).tobytes() == whole.tobytes()
         assert whole.nbytes / len(whole) < 1000

@@ -52,7 +52,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (["search", "--task", "paint"], "no such task: got paint"),
         (["search", "--task", "segment", "--metric", "accuracy"], "unknown metric: got accuracy"),
         (["search", "lightdefectnet", "--task", "segment"], "lightdefectnet has no designs to segment"),
-        (["train", "lightdefectnet", "--loss", "dice"], "classification has one loss only: got dice"),
+        (["train", "lightdefectnet", "--loss", "dice"], "the task has one loss only: got dice"),
         (["train", "lw-seg@0.35", "--loss", "ce+dise"], "unknown loss: got dise; did you mean dice"),
         (["train", "lightdefectnet", "--tile", "64"], "--tile needs a model that segments"),
         (["train", "lw-seg@0.35", "--tile", "4"], "--tile must be at least 8 pixels: got 4"),

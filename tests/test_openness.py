@@ -17,7 +17,7 @@ import pytest
 from compressdefect import api
 from compressdefect.data.load import load_images
 from compressdefect.deploy.bundle import Bundle
-from compressdefect.errors import ModelError
+from compressdefect.errors import DataError, ModelError
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.train.tasks import TASKS
 from tests.toys.family import Toy
@@ -96,6 +96,11 @@ def test_a_trained_model_is_priced_with_its_own_heads(folder: Path) -> None:
     manifest = Bundle.open(folder / "run" / "best").manifest
     assert [len(outputs) for outputs in manifest.heads.values()] == [3, 4]
     assert (priced["params"], priced["macs"]) == (manifest.cost.params, manifest.cost.macs)
+
+
+def test_a_loss_that_the_task_does_not_have_is_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="the task has one loss only: got dice"):
+        api.train("toy", data="pictures", run_dir=folder / "run", loss="dice", **QUICK)
 
 
 def test_a_peer_that_is_named_has_to_fit_the_task(folder: Path) -> None:

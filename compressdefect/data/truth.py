@@ -49,10 +49,6 @@ class Truth:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, part: slice) -> Truth:
-        masks = None if self.masks is None else self.masks[part]
-        return Truth(self.labels[part], masks, None if self.boxes is None else self.boxes[part])
-
     def to(self, device: torch.device | str, **options: Any) -> Truth:
         """The same on another device; ``options`` are those of ``Tensor.to``."""
         masks = None if self.masks is None else self.masks.to(device, **options)

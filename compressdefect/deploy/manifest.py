@@ -112,7 +112,7 @@ class BundleManifest(_Strict):
     the bundle is written: every file but ``bundle.json`` itself, with its SHA-256.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: int = SCHEMA_VERSION
     created: str = Field(default_factory=now)
     name: str
     design: dict[str, Any]

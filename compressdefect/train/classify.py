@@ -15,14 +15,12 @@ from compressdefect.data.images import Images
 from compressdefect.data.sample import Sample
 from compressdefect.data.truth import NOTHING, Needs, Truth
 from compressdefect.data.verdict import defect_scores
-from compressdefect.errors import DataError, known_names
+from compressdefect.errors import DataError
 from compressdefect.models.graph import Heads
 from compressdefect.train import operating_point as op
 from compressdefect.train.losses import paired_discrepancy_loss
 from compressdefect.train.metrics import accuracy, balanced_accuracy, confusion, interval
-from compressdefect.train.task import Aim, Answers, Figure, Outputs
-
-METRIC_NAMES = ("accuracy", "balanced_accuracy", "escape@overkill")
+from compressdefect.train.task import Aim, Answers, Figure, Outputs, check_metric, check_one_loss
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Classify:
     discrepancy: float = 0.1
     label_smoothing: float = 0.1
     name: ClassVar[str] = "classify"
-    metric_names: ClassVar[tuple[str, ...]] = METRIC_NAMES
+    metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "balanced_accuracy", "escape@overkill")
     head_names: ClassVar[tuple[str, ...]] = ("image",)
     needs: ClassVar[Needs] = NOTHING
     space: ClassVar[str] = "lightdefectnet"
@@ -80,8 +78,7 @@ class Classify:
     def check(cls, aim: Aim) -> None:
         """See ``Task.check``."""
         check_metric(aim.metric, cls.metric_names)
-        if aim.criterion is not None:
-            raise DataError("classification has one loss only", got=aim.criterion, fix="leave --loss out")
+        check_one_loss(aim.criterion)
 
     @classmethod
     def on_images(cls, images: Images, aim: Aim) -> Self:
@@ -178,16 +175,6 @@ class Classify:
             "interval": list(interval(records.argmax(axis=1) == labels, groups)),
             **op.figures(point),
         }
-
-
-def check_metric(metric: str | None, known: Sequence[str]) -> None:
-    """Refuse a metric that a task does not have; None is its default.
-
-    Raises:
-        DataError: it is unknown.
-    """
-    if metric is not None and metric not in known:
-        raise DataError("unknown metric", got=metric, fix=known_names(metric, known))
 
 
 def _columns(outputs: Outputs) -> Tensor:

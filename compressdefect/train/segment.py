@@ -21,7 +21,6 @@ from compressdefect.errors import DataError, known_names
 from compressdefect.models.graph import Heads
 from compressdefect.train import operating_point as op
 from compressdefect.train.activation import defect_masks
-from compressdefect.train.classify import check_metric
 from compressdefect.train.losses import SEGMENTATION_LOSSES
 from compressdefect.train.metrics import interval
 from compressdefect.train.segment_metrics import (
@@ -31,7 +30,7 @@ from compressdefect.train.segment_metrics import (
     overlap,
     overlap_intervals,
 )
-from compressdefect.train.task import Aim, Answers, Figure, Outputs, Records
+from compressdefect.train.task import Aim, Answers, Figure, Outputs, Records, check_metric
 
 BACKGROUND = "background"
 CRITERION = "ce+dice"

@@ -13,6 +13,7 @@ from torch import Tensor
 from compressdefect.data.images import Images
 from compressdefect.data.sample import Sample
 from compressdefect.data.truth import Needs, Truth
+from compressdefect.errors import DataError, known_names
 from compressdefect.models.graph import Heads
 from compressdefect.train.operating_point import OVERKILL
 
@@ -41,6 +42,26 @@ class Aim:
     metric: str | None = None
     overkill: float = OVERKILL
     criterion: str | None = None
+
+
+def check_metric(metric: str | None, known: Sequence[str]) -> None:
+    """Refuse a metric that a task does not have; None is its default.
+
+    Raises:
+        DataError: it is unknown.
+    """
+    if metric is not None and metric not in known:
+        raise DataError("unknown metric", got=metric, fix=known_names(metric, known))
+
+
+def check_one_loss(criterion: str | None) -> None:
+    """Refuse to choose the loss of a task that has but one.
+
+    Raises:
+        DataError: one was chosen.
+    """
+    if criterion is not None:
+        raise DataError("the task has one loss only", got=criterion, fix="leave --loss out")
 
 
 class Task(Protocol):

@@ -44,14 +44,15 @@ def test_only_what_is_needed_is_gathered(images: Images) -> None:
     assert len(whole) == 2
 
 
-def test_a_part_of_a_truth_is_that_of_its_images(images: Images) -> None:
-    whole = Truth.of(images, np.arange(3), frozenset({"masks", "boxes"}))
-    part, same = whole[1:], Truth.of(images, np.array([1, 2]), frozenset({"masks", "boxes"})).to("cpu")
-    assert torch.equal(part.labels, same.labels)
-    assert part.masks is not None
-    assert same.masks is not None
-    assert torch.equal(part.masks, same.masks)
-    assert [box.tolist() for box in part.boxes or ()] == [box.tolist() for box in same.boxes or ()]
+def test_it_is_the_same_on_another_device(images: Images) -> None:
+    here = Truth.of(images, np.array([1, 2]), frozenset({"masks", "boxes"}))
+    there = here.to("cpu", dtype=torch.float64)
+    assert there.labels.tolist() == here.labels.tolist()
+    assert there.masks is not None
+    assert here.masks is not None
+    assert there.masks.tolist() == here.masks.tolist()
+    assert [box.tolist() for box in there.boxes or ()] == [box.tolist() for box in here.boxes or ()] != []
+    assert {tensor.dtype for tensor in (there.labels, there.masks, *(there.boxes or ()))} == {torch.float64}
 
 
 def test_what_is_lacking_is_named(images: Images) -> None:

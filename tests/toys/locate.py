@@ -17,9 +17,8 @@ from compressdefect.data.truth import Needs, Truth
 from compressdefect.data.verdict import defect_scores
 from compressdefect.models.graph import Heads
 from compressdefect.train import operating_point as op
-from compressdefect.train.classify import check_metric
 from compressdefect.train.metrics import interval
-from compressdefect.train.task import Aim, Answers, Figure, Outputs, Records
+from compressdefect.train.task import Aim, Answers, Figure, Outputs, Records, check_metric, check_one_loss
 
 compat.install()
 from torchvision.ops import box_iou
@@ -54,6 +53,7 @@ class Locate:
     @classmethod
     def check(cls, aim: Aim) -> None:
         check_metric(aim.metric, ("located",))
+        check_one_loss(aim.criterion)
 
     @classmethod
     def on_images(cls, images: Images, aim: Aim) -> Self:
