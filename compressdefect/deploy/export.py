@@ -39,6 +39,9 @@ class _Graph(nn.Module):
     def __init__(self, network: nn.Module, task: Task) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).eval().cpu()
+        for module in self.network.modules():
+            if hasattr(module, "inplace"):
+                module.inplace = False  # the same graph; decomposing ReLU6 in place takes half of an export
         self.task = task
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
