@@ -198,6 +198,15 @@ class Task(Protocol):
     ) -> dict[str, Any]:
         """All figures as JSON-able data.
 
+        Tables, card and report read from them:
+
+        - ``n``, how many images they are of;
+        - every key of ``figures``, a rate in [0, 1] or None, and ``interval``, the 95 % interval of the first one as
+          [low, high] or None; a key that ends in ``interval`` is of that form;
+        - all that ``operating_point.figures`` gives: ``threshold``, ``escape``, ``overkill``, ``escape_interval``,
+          ``overkill_interval``, and as ``choices`` the thresholds for other overkills;
+        - ``classes``, where there are classes of pixels: ``dice`` and ``iou`` of each by its name.
+
         On validation images ``threshold`` is left out and chosen on them. On test images the validation's is given and
         ``choose`` is false: where there is no threshold, there are no figures that need one.
         """

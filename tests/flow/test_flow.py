@@ -46,6 +46,7 @@ def test_a_search_leaves_its_evidence(searched: dict[str, Any]) -> None:
     names |= {"best"}
     assert names <= {path.name for path in run.iterdir()}
     best = {"fp32.onnx", "bundle.json", "card.md", "genotype.json", "weights.safetensors", "split.json"}
+    best |= {"predictions.json"}
     assert best <= {path.name for path in (run / "best").iterdir()}
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["status"] == "complete"
