@@ -40,8 +40,8 @@ class _Graph(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network).eval().cpu()
         for module in self.network.modules():
-            if hasattr(module, "inplace"):
-                module.inplace = False  # the same graph; decomposing ReLU6 in place takes half of an export
+            if hasattr(module, "inplace"):  # the same graph; decomposing ReLU6 in place takes half of an export
+                module.inplace = False  # type: ignore[assignment]
         self.task = task
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
