@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from compressdefect.cost.piece import Piece, Shape
 from compressdefect.data.images import Images
 from compressdefect.data.truth import Truth
 from compressdefect.deploy.export import check_parity, export_onnx
-from compressdefect.train.task import Aim, Answers, Task
+from compressdefect.train.task import Aim, Answers, Outputs, Task
 
 ODD_SIZES = ((7, 11), (1, 1), (12, 9))
 
@@ -145,8 +145,17 @@ class TaskContract:
     INDICES = np.array([7, 2, 11, 4, 23, 0])
     perfect: Callable[[Any, Task, Truth], Answers]
     COMMON = frozenset(
-        {"n", "accuracy", "interval", "threshold", "escape", "overkill", "escape_interval", "overkill_interval"}
+        {"n", "interval", "threshold", "escape", "overkill", "escape_interval", "overkill_interval", "choices"}
     )
+
+    def outputs(self, net: nn.Module, plates: Images, indices: np.ndarray) -> tuple[torch.Tensor, ...]:
+        """What the network returns, in the order of its heads."""
+        found = net(torch.from_numpy(plates.pixels[indices]))
+        return found if isinstance(found, tuple) else (found,)
+
+    def given(self, outputs: Sequence[torch.Tensor]) -> Outputs:
+        """Outputs as a network returns them: of one head the tensor itself."""
+        return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
     def answers(self, task: Task, net: nn.Module, plates: Images, indices: np.ndarray) -> Answers:
         with torch.no_grad():
@@ -172,23 +181,29 @@ class TaskContract:
 
     def test_the_loss_is_float32_and_reaches_every_parameter(self, task: Task, net: nn.Module, plates: Images) -> None:
         truth = Truth.of(plates, self.INDICES, task.needs)
-        outputs = net.train()(torch.from_numpy(plates.pixels[self.INDICES]))
-        loss = task.loss(outputs, truth)
+        outputs = self.outputs(net.train(), plates, self.INDICES)
+        assert len(outputs) == len(task.head_names)
+        loss = task.loss(self.given(outputs), truth)
         loss.backward()
         assert (loss.dtype, loss.shape) == (torch.float32, ())
         assert torch.isfinite(loss)
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
-        assert task.loss(outputs.detach().bfloat16(), truth).dtype == torch.float32
+        rough = self.given([output.detach().bfloat16() for output in outputs])
+        assert task.loss(rough, truth).dtype == torch.float32
 
-    def test_probabilities_sum_to_one_whatever_the_precision(self, task: Task, net: nn.Module, plates: Images) -> None:
-        outputs = net(torch.from_numpy(plates.pixels[self.INDICES]))
-        for precise in (outputs, outputs.bfloat16()):
-            answers = task.predict(precise)
+    def test_answers_are_float32_whatever_the_precision(self, task: Task, net: nn.Module, plates: Images) -> None:
+        outputs = self.outputs(net, plates, self.INDICES)
+        for precise in (outputs, [output.bfloat16() for output in outputs]):
+            answers = task.predict(self.given(precise))
             assert list(answers) == list(task.outputs)
-            found = answers["probabilities"]
-            assert found.dtype == torch.float32
-            assert (found >= 0).all()
-            torch.testing.assert_close(found.sum(dim=1), torch.ones_like(found[:, 0]))
+            for name, shape in task.outputs.items():
+                found = answers[name]
+                assert (len(found), found.ndim) == (len(self.INDICES), len(shape.split(","))), name
+                assert found.dtype == torch.float32
+                assert torch.isfinite(found).all()
+                if name == "probabilities":
+                    assert (found >= 0).all()
+                    torch.testing.assert_close(found.sum(dim=1), torch.ones_like(found[:, 0]))
 
     def test_records_are_small_and_do_not_depend_on_batches(self, task: Task, net: nn.Module, plates: Images) -> None:
         found, truth = self.answers(task, net, plates, self.INDICES), Truth.of(plates, self.INDICES, task.needs)
@@ -199,7 +214,9 @@ class TaskContract:
         assert len(whole) == 6
         assert np.concatenate(parts).tobytes() == whole.tobytes()
         assert whole.nbytes / len(whole) < 1000
-        assert task.image_probabilities(whole).shape == (6, len(task.classes))
+        each = task.image_probabilities(whole)
+        assert each.shape == (6, len(task.classes))
+        assert ((each >= 0) & (each <= 1)).all()
 
     def test_figures_are_json_and_alike_for_validation_and_test(
         self, task: Task, net: nn.Module, plates: Images
@@ -209,7 +226,7 @@ class TaskContract:
         labels = task.labels(plates, indices)
         val = task.metrics(records, labels, groups=indices // 2)
         assert json.loads(json.dumps(val)) == val
-        assert set(val) >= self.COMMON
+        assert set(val) >= self.COMMON | {figure.key for figure in task.figures}
         test = task.metrics(records, labels, threshold=val["threshold"], groups=indices // 2, choose=False)
         assert test == {**val, "choices": []}  # the thresholds of other overkills are validation's alone
         blind = task.metrics(records, labels, choose=False)
