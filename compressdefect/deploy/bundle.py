@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from compressdefect.models.design import Design
     from compressdefect.train.task import Task
 
-MANIFEST, CARD, GENOTYPE, WEIGHTS, FP32 = "bundle.json", "card.md", "genotype.json", "weights.safetensors", "fp32.onnx"
+MANIFEST, CARD, WEIGHTS, FP32 = "bundle.json", "card.md", "weights.safetensors", "fp32.onnx"
 
 
 @dataclass(frozen=True)
@@ -149,8 +148,6 @@ def write_bundle(
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError("the folder is in use and not a bundle", got=folder, fix="choose another folder")
     contents: dict[str, str | bytes] = {CARD: render_card(manifest), WEIGHTS: _weights(network), **(extras or {})}
-    if "genotype" in manifest.design:
-        contents[GENOTYPE] = json.dumps(manifest.design["genotype"], indent=1) + "\n"
     contents |= {name: path.read_bytes() for name, path in graphs.items()}
     digests = {name: hashlib.sha256(_bytes(content)).hexdigest() for name, content in sorted(contents.items())}
     manifest = BundleManifest.model_validate({**manifest.model_dump(), "files": digests})

@@ -103,7 +103,7 @@ def resolve_model(text: str) -> ModelRef:
     except CompressDefectError as error:
         if path.exists():
             tried = f"no run folder (manifest.json), no bundle ({MANIFEST})"
-        elif text.startswith("timm:") or ":" in text or "@" in text:
+        elif ":" in text or "@" in text:
             raise
         else:
             tried = "no such folder"

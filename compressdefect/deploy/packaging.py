@@ -26,6 +26,7 @@ from compressdefect.deploy.manifest import (
 from compressdefect.deploy.training import Trained
 
 PARITY_IMAGES = 64
+GENOTYPE = "genotype.json"  # of a design that is a point of a space, to be named as a MODEL
 
 
 def package(
@@ -44,6 +45,8 @@ def package(
         BundleError: the exported graph does not reproduce the network.
     """
     extras = {"split.json": json.dumps(job.split.to_json(job.images)), "predictions.json": judged.predictions}
+    if job.design.genotype is not None:
+        extras[GENOTYPE] = json.dumps(job.design.genotype.to_json(), indent=1) + "\n"
     with tempfile.TemporaryDirectory(prefix="compressdefect-") as temporary:
         say("exporting")
         graph = Path(temporary) / FP32

@@ -25,6 +25,18 @@ class Design(Protocol):
 
     kind: ClassVar[str]  # the name of the kind, which its JSON carries
 
+    @classmethod
+    def reads(cls, text: str) -> bool:
+        """Whether a MODEL argument is of this kind; it may still be refused by ``parse``."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The design that a MODEL argument names.
+
+        Raises:
+            SpaceError, ModelError: there is no such design.
+        """
+
     @property
     def name(self) -> str:
         """As it was typed."""

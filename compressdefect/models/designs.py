@@ -18,13 +18,15 @@ KINDS: dict[str, type[Design]] = {kind.kind: kind for kind in _KINDS}
 
 
 def parse_design(text: str) -> Design:
-    """Read `NAME[@WIDTH][:key=value,…]` or `timm:NAME`.
+    """Read `NAME[@WIDTH][:key=value,…]`, `timm:NAME` or what another kind of design takes.
+
+    What none of them takes is refused with the names of the designs that there are.
 
     Raises:
         SpaceError: no space has a design of that name.
         ModelError: the width, a key, a value or a timm model is wrong.
     """
-    return TimmDesign.parse(text) if text.startswith(timm_design.PREFIX) else FamilyDesign.parse(text)
+    return next((kind for kind in KINDS.values() if kind.reads(text)), FamilyDesign).parse(text)
 
 
 def made_for(design: Design, task: str) -> Design:

@@ -32,6 +32,12 @@ class FamilyDesign:
     kind: ClassVar[str] = "family"
 
     @classmethod
+    def reads(cls, text: str) -> bool:
+        """Whether it begins with the name of a design."""
+        head = text.partition(":")[0]
+        return not designs().keys().isdisjoint({head, head.partition("@")[0]})
+
+    @classmethod
     def parse(cls, text: str) -> Self:
         """Read `NAME[@WIDTH][:key=value,…]`.
 

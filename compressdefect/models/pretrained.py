@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from compressdefect import compat
@@ -73,10 +72,6 @@ def build_segmenter(name: str, *, channels: int, heads: Heads) -> PretrainedSegm
     tap = reductions.index(_SHORTCUT)
     graph = Graph(decoder("last", "shortcut", len(outputs)), {head: "output"}, inputs=("last", "shortcut", IMAGE))
     return PretrainedSegmenter(encoder, tap, graph.build(widths[-1], widths[tap], channels))
-
-
-BUILDERS: Mapping[str, Callable[..., nn.Module]] = {"classify": build, "segment": build_segmenter}
-"""What makes a network for each task of a model's name."""
 
 
 def input_size(name: str) -> int:

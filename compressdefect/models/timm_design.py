@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Shape
@@ -15,7 +15,28 @@ if TYPE_CHECKING:
     from torch import nn
 
 PREFIX = "timm:"
-TASKS = {"classify": "", "segment": " + decoder"}  # what is put on a model for each task
+
+
+class Form(NamedTuple):
+    """What a model becomes for a task: what is put on it, in words, and what builds it."""
+
+    added: str
+    build: Callable[..., nn.Module]
+
+
+def _classifier(model: str, *, channels: int, heads: Heads) -> nn.Module:
+    from compressdefect.models import pretrained
+
+    return pretrained.build(model, channels=channels, heads=heads)
+
+
+def _segmenter(model: str, *, channels: int, heads: Heads) -> nn.Module:
+    from compressdefect.models import pretrained
+
+    return pretrained.build_segmenter(model, channels=channels, heads=heads)
+
+
+TASKS: Mapping[str, Form] = {"classify": Form("", _classifier), "segment": Form(" + decoder", _segmenter)}
 
 
 @dataclass(frozen=True)
@@ -28,6 +49,11 @@ class TimmDesign:
     task: str | None = None
     kind: ClassVar[str] = "timm"
     genotype: ClassVar[Genotype | None] = None
+
+    @classmethod
+    def reads(cls, text: str) -> bool:
+        """See ``Design.reads``."""
+        return text.startswith(PREFIX)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -44,7 +70,7 @@ class TimmDesign:
     @property
     def title(self) -> str:
         """Its name; to segment, timm's model is but the encoder of the network."""
-        return self.name + (TASKS[self.task] if self.task else "")
+        return self.name + (TASKS[self.task].added if self.task else "")
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -57,10 +83,7 @@ class TimmDesign:
 
     def build(self, *, channels: int, heads: Heads) -> nn.Module:
         """See ``Design.build``."""
-        from compressdefect.models import pretrained
-
-        build = pretrained.BUILDERS[self.tasks[0]]
-        return build(self.model, channels=channels, heads=heads)
+        return TASKS[self.tasks[0]].build(self.model, channels=channels, heads=heads)
 
     def cost(self, *, input_shape: Shape, heads: Heads, memory: bool = True) -> Cost:
         """Cost at an input (C, H, W), by tracing the network, and by exporting it for its ``memory``."""

@@ -9,7 +9,8 @@ import torch
 
 from compressdefect.catalog import find_design
 from compressdefect.errors import CompressDefectError, ModelError
-from compressdefect.models.designs import made_for, parse_design, read_design
+from compressdefect.models.designs import KINDS, made_for, parse_design, read_design
+from compressdefect.models.timm_design import TimmDesign
 
 
 def test_a_name_is_the_design() -> None:
@@ -107,6 +108,26 @@ def test_a_design_is_made_again_from_its_json(text: str) -> None:
         wanted = design.for_task(task)
         data = json.loads(json.dumps(wanted.to_json()))
         assert read_design(data, name=design.name, input=design.input) == wanted
+
+
+def test_a_kind_from_outside_reads_what_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Square(TimmDesign):
+        kind = "square"
+
+        @classmethod
+        def reads(cls, text: str) -> bool:
+            return text.startswith("square:")
+
+        @classmethod
+        def parse(cls, text: str) -> Square:
+            return cls(text, text.removeprefix("square:"), 32)
+
+    monkeypatch.setitem(KINDS, Square.kind, Square)
+    design = parse_design("square:resnet10t")
+    assert (type(design), design.input) == (Square, 32)
+    assert type(read_design(design.to_json(), name=design.name, input=32)) is Square
+    assert type(parse_design("timm:resnet10t")) is TimmDesign
+    assert type(parse_design("lw@0.35")).__name__ == "FamilyDesign"
 
 
 @pytest.mark.parametrize(
