@@ -19,12 +19,13 @@ from compressdefect.flow.stored import anchored
 from compressdefect.flow.train import fit_config
 from compressdefect.flow.voice import Voice
 from compressdefect.models.family_design import FamilyDesign
+from compressdefect.models.inspector import Inspector
 from compressdefect.options import SearchOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.driver import SearchOutcome, search
-from compressdefect.search.evaluate import TrainingEvaluator
+from compressdefect.search.evaluate import Evaluator, TrainingEvaluator
 from compressdefect.search.gate import Gate
 from compressdefect.search.identity import check_identity
 from compressdefect.search.latency import LatencyProbe
@@ -32,6 +33,7 @@ from compressdefect.search.progress import Bar
 from compressdefect.search.reach import first_design
 from compressdefect.search.study import StoredTrial, check_storage
 from compressdefect.search.workers import open_workers
+from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Space
 from compressdefect.train.schedule import Deadline
 
@@ -59,8 +61,7 @@ def run_search(
             voice=voice,
         )
         data.check_decidable()
-        evaluator = _evaluator(request, data)
-        gate = _gate(request, data, evaluator)
+        evaluator, gate = _evaluator(request, data), _gate(request, data)
         if run is not None:
             check_identity(request.config(data).identity(gate), run, resume)
         _check_start(request, gate)
@@ -72,18 +73,16 @@ def run_search(
         return _SearchFlow(request, data, gate, evaluator, run, clock, voice).to_end(resume)
 
 
-def _evaluator(request: Request, data: Prepared) -> TrainingEvaluator:
+def _evaluator(request: Request, data: Prepared) -> Evaluator:
     mean, std = pixel_statistics(data.images, data.split.train)
     config = fit_config(request.options, data.shown, data.task.name)
     return TrainingEvaluator(request.template, data.images, data.split, data.task, config, mean, std)
 
 
-def _gate(request: Request, data: Prepared, evaluator: TrainingEvaluator) -> Gate:
+def _gate(request: Request, data: Prepared) -> Gate:
     shape, probe = data.images.shape, None
     if request.budgets.latency_ms is not None or request.objective.needs_latency:
-        probe = LatencyProbe(
-            lambda genotype: evaluator.build(genotype, data.images), data.task, shape, threads=request.options.threads
-        )
+        probe = _probe(request, data)
     return Gate(
         request.space,
         request.template,
@@ -92,6 +91,16 @@ def _gate(request: Request, data: Prepared, evaluator: TrainingEvaluator) -> Gat
         heads=data.task.heads,
         latency=probe,
     )
+
+
+def _probe(request: Request, data: Prepared) -> LatencyProbe:
+    shape, heads, template = data.images.shape, data.task.heads, request.template
+    mean, std = pixel_statistics(data.images, data.split.train)
+
+    def build(genotype: Genotype) -> Inspector:
+        return Inspector.from_statistics(template.describe(genotype, heads).build(shape[0]), mean, std)
+
+    return LatencyProbe(build, data.task, shape, threads=request.options.threads)
 
 
 def _check_start(request: Request, gate: Gate) -> None:
@@ -140,7 +149,7 @@ class _SearchFlow:
     request: Request
     data: Prepared
     gate: Gate
-    evaluator: TrainingEvaluator
+    evaluator: Evaluator
     run: RunFolder
     clock: Clock
     voice: Voice

@@ -23,8 +23,10 @@ from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, DataError, RunError
 from compressdefect.flow.prepare import needs_of, prepare
 from compressdefect.flow.request import LEAST_STEPS, Request
+from compressdefect.flow.search import _gate
 from compressdefect.flow.voice import Voice
 from compressdefect.options import JobOptions, SearchOptions, SplitOptions, TrainOptions
+from compressdefect.search.evaluate import TrainingEvaluator
 from compressdefect.search.held_out import AUC, held_out_path, read_held_out
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
@@ -56,6 +58,26 @@ def test_a_search_leaves_its_evidence(searched: dict[str, Any]) -> None:
     trained = [row for row in rows if row["number"]]
     assert len(trained) == searched["trained"] == 3
     assert all(int(row["flops"]) <= 2_000_000 for row in trained)
+
+
+def test_a_latency_budget_is_measured_of_each_design(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By graphs exported from the space's own template, whatever trains them."""
+    measured: list[tuple[tuple[int, ...], int]] = []
+
+    def measure(path: Path, *, batch: int, threads: int) -> float:
+        session = onnxruntime.InferenceSession(path)
+        measured.append((session.run(None, {"pixels": np.zeros((1, 1, 32, 32), np.uint8)})[0].shape, threads))
+        return 0.25
+
+    monkeypatch.setattr("compressdefect.search.latency.latency_ms", measure)
+    monkeypatch.setattr(TrainingEvaluator, "build", lambda self, genotype, images: pytest.fail("asked of the trainer"))
+    request = Request.make(SearchOptions(data=str(parts), trials=1, budget_latency="1ms", peers="none"))
+    gate = _gate(request, prepare(request.options, input=32, task="classify", voice=Voice()))
+    verdict = gate.check(next(iter(request.space.designs.values())))
+    assert verdict.feasible
+    assert (verdict.latency_ms, measured) == (0.25, [((1, 2), 1)])
 
 
 def test_the_bundle_predicts_as_the_run_reports(searched: dict[str, Any], parts: Path) -> None:
