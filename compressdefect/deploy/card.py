@@ -71,7 +71,7 @@ def _operating_point(manifest: BundleManifest) -> str:
     rule = (
         f"A part is rejected when {manifest.reading.decided_by} is above "
         f"**{units.probability(manifest.threshold)}**. "
-        "The threshold was chosen on validation images; the test figures are what to expect."
+        "The threshold was chosen on images that were not tested; the test figures are what to expect."
     )
     return f"{rule}\n\n{_table(header, rows)}"
 
@@ -136,13 +136,16 @@ def _described(graph: GraphFigures, shown: str) -> str:
 
 
 def _splits(manifest: BundleManifest) -> list[tuple[str, dict[str, Any]]]:
-    titles = (("test", "test"), ("val", "validation"))
+    titles = (("test", "test"), ("val", "validation" if manifest.data.get("val") else "out of fold"))
     return [(title, manifest.metrics[key]) for key, title in titles if key in manifest.metrics]
 
 
 def _data(data: dict[str, Any]) -> str:
     parts = data.get("parts") or {}
-    facts = _facts({k: v for k, v in data.items() if k != "parts"}, "no data: the model is untrained")
+    told = {key: value for key, value in data.items() if key != "parts"}
+    if data.get("good") is not None:
+        told["good"] = data["classes"][data["good"]]
+    facts = _facts(told, "no data: the model is untrained")
     if not parts:
         return facts
     rows = [(name.replace("_", " "), sum(counts.values()), *counts.values()) for name, counts in parts.items()]

@@ -73,9 +73,9 @@ class AtOverkill(NamedTuple):
 
 
 def by_type(evidence: Evidence) -> list[OfType]:
-    """The escapes of each defect class at the threshold; empty without a good class or test answers."""
+    """The escapes of each defect class at the threshold; empty without one, a good class or test answers."""
     tested, good = _tested(evidence), evidence.good
-    if tested is None or good is None:
+    if tested is None or good is None or tested.threshold is None:
         return []
     given = answers(tested, good)
     rows = []
@@ -90,7 +90,7 @@ def by_type(evidence: Evidence) -> list[OfType]:
 def by_size(evidence: Evidence, extents: Mapping[str, Extent]) -> list[OfSize]:
     """The escapes by how large the defects are marked, in ranges of as many images; empty where it is not known."""
     tested, good = _tested(evidence), evidence.good
-    if tested is None or good is None:
+    if tested is None or good is None or tested.threshold is None:
         return []
     areas = np.array([extents[name].area if name in extents else 0 for name in tested.names], dtype=np.int64)
     marked = (tested.labels != good) & (areas > 0)
@@ -163,7 +163,7 @@ def overkill_table(rows: list[AtOverkill]) -> Table:
 def overkill_note(rows: list[AtOverkill]) -> str:
     """Where the thresholds come from, and which overkills too few good parts cannot tell apart."""
     good = rows[0].choice.good
-    text = f"Thresholds were chosen on the {good} good images of validation; the rates are of the test images."
+    text = f"Thresholds were chosen on {good} good images, none of them tested; the rates are of the test images."
     unsure = [row.choice.aim for row in rows if row.choice.aim * good < 1]
     if unsure:
         text += f" Of so few, less than {units.percent(1 / good)} overkill can only mean to reject none of them."

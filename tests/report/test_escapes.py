@@ -111,7 +111,7 @@ def test_too_few_good_parts_are_said(search: Evidence) -> None:
     table = escapes.overkill_table(rows)
     assert [text_of(row.cells[0]) for row in table.rows] == ["0.5 %", "1 % (delivered)", "2 %", "5 %"]
     note = escapes.overkill_note(rows)
-    assert "on the 60 good images of validation" in note
+    assert "on 60 good images, none of them tested" in note
     assert "less than 1.7 % overkill can only mean to reject none" in note
 
 
@@ -123,3 +123,10 @@ def test_without_a_good_class_or_a_model_nothing_escapes(
     assert escapes.by_type(evidence) == []
     assert escapes.by_size(evidence, {}) == []
     assert escapes.by_overkill(evidence) == []
+
+
+def test_without_a_threshold_nothing_is_passed(answered: Callable[..., Evidence]) -> None:
+    evidence = answered([(0, 0.9, 0.1), (1, 0.1, 0.8), (2, 0.9, 0.0)])
+    undecided = evidence.best._replace(predictions=evidence.best.predictions._replace(threshold=None))
+    assert escapes.by_type(evidence)
+    assert escapes.by_type(replace(evidence, best=undecided)) == []

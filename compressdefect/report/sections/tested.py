@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from compressdefect import units
 from compressdefect.report import escapes, gallery, tables
-from compressdefect.report.evidence import Evidence
+from compressdefect.report.evidence import Evidence, Predictions
 from compressdefect.report.figures import confusion, operating
 from compressdefect.report.markup import Markup, element, join
 from compressdefect.report.originals import Extent
@@ -29,9 +29,8 @@ def mistakes(evidence: Evidence, shown: gallery.Gallery) -> list[Section]:
     """The mistakes as pictures, escapes first, and by name."""
     if evidence.best is None or evidence.best.predictions is None:
         return []
-    n = len(evidence.best.predictions.labels)
     if not shown.mistakes:
-        return [section("mistakes", "Its mistakes", empty(f"None: all {n} test images were decided rightly."))]
+        return [section("mistakes", "Its mistakes", empty(_no_mistake(evidence.best.predictions, evidence.good)))]
     table, count = tables.wrong_answers(evidence), sum(len(g.cards) + g.left_out for g in shown.mistakes)
     assert table is not None
     summary = f"The first {len(table.rows)} of {count} by name" if len(table.rows) < count else f"All {count} by name"
@@ -39,6 +38,13 @@ def mistakes(evidence: Evidence, shown: gallery.Gallery) -> list[Section]:
     names = fold(summary, scroll(table, "Mistakes by name", tall=True), on_paper=True)
     pictures = gallery.draw(evidence, shown.mistakes)
     return [section("mistakes", "Its mistakes", note(shown.note), pictures, names, link)]
+
+
+def _no_mistake(predictions: Predictions, good: int | None) -> str:
+    n = len(predictions.labels)
+    if good is not None and predictions.threshold is None:
+        return f"None of {n} test images by the most probable class; no threshold was chosen, so none was decided."
+    return f"None: all {n} test images were decided rightly."
 
 
 def near_misses(evidence: Evidence, shown: gallery.Gallery) -> list[Section]:
@@ -100,7 +106,7 @@ def _classes(evidence: Evidence) -> Markup:
 
 def _point_note(data: operating.OperatingData) -> str:
     return (
-        f"The threshold was chosen on validation for {100 * data.aim:g} % overkill. On test it gives "
+        f"The threshold was chosen on images that were not tested for {100 * data.aim:g} % overkill. On test it gives "
         f"{units.percent(data.chosen[0])} overkill ({units.interval(data.overkill_interval)}) and "
         f"{units.percent(data.chosen[1])} escapes ({units.interval(data.escape_interval)})."
     )
