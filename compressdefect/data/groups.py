@@ -56,7 +56,7 @@ def groups_by_name(pattern: str, names: Sequence[str], hashes: Sequence[str]) ->
     if len(missed) == len(names):
         raise DataError("--group matches no file name", got=pattern, fix=f"names look like {names[0]}")
     keys = [
-        (match.group(1 if match.lastindex else 0) if match else name, bool(match))
+        (next((part for part in match.groups() if part is not None), match.group()) if match else name, bool(match))
         for match, name in zip(matches, names, strict=True)
     ]
     together = DisjointSet(range(len(names)))

@@ -275,7 +275,11 @@ class _Loader:
         )
 
     def _remarks(self) -> Iterator[str]:
-        """How the marks were understood."""
+        """How the marks were understood, and which entries name no image that may be read."""
+        lost = [finding for finding in self.listing.findings if finding.kind in ("refused-path", "missing-image")]
+        if lost:
+            first = lost[0].files[0]
+            yield f"annotations of files that are missing or outside the folder, left out: {len(lost)}, as {first}"
         if self.leveled:
             levels = ", ".join(map(str, sorted({level for levels in self.leveled for level in levels})))
             yield f"masks with several levels ({levels}), all of which count as the defect: {self.leveled.total()}"

@@ -187,6 +187,12 @@ class TestYolo:
         assert kinds(listing) == {"refused-path"}
         assert {sample.split for sample in listing.samples} == {"train", "val"}  # from the names of the folders
 
+    @pytest.mark.parametrize("entry", ["..", "../..", "images/../.."])
+    def test_a_path_that_only_climbs_is_not_the_whole_folder(self, tmp_path: Path, entry: str) -> None:
+        layouts.yolo(tmp_path)
+        (tmp_path / "data.yaml").write_text(f"names: [spot, bar]\ntrain: images/train\nval: {entry}\n")
+        assert kinds(read_all(tmp_path)) == {"refused-path"}
+
     @pytest.mark.parametrize("entry", ["../../images/train", "../elsewhere/images/train", "a/../../../etc"])
     def test_paths_that_climb_out_lead_nowhere(self, tmp_path: Path, entry: str) -> None:
         layouts.yolo(tmp_path / "data")

@@ -20,6 +20,11 @@ def test_groups_by_name() -> None:
         groups_by_name("plate", NAMES, list("wxyz"))
 
 
+def test_the_alternative_that_matched_names_the_group() -> None:
+    names = ["a/tile7_1.png", "a/tile7_2.png", "b/plate1.png", "b/plate2.png"]
+    assert groups_by_name(r"tile(\d+)|plate(\d+)", names, list("wxyz")).numbers.tolist() == [0, 0, 1, 2]
+
+
 def test_names_that_do_not_match_are_counted() -> None:
     assert groups_by_name(r"tile(\d+)", NAMES, list("wxyz")).remarks == (
         "not matched by --group, each a group of its own: 1 of 4 file names, as a/other.png",

@@ -54,7 +54,8 @@ def scan(sample: Sample, root: Path, bits: int = FULL) -> Outcome:
             raise DataError("the image cannot be read", got="the file is empty")
         pixels, channels = decode_stored(content, bits)
     except DepthError as error:
-        return None, (Finding("unreadable", (name,), f"has the value {error.got}, which {bits} bits do not hold"),)
+        text = f"has the value {error.got}, which {bits} bits do not hold"
+        return None, (Finding("bit-depth", (name,), text, "give more --bits"),)
     except (DataError, OSError) as error:
         return None, (Finding("unreadable", (name,), f"cannot be read: {reason(error)}"),)
     size = pixels.shape[0], pixels.shape[1]

@@ -135,7 +135,7 @@ def _members(images: Annotated, source: str, config: dict[str, Any], split: str,
 
 
 def _joined(root: Path, base: str, entry: str) -> str | None:
-    """A path of data.yaml as one in the data folder; None if it is absolute.
+    """A path of data.yaml as one in the data folder; None if it is absolute or does nothing but climb.
 
     Exporters write ``../train/images`` for ``train/images`` beside data.yaml, so what climbs out and does not come back
     is taken as if it did not climb: that names another folder in the data folder, or nothing.
@@ -145,6 +145,8 @@ def _joined(root: Path, base: str, entry: str) -> str | None:
     parts = PurePosixPath(posixpath.normpath(f"{base.strip()}/{entry.strip()}".replace("\\", "/"))).parts
     up = parts.count("..")
     inner = parts[up:]
+    if up and not inner:
+        return None
     comes_back = up and inner[:up] == root.resolve().parts[-up:]
     return str(PurePosixPath(*(inner[up:] if comes_back else inner)))
 
