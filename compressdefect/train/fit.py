@@ -28,7 +28,7 @@ from compressdefect.data.images import Images
 from compressdefect.data.truth import Truth
 from compressdefect.errors import DataError, TrainingError
 from compressdefect.train.batches import Batches, steps_per_epoch
-from compressdefect.train.calibrate import calibrate, score_steps
+from compressdefect.train.calibrate import CALIBRATED, calibrate, score_steps
 from compressdefect.train.config import FitConfig, clip_gradients, make_optimizer, uses_bf16
 from compressdefect.train.gradual import DefectsFirst, Gradual
 from compressdefect.train.predict import predict
@@ -223,7 +223,8 @@ class _Training(L.LightningModule):
         epoch = self.current_epoch + 1
         if self.val is None or (epoch % self.config.score_every and epoch != self.config.epochs):
             return None
-        calibrate(self.network, self.images, self.train_part, precision=self.config.precision)
+        limit = CALIBRATED if epoch == self.config.epochs else CALIBRATED // 2
+        calibrate(self.network, self.images, self.train_part, limit, self.config.precision)
         self.answered = predict(self.network, self.images, self.val, self.task)
         try:
             return self.task.score(self.answered, self.task.labels(self.images, self.val))
