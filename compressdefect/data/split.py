@@ -161,7 +161,9 @@ def folds(labels: np.ndarray, groups: np.ndarray, k: int, seed: int = 0) -> list
     """
     assert k >= 2
     if len(np.unique(groups)) < k:
-        raise DataError(f"{k} folds need at least {k} different images", got=len(np.unique(groups)), fix="add images")
+        raise DataError(
+            f"{k} folds need at least {k} groups of images", got=len(np.unique(groups)), fix="add images of other parts"
+        )
     everywhere = _wide(labels, groups, max(_IN_ALL_PARTS, k))
     parts = _assign(labels, groups, (1 / k,) * k, np.random.default_rng(seed), everywhere)
     return [(np.flatnonzero(parts != fold), np.flatnonzero(parts == fold)) for fold in range(k)]
@@ -307,7 +309,8 @@ def _other_groups(images: Images) -> str:
     largest = np.bincount(images.groups).max()
     if largest == 1:
         return "add images, or give a larger --test-share or --val-share"
-    return f"the largest group has {largest} images: name the parts with --group REGEX, or give --group none"
+    other = "name the parts with --group REGEX" if images.group == "auto" else "give another --group"
+    return f"the largest group has {largest} images: {other}, or give --group none"
 
 
 def _check_classes(split: Split, images: Images, enough: int | None) -> None:

@@ -18,7 +18,7 @@ from compressdefect.data.depth import check_bits
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.load import load_images
 from compressdefect.data.read import read, read_all
-from compressdefect.data.split import Split, make_split
+from compressdefect.data.split import Split, folds, make_split
 from compressdefect.data.truth import Needs
 from compressdefect.errors import DataError, RunError, known_names
 from compressdefect.flow.remarks import remarks
@@ -47,9 +47,11 @@ class Prepared:
         """Refuse images by which no model could be judged, before one is trained.
 
         Raises:
-            DataError: the part that decides lacks what the task's metric counts.
+            DataError: the part that decides lacks what the task's metric counts, or is too small to be taken in turns.
         """
         part = self.split.val if len(self.split.val) else self.split.train
+        if not len(self.split.val):
+            folds(self.images.labels[part], self.images.groups[part], FOLDS)
         self.task.check_labels(self.task.labels(self.images, part))
 
     @property
