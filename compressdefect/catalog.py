@@ -53,13 +53,12 @@ def find_space(name: str) -> Space:
     Raises:
         SpaceError: there is no such space, or its file is wrong.
     """
-    path = Path(name)
-    if path.suffix == ".toml" or path.is_file():
+    path, known = Path(name), spaces()
+    if path.is_file():
         return load_space(path)
-    known = spaces()
-    if name not in known:
-        raise SpaceError("no such search space", got=name, fix=f"{known_names(name, known)}; or give a .toml file")
-    return load_space(known[name])
+    if path.name == name and path.stem in known:
+        return load_space(known[path.stem])
+    raise SpaceError("no such search space", got=name, fix=f"{known_names(name, known)}; or give a .toml file")
 
 
 def designs() -> dict[str, Space]:

@@ -154,8 +154,8 @@ def _data_check(out: Console, result: Result) -> None:
     sizes = [f"{size['width']} × {size['height']}" for size in result["sizes"]]
     channels = " and ".join(result["channels"]) or "0"
     out.print(
-        f"{_many(result['images'], 'image')} of {_some(sizes, result['distinct_sizes'])} pixels, channels: {channels};"
-        f" read as {result['format']}",
+        f"{_many(result['images'], 'image')}, read as {result['format']}; channels: {channels};"
+        f" sizes in pixels: {_some(sizes, result['distinct_sizes']) or 'none'}",
         soft_wrap=True,
     )
     if result["ignored_tables"]:

@@ -94,7 +94,9 @@ def resolve_model(text: str) -> ModelRef:
     if (path / "manifest.json").is_file():
         run_folder = RunFolder.open(path)
         if not run_folder.best.is_dir():
-            raise ModelError("the run has no finished model", got=path, fix="continue it with --resume")
+            searched = run_folder.manifest.get("command") == "search"
+            fix = "continue it with --resume" if searched else "train it again"
+            raise ModelError("the run has no finished model", got=path, fix=fix)
         return _trained(text, Bundle.open(run_folder.best), run_folder)
     if _is_genotype(path):
         return ModelRef(text, FamilyDesign(text, _genotype(path)))

@@ -180,7 +180,7 @@ class _SearchFlow:
                 progress=bar,
                 resume=resume,
             )
-        self.voice.say(f"{outcome.trained} designs trained of {outcome.asked} asked: {outcome.ended}")
+        self.voice.say(f"designs trained: {outcome.trained} of {outcome.asked} asked; {outcome.ended}")
         return outcome
 
     def _deliver(self, outcome: SearchOutcome) -> Best:

@@ -37,4 +37,5 @@ class Voice:
     def epoch(self, report: EpochReport) -> None:
         """Print an epoch in one line, when nobody watches a bar."""
         score = "" if report.metric is None else f", validation {units.percent(report.metric)}"
-        self.say(f"epoch {report.epoch}: loss {report.train_loss:.3f}{score}")
+        part = f"part {report.fold + 1}, " if report.fold else ""
+        self.say(f"{part}epoch {report.epoch}: loss {report.train_loss:.3f}{score}")

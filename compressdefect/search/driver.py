@@ -238,7 +238,7 @@ class _Search:
     def _may_ask(self) -> bool:
         """Whether designs are still wanted and there is time for the cheapest that can be."""
         if self.config.trials is not None and self._started >= self.config.trials:
-            self.ended = f"{self.config.trials} designs are trained"
+            self.ended = "as many as were wanted"
             return False
         return self._is_time_for(macs=0)
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from compressdefect.errors import RunError
 from compressdefect.runs import RunFolder
+from compressdefect.space.domain import ChoiceDomain, Domain, FloatDomain
 from compressdefect.space.space import Parameter, Space
 
 Identity = Mapping[str, Any]
+_NOTHING = "nothing"
 
 
 def space_identity(space: Space) -> dict[str, Any]:
@@ -27,30 +29,32 @@ def space_identity(space: Space) -> dict[str, Any]:
 
 def _said(parameter: Parameter) -> str:
     """Everything a parameter is but its name, in one line."""
-    parts = [f"per {parameter.scope}", repr(parameter.domain)]
+    parts = [f"per {parameter.scope}", _values(parameter.domain)]
     if parameter.when is not None:
         parts.append(f"when {parameter.when.parameter} is {' or '.join(map(str, parameter.when.values))}")
     return ", ".join([*parts, *([parameter.role] if parameter.role else [])])
+
+
+def _values(domain: Domain) -> str:
+    if isinstance(domain, FloatDomain):
+        return repr(domain)
+    kind = "one of " if isinstance(domain, ChoiceDomain) else "in order "
+    return kind + " ".join(map(str, domain.values))
 
 
 def difference(before: Identity, now: Identity) -> tuple[str, str] | None:
     """The first thing that differs and what it is now and was, in words; None where nothing does.
 
     >>> difference({"seed": 1, "budgets": {"macs": 5, "params": 7}}, {"seed": 1, "budgets": {"macs": 6, "params": 7}})
-    ('budgets', "{'macs': 6} instead of {'macs': 5}")
+    ('budgets', 'macs 6 instead of 5')
     """
     for key in {**now, **before}:
         was, value = before.get(key), now.get(key)
         if was != value:
             if isinstance(was, dict) and isinstance(value, dict):
-                was, value = _without(was, value), _without(value, was)
-            return key, f"{value} instead of {was}"
+                return key, " ".join(difference(was, value) or ())
+            return key, f"{_NOTHING if value is None else value} instead of {_NOTHING if was is None else was}"
     return None
-
-
-def _without(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries that are not the same in the other."""
-    return {name: value for name, value in one.items() if name not in other or other[name] != value}
 
 
 def check_identity(identity: Identity, run: RunFolder, resume: bool) -> None:

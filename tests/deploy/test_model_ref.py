@@ -77,8 +77,11 @@ def test_a_genotype_survives_its_bundle(tmp_path: Path, graph: Path) -> None:
 
 
 def test_a_run_that_was_stopped_early(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no finished model"):
-        resolve_model(str(_run(tmp_path / "run")))
+    run = _run(tmp_path / "run")
+    for command, way_on in (("search", "continue it with --resume"), ("train", "train it again")):
+        RunFolder.open(run).update_manifest(command=command)
+        with pytest.raises(ModelError, match=f"no finished model: got .*; {way_on}"):
+            resolve_model(str(run))
 
 
 def test_a_damaged_bundle_is_not_taken_for_a_design(bundle: Bundle) -> None:

@@ -106,7 +106,7 @@ def test_trial_zero_is_the_named_design_and_the_budgets_hold(tmp_path: Path) -> 
     assert outcome.trials[0].fingerprint == FIRST.fingerprint
     assert all(trial.macs <= 30_000_000 for trial in outcome.trials)
     assert outcome.baseline == outcome.trials[0]
-    assert outcome.ended == "8 designs are trained"
+    assert outcome.ended == "as many as were wanted"
 
 
 def test_the_winner_is_the_cheapest_that_the_images_cannot_tell_from_the_best(tmp_path: Path) -> None:
@@ -419,7 +419,7 @@ CHANGES = {
     "stages": ({"space": edited(stages=3, designs={})}, "instead of"),
     "rules": ({"space": edited(rules={"aads_only": True})}, "no_strided_pointwise"),
     "named designs": ({"space": edited(designs={"first": FIRST, "second": FIRST})}, "second"),
-    "recipe": ({"recipe": {"augment": "paper", "batch_size": 16}}, "'augment': 'paper'"),
+    "recipe": ({"recipe": {"augment": "paper", "batch_size": 16}}, "got augment "),
 }
 
 

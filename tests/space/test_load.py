@@ -146,5 +146,13 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SpaceError, match="cannot read the space file"):
+    with pytest.raises(SpaceError, match="no such search space"):
         catalog.find_space(str(tmp_path / "none.toml"))
+
+
+def test_a_space_is_named_with_its_ending_or_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = catalog.spaces()["lightdefectnet"].read_text(encoding="utf-8")
+    (tmp_path / "search_spaces").mkdir()
+    (tmp_path / "search_spaces" / "mine.toml").write_text(text.replace('name = "lightdefectnet"', 'name = "mine"'))
+    monkeypatch.chdir(tmp_path)
+    assert catalog.find_space("mine").name == catalog.find_space("mine.toml").name == "mine"
