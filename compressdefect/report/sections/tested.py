@@ -106,7 +106,7 @@ def _classes(evidence: Evidence) -> Markup:
 
 def _point_note(data: operating.OperatingData) -> str:
     return (
-        f"The threshold was chosen on images that were not tested for {100 * data.aim:g} % overkill. On test it gives "
+        f"The threshold was chosen for {100 * data.aim:g} % overkill on images that were not tested. On test it gives "
         f"{units.percent(data.chosen[0])} overkill ({units.interval(data.overkill_interval)}) and "
         f"{units.percent(data.chosen[1])} escapes ({units.interval(data.escape_interval)})."
     )
