@@ -223,11 +223,13 @@ class _Training(L.LightningModule):
         epoch = self.current_epoch + 1
         if self.val is None or (epoch % self.config.score_every and epoch != self.config.epochs):
             return None
-        limit = CALIBRATED if epoch == self.config.epochs else CALIBRATED // 2
+        is_last = epoch == self.config.epochs
+        limit = CALIBRATED if is_last else CALIBRATED // 2
         calibrate(self.network, self.images, self.train_part, limit, self.config.precision)
-        self.answered = predict(self.network, self.images, self.val, self.task)
+        found = predict(self.network, self.images, self.val, self.task)
+        self.answered = found if is_last else None  # what ships is calibrated in full, however early it ends
         try:
-            return self.task.score(self.answered, self.task.labels(self.images, self.val))
+            return self.task.score(found, self.task.labels(self.images, self.val))
         except DataError:
             return None
 
