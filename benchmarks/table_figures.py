@@ -149,10 +149,8 @@ def good_designs(folder: Path) -> list[str]:
             for design, rank in zip(ended, np.argsort(np.argsort(values)), strict=True):
                 ranks.setdefault(design, []).append(float(rank) / len(ended))
     best = [sorted(ranks, key=lambda d, r=ranks: np.mean(r[d])) for ranks in (plain, sized)]
-    found: list[str] = []
-    for turn in range(len(known)):
-        found += [ranked[turn] for ranked in best if ranked[turn] not in found]
-    return found[:PARENTS]
+    in_turn = [design for pair in zip(*best, strict=True) for design in pair]
+    return list(dict.fromkeys(in_turn))[:PARENTS]
 
 
 # How well what is known early ranks designs by what they come to.
