@@ -44,9 +44,9 @@ from compressdefect.models.inspector import Inspector
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.runs import atomic_write
 from compressdefect.search.constraints import Budgets
+from compressdefect.search.draws import derive_seed, mutate
 from compressdefect.search.gate import Gate
 from compressdefect.search.repair import Admission, admit, shrink
-from compressdefect.search.samplers import derive_seed, mutate
 from compressdefect.space.genotype import Genotype
 from compressdefect.train.batches import gather, steps_per_epoch
 from compressdefect.train.config import FitConfig

@@ -75,6 +75,17 @@ class Gate:
         self.input_shape, self.heads, self.latency = input_shape, heads, latency
         self._rules = active_rules(space.rules)
 
+    @property
+    def computed(self) -> Gate:
+        """The same gate without what has to be measured."""
+        return Gate(
+            self.space,
+            self.template,
+            replace(self.budgets, latency_ms=None),
+            input_shape=self.input_shape,
+            heads=self.heads,
+        )
+
     def cheap(self, genotype: Genotype) -> Verdict:
         """Check everything that needs no measurement."""
         graph = self.template.describe(genotype, self.heads)

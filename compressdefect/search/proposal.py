@@ -1,12 +1,32 @@
-"""What a sampler is told of a trial, and what it answers: a proposal for the next design."""
+"""What a sampler is told of a search and its trials, and what it answers: a proposal for the next design."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from compressdefect.space.domain import Value
+from compressdefect.search.gate import Gate
+from compressdefect.search.objective import Direction
+from compressdefect.space.domain import Domain, Value
+
+
+@dataclass(frozen=True)
+class SearchDimensions:
+    """What a sampler needs to know of a search.
+
+    Attributes:
+        domains: of the flat vector.
+        directions: of the objective's values.
+        prototype: where the search starts.
+        gate: for samplers that check and price designs of their own before they propose one. They ask only what it
+            computes: no latency is measured for a design that nobody may train.
+    """
+
+    domains: Mapping[str, Domain]
+    directions: tuple[Direction, ...]
+    prototype: Mapping[str, Value]
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True)
@@ -19,6 +39,8 @@ class Past:
         values: the objective's, when complete.
         score: one number for tuners that take no more.
         shortfall: how far its metric stays below what a winner needs; at most 0 when it does not.
+        metric: in [0, 1]; of a trial that was stopped the last that it came to, None when there is none.
+        probes: how much worse its answers become when the output of a stage is noised, by the stage's name.
     """
 
     flat: Mapping[str, Value]
@@ -26,6 +48,8 @@ class Past:
     values: tuple[float, ...] = ()
     score: float | None = None
     shortfall: float = 0.0
+    metric: float | None = None
+    probes: Mapping[str, float] = field(default_factory=dict)
 
 
 class Proposer(Protocol):

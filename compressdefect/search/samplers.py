@@ -13,8 +13,6 @@ come.
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,21 +27,12 @@ from optuna.trial import TrialState, create_trial
 
 from compressdefect.errors import SpaceError, known_names
 from compressdefect.search import nni_bridge
-from compressdefect.search.objective import Direction
-from compressdefect.search.proposal import Past, Proposer
+from compressdefect.search.draws import derive_seed, uniform
+from compressdefect.search.proposal import Past, Proposer, SearchDimensions
+from compressdefect.search.starting import STARTUP, start
 from compressdefect.space.domain import Domain, FloatDomain, IntDomain, Value
 
-STARTUP = 10
-MUTATION = 0.1
-
-
-@dataclass(frozen=True)
-class SearchDimensions:
-    """What a sampler needs to know of a search."""
-
-    domains: Mapping[str, Domain]
-    directions: tuple[Direction, ...]
-    prototype: Mapping[str, Value]
+__all__ = ["SAMPLERS", "STARTUP", "SearchDimensions", "derive_seed", "distribution", "sampler", "uniform"]
 
 
 def sampler(name: str, dimensions: SearchDimensions) -> Proposer:
@@ -56,23 +45,6 @@ def sampler(name: str, dimensions: SearchDimensions) -> Proposer:
     if name not in SAMPLERS:
         raise SpaceError("no such sampler", got=name, fix=known_names(name, SAMPLERS))
     return SAMPLERS[name](dimensions)
-
-
-def derive_seed(*parts: object) -> int:
-    """A 32-bit seed from anything printable, the same in every process."""
-    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:4])
-
-
-def uniform(domains: Mapping[str, Domain], seed: int) -> dict[str, Value]:
-    """Draw every dimension independently."""
-    rng = random.Random(seed)
-    return {name: domain.sample(rng) for name, domain in domains.items()}
-
-
-def mutate(domains: Mapping[str, Domain], parent: Mapping[str, Value], seed: int) -> dict[str, Value]:
-    """Draw each dimension anew with probability ``MUTATION``, keep the others."""
-    rng = random.Random(seed)
-    return {name: domain.sample(rng) if rng.random() < MUTATION else parent[name] for name, domain in domains.items()}
 
 
 @dataclass(frozen=True)
@@ -95,21 +67,14 @@ class Guided:
 
     def propose(self, history: Sequence[Past], seed: int) -> dict[str, Value]:
         """See ``Proposer``."""
-        domains = self.dimensions.domains
         if len(history) < STARTUP:
-            wide = len(history) % 3 == 0
-            return uniform(domains, seed) if wide else mutate(domains, self._parent(history), seed)
+            return start(self.dimensions, history, seed)
         study = optuna.create_study(directions=self.dimensions.directions, sampler=self.make(seed))
-        distributions = {name: distribution(domain) for name, domain in domains.items()}
+        distributions = {name: distribution(domain) for name, domain in self.dimensions.domains.items()}
         generations = _generations(history)
         for past, generation in zip(history, generations, strict=True):
             study.add_trial(_frozen(past, distributions, generation))
         return dict(study.ask(distributions).params)
-
-    def _parent(self, history: Sequence[Past]) -> Mapping[str, Value]:
-        """The best finished design that could win, else the prototype."""
-        able = [past for past in history if past.state == "complete" and past.shortfall <= 0 and past.score is not None]
-        return max(able, key=lambda past: past.score or 0.0).flat if able else self.dimensions.prototype
 
 
 def distribution(domain: Domain) -> BaseDistribution:

@@ -13,13 +13,14 @@ import pytest
 
 from compressdefect.errors import MissingExtraError, SpaceError
 from compressdefect.search import nni_bridge
+from compressdefect.search.draws import derive_seed
 from compressdefect.search.objective import Direction
-from compressdefect.search.proposal import Past, Proposer
-from compressdefect.search.samplers import SAMPLERS, STARTUP, SearchDimensions, derive_seed, sampler
+from compressdefect.search.proposal import Past, Proposer, SearchDimensions
+from compressdefect.search.samplers import SAMPLERS, STARTUP, sampler
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import State
 from compressdefect.space.domain import Value
-from tests.search.fakes import FIRST, SPACE
+from tests.search.fakes import BUDGETS, FIRST, SPACE, gate
 
 ONE: tuple[Direction, ...] = ("maximize",)
 TWO: tuple[Direction, ...] = ("maximize", "minimize")
@@ -28,12 +29,15 @@ TWO: tuple[Direction, ...] = ("maximize", "minimize")
 def make(name: str, directions: tuple[Direction, ...] = ONE) -> Proposer:
     if name.startswith("nni:"):
         pytest.importorskip("nni")
-    return sampler(name, SearchDimensions(SPACE.dimensions, directions, SPACE.flatten(FIRST)))
+    return sampler(name, SearchDimensions(SPACE.dimensions, directions, SPACE.flatten(FIRST), gate(BUDGETS)))
 
 
 def history(length: int, values: int = 1) -> list[Past]:
     rng = random.Random(length)
-    past = [Past(SPACE.sample(rng), "complete", (float(i), float(-i))[:values], float(i)) for i in range(length)]
+    past = [
+        Past(SPACE.sample(rng), "complete", (float(i), float(-i))[:values], float(i), 0.0, i / 100)
+        for i in range(length)
+    ]
     return [*past, *([Past(SPACE.sample(rng), "pruned"), Past(SPACE.sample(rng), "failed")] if length else [])]
 
 
