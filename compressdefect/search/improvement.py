@@ -63,7 +63,7 @@ class Improver:
         prediction = belief.predict(verdicts)
         samples = np.clip(prediction.mean + QUANTILES[:, None] * prediction.deviation, LEAST, 1)
         if len(self.dimensions.directions) > 1:
-            return front_gains(samples, _log_macs(verdicts), belief.expected, _log_macs(belief.finished))
+            return front_gains(samples, log_macs(verdicts), belief.expected, log_macs(belief.finished))
         best = max(past.metric for past in finished if past.metric is not None)
         floor = belief.expected.max() - (best - what_a_winner_needs(finished))
         return netscore_gains(
@@ -149,5 +149,6 @@ def front_gains(samples: Floats, prices: Floats, expected: Floats, prices_before
     return (above * (grid[:, None] >= prices)).sum(axis=0)
 
 
-def _log_macs(verdicts: Sequence[Verdict]) -> Floats:
+def log_macs(verdicts: Sequence[Verdict]) -> Floats:
+    """(n,)."""
     return np.log10([float(max(verdict.cost.macs, 1)) for verdict in verdicts])
