@@ -6,7 +6,8 @@ A pass is one training image at full resolution; at half resolution it counts a 
 training takes in seconds beside that of a whole one. Without a ladder every design takes a whole training; the ladder
 compares many on rung 0, the better ones on rung 1 and trains a few to the end. A search without the ladder pays for a
 final training too; the ladder has it for its own designs, since it ships what it trained. All begin with trial 0, its
-half and its quarter. The portfolio comes from the other datasets alone.
+half and its quarter. The portfolio comes from the other datasets alone. Designs cheaper than any of the table are
+refused.
 
 The winner is named as `search/winner.py` does: of the designs within min(SE, 1 point) of the best, in the metric and,
 with a good class, in the area under the ROC curve, that of the best NetScore. Regret is in NetScore against the winner
@@ -28,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from evaluation_table import BUDGET, gate_of
 from plotly.subplots import make_subplots
-from simulated import Answer, World, portfolio
+from simulated import Answer, KnownCosts, World, portfolio
 from table_figures import FOLDER, SCORES, datasets, designs
 
 from compressdefect.search.draws import derive_seed, uniform
@@ -256,7 +257,8 @@ def results(
 
 @cache
 def worlds(folder: Path) -> dict[str, World]:
-    known, gate = designs(folder), gate_of(BUDGET)
+    known = designs(folder)
+    gate = KnownCosts(gate_of(BUDGET), known.values())
     return {data.name: World(data, known, gate) for data in datasets(folder)}
 
 

@@ -8,7 +8,8 @@ ranks designs that it has not seen is ``taus``; no proposer sees the forest, whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,10 +21,12 @@ from sklearn.model_selection import KFold
 from table_figures import SCORES, Dataset, ended
 
 from compressdefect.cost.netscore import netscore
+from compressdefect.search.constraints import Check
 from compressdefect.search.draws import derive_seed
 from compressdefect.search.gate import Gate, Verdict
 from compressdefect.search.repair import Flat
 from compressdefect.search.surrogate import COSTS, Encoder
+from compressdefect.space.genotype import Genotype
 
 MEASURES = ("rung0-half", "rung0-full", "rung1-half", "rung1-full", "end")
 COLUMNS = tuple((measure, score) for measure in MEASURES for score in SCORES)
@@ -56,6 +59,25 @@ class Answer(NamedTuple):
     def netscore(self, metric: float) -> float:
         """NetScore, were this the metric."""
         return netscore(max(metric, 1e-3), self.verdict.cost.params, self.macs)
+
+
+class KnownCosts(Gate):
+    """A gate that refuses designs with fewer params or macs than any of the table, of which it says nothing."""
+
+    def __init__(self, gate: Gate, known: Iterable[Mapping[str, Any]]) -> None:
+        super().__init__(gate.space, gate.template, gate.budgets, input_shape=gate.input_shape, heads=gate.heads)
+        rows = list(known)
+        self._least = {name: min(row[name] for row in rows) for name in ("params", "macs")}
+
+    @property
+    def computed(self) -> Gate:
+        """It measures nothing."""
+        return self
+
+    def cheap(self, genotype: Genotype) -> Verdict:
+        verdict = super().cheap(genotype)
+        checks = (Check(name, least / getattr(verdict.cost, name), 1.0) for name, least in self._least.items())
+        return replace(verdict, checks=(*verdict.checks, *checks))
 
 
 class World:

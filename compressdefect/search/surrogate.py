@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -55,26 +55,43 @@ class Encoder:
         rows = np.zeros((len(verdicts), COSTS + len(self._places)))
         for row, verdict in zip(rows, verdicts, strict=True):
             row[:COSTS] = np.log10([max(verdict.cost.params, 1), max(verdict.cost.macs, 1)])
-            for column, share in self._features(verdict.genotype):
-                row[COSTS + column] += share
+            columns, amounts = zip(*self._features(verdict.genotype), strict=True)
+            np.add.at(row, list(columns), amounts)
         return rows
 
-    def _features(self, genotype: Genotype) -> Iterator[tuple[int, float]]:
+    def _features(self, genotype: Genotype) -> list[tuple[int, float]]:
         """(column, what to add there)."""
-        yield from self._of(NET, genotype.net, {NET: 1.0})
+        found = self._of(NET, genotype.net, 1.0)
         for number, stage in enumerate(genotype.stages, 1):
-            shares = {number: 1.0, ALL: 1 / len(genotype.stages)}
-            yield from self._of(number, stage.genes, shares)
+            found += self._of(number, stage.genes, 1.0)
             for column in stage.columns:
-                yield from self._of(number, column, {place: s / len(stage.columns) for place, s in shares.items()})
+                found += self._of(number, column, 1 / len(stage.columns))
+        return found
 
-    def _of(self, own: int, genes: Genes, shares: Mapping[int, float]) -> Iterator[tuple[int, float]]:
+    def _of(self, own: int, genes: Genes, share: float) -> list[tuple[int, float]]:
+        """The terms of all genes that are not fixed, which are looked up: encoding is a sampler's hot path."""
+        found = []
         for gene, value in genes.items():
-            codes = self._codes.get((own, gene))
-            if codes is not None:  # the gene is not fixed
-                code, amount = codes(value)
-                for stage, share in shares.items():
-                    yield self._places[stage, gene, code], share * amount
+            terms = self._known.get((own, gene, value))
+            if terms is None:
+                terms = self._terms(own, gene, value)
+            found += [(column, share * amount) for column, amount in terms]
+        return found
+
+    def _terms(self, own: int, gene: str, value: Value) -> tuple[tuple[int, float], ...]:
+        if (own, gene) not in self._codes:
+            return ()
+        code, amount = self._codes[own, gene](value)
+        shares = {NET: 1.0} if own == NET else {own: 1.0, ALL: 1 / max(stage for stage, _ in self._genes)}
+        return tuple((COSTS + self._places[stage, gene, code], share * amount) for stage, share in shares.items())
+
+    @cached_property
+    def _known(self) -> dict[tuple[int, str, Value], tuple[tuple[int, float], ...]]:
+        return {
+            (own, gene, value): self._terms(own, gene, value)
+            for (own, gene), domain in self._genes.items()
+            for value in (() if isinstance(domain, FloatDomain) else domain.values)
+        }
 
     @cached_property
     def _codes(self) -> dict[tuple[int, str], Callable[[Value], tuple[Value | None, float]]]:
