@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import optuna
 from evaluation_table import BUDGET, gate_of
 from plotly.subplots import make_subplots
 from simulated import Answer, KnownCosts, World, portfolio
@@ -50,6 +53,7 @@ MOST = 64  # designs on rung 0
 PORTFOLIO = 12
 GUIDED_ATTEMPTS, ATTEMPTS = 50, 200
 STEEP = 2.0
+NEEDED = ("half", "point")
 DECIDES = 0.6  # least tau of the forest
 NEW: Mapping[str, Callable[[SearchDimensions], Proposer]] = {
     "surrogate": Improver,
@@ -67,18 +71,23 @@ class Costs(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """How a simulated search works."""
+    """How a simulated search works.
+
+    ``rule`` says which designs climb, ``needed`` what samplers are told that a winner needs on rung 0: a ``point`` less
+    than the best, as at the end, or to be in the better ``half``.
+    """
 
     sampler: str
     ladder: bool = True
     portfolio: bool = True
     score: str = "log loss"
     rule: str = "half"
+    needed: str = "half"
 
     @property
     def name(self) -> str:
         """In words."""
-        how = f"ladder by {self.score}, {self.rule}" if self.ladder else "whole trainings"
+        how = f"ladder by {self.score}, {self.rule}, {self.needed}" if self.ladder else "whole trainings"
         return f"{self.sampler}, {how}" + (", portfolio" if self.portfolio else "")
 
 
@@ -121,7 +130,7 @@ def told(setting: Setting, answer: Answer) -> float:
 def history(setting: Setting, seen: Sequence[Answer]) -> list[Past]:
     """What a search tells its sampler."""
     figures = [told(setting, answer) for answer in seen]
-    floor = max(figures) - TOLERANCE
+    floor = float(np.median(figures)) if setting.ladder and setting.needed == "half" else max(figures) - TOLERANCE
     past = []
     for answer, figure in zip(seen, figures, strict=True):
         score = answer.netscore(figure)
@@ -277,6 +286,7 @@ def simulate(
     folder: Path, dataset: str, seed: int, groups: Sequence[Sequence[Setting]], measured: bool, most: int
 ) -> list[dict[str, Any]]:
     """All searches of one dataset and seed, as rows with their regret."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     everything = worlds(folder)
     world = everything[dataset]
     others = [other for name, other in everything.items() if name != dataset]
@@ -336,7 +346,7 @@ def show(rows: Sequence[Mapping[str, Any]], against: str) -> None:
             gain = interval([base[tuple(row[k] for k in keys)]["regret"] - row["regret"] for row in own])
             plain = [np.mean([row[key] for row in own]) for key in ("netscore", "regret_points", "designs")]
             print(
-                f"{name:62} {mean:6.2f} [{low:5.2f}, {high:5.2f}] · {gain[0]:6.2f} [{gain[1]:6.2f}, {gain[2]:6.2f}]"
+                f"{name:66} {mean:6.2f} [{low:5.2f}, {high:5.2f}] · {gain[0]:6.2f} [{gain[1]:6.2f}, {gain[2]:6.2f}]"
                 f" · {plain[0]:6.2f} · {plain[1]:5.2f} · {plain[2]:3.0f}"
             )
 
@@ -375,7 +385,8 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def groups_of(names: Sequence[str], score: str, *, rules: bool) -> list[list[Setting]]:
     """Settings that share a walk, together."""
     if rules:
-        return [[Setting(name, score=kind, rule=rule) for rule in RULES] for name in names for kind in SCORES]
+        ways = itertools.product(names, SCORES, NEEDED)
+        return [[Setting(name, score=kind, rule=rule, needed=need) for rule in RULES] for name, kind, need in ways]
     found = [[Setting(name, ladder=False, portfolio=False)] for name in names]
     found += [[Setting(name, ladder=False)] for name in names]
     found += [[Setting(name, portfolio=False, score=score)] for name in names]
@@ -389,6 +400,7 @@ def main() -> None:
     parser.add_argument("--samplers", default=",".join(PROPOSERS))
     parser.add_argument("--score", default="log loss", choices=SCORES)
     parser.add_argument("--rules", action="store_true", help="compare rules and scores of promotion instead")
+    parser.add_argument("--datasets", help="some only")
     parser.add_argument("--measured", action="store_true", help="count short trainings by the seconds they took")
     parser.add_argument("--most", type=int, default=MOST, help="designs on rung 0")
     parser.add_argument("--workers", type=int, default=1)
@@ -410,10 +422,13 @@ def main() -> None:
     with ProcessPoolExecutor(options.workers) as pool:
         asked = [
             pool.submit(simulate, options.folder, name, seed, groups, options.measured, options.most)
-            for name in everything
+            for name in (options.datasets.split(",") if options.datasets else everything)
             for seed in range(options.seeds)
         ]
-        rows = [row for future in asked for row in future.result()]
+        rows = []
+        for done, future in enumerate(asked, 1):
+            rows += future.result()
+            print(f"{done}/{len(asked)} of datasets × seeds", file=sys.stderr, flush=True)
     show(rows, groups[0][0].name)
     if options.csv:
         with options.csv.open("w", newline="", encoding="utf-8") as file:
