@@ -351,6 +351,15 @@ def show(rows: Sequence[Mapping[str, Any]], against: str) -> None:
             )
 
 
+def show_parts(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print mean regrets by each part of a setting, over all others."""
+    for passes, part in itertools.product((README, LONG), ("sampler", "score", "rule", "needed")):
+        own = [row for row in rows if row["passes"] == passes]
+        means = {value: interval([r["regret"] for r in own if r[part] == value]) for value in {r[part]: 0 for r in own}}
+        said = (f"{value} {mean:.2f} [{low:.2f}, {high:.2f}]" for value, (mean, low, high) in means.items())
+        print(f"{passes:,} passes, regret by {part}: " + " · ".join(said))
+
+
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Regret against passes with 95 % bands, a panel for each dataset."""
     names, shown = list(dict.fromkeys(r["setting"] for r in rows)), list(dict.fromkeys(r["dataset"] for r in rows))
@@ -429,7 +438,10 @@ def main() -> None:
         for done, future in enumerate(asked, 1):
             rows += future.result()
             print(f"{done}/{len(asked)} of datasets × seeds", file=sys.stderr, flush=True)
-    show(rows, groups[0][0].name)
+    if options.rules:
+        show_parts(rows)
+    else:
+        show(rows, groups[0][0].name)
     if options.csv:
         with options.csv.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
