@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from compressdefect.deploy.card import render_card
 from compressdefect.deploy.manifest import BundleManifest, parse_manifest
 from compressdefect.errors import BundleError, RunError
+from compressdefect.models.weights import load_weights, weights_of
 from compressdefect.runs import atomic_write
 
 if TYPE_CHECKING:
@@ -83,18 +84,15 @@ class Bundle:
         Raises:
             BundleError: the weights do not fit the design.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
         from compressdefect.models.inspector import Inspector
 
         manifest = self.manifest
         bare = self.design().build(channels=manifest.input[0], heads=manifest.heads)
         network = Inspector.from_statistics(bare, manifest.preprocessing.mean, manifest.preprocessing.std)
         try:
-            network.load_state_dict(load(self.read(WEIGHTS)), strict=True)
-        except (RuntimeError, SafetensorError) as error:
-            got = shorten(str(error).strip().splitlines()[-1], 200, placeholder=" …")
+            load_weights(network, self.read(WEIGHTS))
+        except ValueError as error:
+            got = shorten(str(error), 200, placeholder=" …")
             raise BundleError("the weights do not fit the design", got=got, fix=f"see {self.path}") from error
         return network.eval()
 
@@ -147,7 +145,7 @@ def write_bundle(
     assert set(manifest.graphs) == set(graphs), "every graph ships with its figures"
     if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError("the folder is in use and not a bundle", got=folder, fix="choose another folder")
-    contents: dict[str, str | bytes] = {CARD: render_card(manifest), WEIGHTS: _weights(network), **(extras or {})}
+    contents: dict[str, str | bytes] = {CARD: render_card(manifest), WEIGHTS: weights_of(network), **(extras or {})}
     contents |= {name: path.read_bytes() for name, path in graphs.items()}
     digests = {name: hashlib.sha256(_bytes(content)).hexdigest() for name, content in sorted(contents.items())}
     manifest = BundleManifest.model_validate({**manifest.model_dump(), "files": digests})
@@ -200,13 +198,6 @@ def _located(folder: Path, name: str) -> Path:
     if not path.is_file():
         raise BundleError(f"the bundle lacks {name}", got=folder, fix="copy it again, or export the model again")
     return path
-
-
-def _weights(network: nn.Module) -> bytes:
-    from safetensors.torch import save
-
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-    return bytes(save(state))
 
 
 def _bytes(content: str | bytes) -> bytes:

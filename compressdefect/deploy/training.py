@@ -6,15 +6,39 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from compressdefect.deploy.assignment import Assignment
 from compressdefect.deploy.judging import metrics
 from compressdefect.errors import TrainingError
 from compressdefect.models.inspector import Inspector
+from compressdefect.models.weights import load_weights
 from compressdefect.train.fit import FitResult, OnEpoch, fit
 from compressdefect.train.schedule import Deadline
+from compressdefect.train.task import Records
 from compressdefect.train.validate import FOLDS, validate
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of a design that was trained before, by the recipe of the assignment.
+
+    Attributes:
+        indices: the validation images (n,), or all training images where these were predicted out of fold.
+        records: what was answered on them (n, …).
+        weights: of the finished network; None where it was trained on parts of the images alone.
+        epochs: how many were trained.
+        seconds: how long that took.
+    """
+
+    indices: NDArray[np.int64]
+    records: Records
+    weights: bytes | None
+    epochs: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -29,6 +53,7 @@ class Trained:
 def train_to_end(
     job: Assignment,
     *,
+    earlier: Earlier | None = None,
     decides: bool = True,
     deadline: Deadline | None = None,
     on_epoch: OnEpoch | None = None,
@@ -42,6 +67,7 @@ def train_to_end(
 
     Args:
         job: what to train.
+        earlier: what need not be trained again.
         decides: whether anything is decided; if not, there is no threshold, and no escape and overkill either.
         deadline: for all trainings.
         on_epoch: sees every epoch of every training.
@@ -51,7 +77,12 @@ def train_to_end(
         TrainingError: the training diverged, or there was no time for it.
     """
     val: dict[str, Any] = {}
-    if decides and not len(job.split.val):
+    if earlier is not None:
+        val = metrics(job.task, job.images, earlier.indices, earlier.records)
+        finished = _finished(job, earlier)
+        if finished is not None:
+            return Trained(finished, val, _taken_over(job, finished, earlier))
+    elif decides and not len(job.split.val):
         say(f"training {FOLDS} times on parts of the images, for the threshold")
         folds_deadline = None if deadline is None else deadline.part(2 / 3)
         val = validate(
@@ -69,11 +100,36 @@ def train_to_end(
     return Trained(network, val, _described(job, network, fitted))
 
 
+def _finished(job: Assignment, earlier: Earlier) -> Inspector | None:
+    """The network as it was trained; None where its weights are not there, or are damaged."""
+    network = job.network()
+    if earlier.weights is None:
+        return None
+    try:
+        load_weights(network, earlier.weights)
+    except ValueError:
+        return None
+    return network.eval()
+
+
+def _taken_over(job: Assignment, network: Inspector, earlier: Earlier) -> dict[str, Any]:
+    return {
+        **asdict(job.config),
+        "epochs_trained": earlier.epochs,
+        "seconds": round(earlier.seconds, 1),
+        "weights": _count(network),
+    }
+
+
+def _count(network: Inspector) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def _described(job: Assignment, network: Inspector, fitted: FitResult) -> dict[str, Any]:
     return {
         **asdict(job.config),
         "epochs_trained": len(fitted.history),
         "seconds": round(fitted.seconds, 1),
         "images_per_s": round(fitted.images_per_s, 1),
-        "weights": sum(parameter.numel() for parameter in network.parameters()),
+        "weights": _count(network),
     }
