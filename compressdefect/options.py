@@ -196,7 +196,15 @@ class SearchOptions(JobOptions, BudgetOptions):
     latency_exponent: Annotated[float, Help("Weight of latency in NetScore.")] = 0.0
     sampler: Annotated[str, Help("random, tpe, nsga2, nni:evolution or nni:tpe.")] = "tpe"
     trials: Annotated[int | None, Help("How many designs to train.")] = None
-    workers: Annotated[int, Help("Processes that train at the same time.")] = 1
+    ladder: Annotated[
+        str,
+        Help(
+            "Compare many designs by short trainings before a few are trained to the end: on, off or auto (by space)."
+        ),
+    ] = "auto"
+    workers: Annotated[
+        int | None, Help("Processes that train at the same time; default: 1, on a ladder one for each core, up to 4.")
+    ] = None
     threads_per_trial: Annotated[int | None, Help("Threads of each; default: cores / workers.")] = None
     storage: Annotated[str | None, Help("Optuna storage URL; default: study.db in the run.")] = None
     study: Annotated[str, Help("Name of the Optuna study.")] = "search"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,8 +20,10 @@ from compressdefect.models.templates import TEMPLATES
 from compressdefect.options import SearchOptions
 from compressdefect.search.config import SearchConfig
 from compressdefect.search.constraints import Budgets, active_rules
+from compressdefect.search.ladder import LADDER, NO_LADDER, Ladder
 from compressdefect.search.objective import Objective
 from compressdefect.search.quantity import parse_seconds
+from compressdefect.search.rungs import why_not
 from compressdefect.search.samplers import SearchDimensions, sampler
 from compressdefect.space.space import Space
 from compressdefect.train.batches import steps_per_epoch
@@ -29,7 +32,12 @@ from compressdefect.train.tasks import TASKS
 DEFAULT_TIME = "6m"
 LEAST_STEPS = 200  # of each training of a trial: after fewer, its metric says little about the design
 FINAL_SHARE = 0.4  # most of a time limit that the final training may take, with the folds that give its threshold
+FINAL_PASSES = (
+    0.5  # over the images in an epoch of the final training, beside those of a trial: three folds of two thirds
+)
 FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
+LADDERS = ("auto", "on", "off")
+MOST_WORKERS = 4  # by default: each holds a network, its gradients and PyTorch, some 0.5 GB
 _NOT_RECIPE = ("epochs", "seed", "threads", "accelerator")
 
 
@@ -70,6 +78,8 @@ class Request:
             axis="latency_ms" if options.budget_latency else "macs",
             latency_exponent=options.latency_exponent,
         )
+        if options.ladder not in LADDERS:
+            raise SpaceError("--ladder is one of " + ", ".join(LADDERS), got=options.ladder)
         sampler(options.sampler, SearchDimensions(space.dimensions, objective.directions, {}))
         timed = options.time or (None if options.trials else DEFAULT_TIME)
         return cls(
@@ -89,16 +99,19 @@ class Request:
 
     def config(self, data: Prepared) -> SearchConfig:
         """What the driver is told."""
-        options = self.options
-        steps = steps_per_epoch(data.shown_to_decide, fit_config(options, data.shown, self.task).batch_size)
+        options, ladder = self.options, self.ladder(data)
+        recipe = fit_config(options, data.shown, self.task)
+        steps = steps_per_epoch(data.shown_to_decide, recipe.batch_size)
         return SearchConfig(
             objective=self.objective,
             sampler=options.sampler,
             seed=options.seed,
             trials=options.trials,
-            epochs=options.epochs,
+            epochs=recipe.epochs if ladder.top else options.epochs,
             least_epochs=math.ceil(LEAST_STEPS / steps),
-            workers=options.workers,
+            ladder=ladder,
+            final=FINAL_PASSES if ladder.top and not len(data.split.val) else 0.0,
+            workers=self.workers(ladder),
             threads=options.threads_per_trial,
             storage=options.storage,
             study=options.study,
@@ -106,13 +119,34 @@ class Request:
             recipe=self.recipe(data),
         )
 
+    def ladder(self, data: Prepared) -> Ladder:
+        """The short trainings that come first, as far as these images can be used for them."""
+        wanted = self.space.ladder if self.options.ladder == "auto" else self.options.ladder == "on"
+        return LADDER if wanted and self.why_no_ladder(data) is None else NO_LADDER
+
+    def why_no_ladder(self, data: Prepared) -> str | None:
+        """Why there are no short trainings though they are wanted, in words."""
+        wanted = self.space.ladder if self.options.ladder == "auto" else self.options.ladder == "on"
+        return why_not(data.images, data.split, data.task) if wanted else None
+
+    def workers(self, ladder: Ladder) -> int:
+        """How many trainings there are at a time: two of one thread get through more than one of two."""
+        if self.options.workers is not None:
+            return self.options.workers
+        return min(MOST_WORKERS, os.cpu_count() or 1) if ladder.top else 1
+
     def recipe(self, data: Prepared) -> dict[str, Any]:
         """How trials are trained, but for what a trial sets itself and what only says where it is trained."""
         config = asdict(fit_config(self.options, data.shown, self.task))
         return {name: value for name, value in config.items() if name not in _NOT_RECIPE}
 
     def reserve(self, data: Prepared, epoch_s: float) -> float:
-        """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial."""
+        """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial.
+
+        On a ladder a trial and the final training are alike, so the search counts with it itself.
+        """
+        if self.ladder(data).top:
+            return self.finish_s
         final_s = fit_config(self.options, data.shown, self.task).epochs * epoch_s
         if not len(data.split.val):
             final_s *= 1.5  # a trial's epoch passes over the images twice, in three folds of two thirds; then once more

@@ -11,6 +11,7 @@ from compressdefect.data.statistics import pixel_statistics
 from compressdefect.deploy.assignment import Assignment, describe_data
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.deliver import Delivered, deliver
+from compressdefect.deploy.training import Earlier
 from compressdefect.errors import TrainingError
 from compressdefect.flow.finish import recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_free, prepare, say_what_hides
@@ -27,11 +28,14 @@ from compressdefect.search.constraints import Budgets
 from compressdefect.search.driver import SearchOutcome, search
 from compressdefect.search.evaluate import Evaluator, TrainingEvaluator
 from compressdefect.search.gate import Gate
+from compressdefect.search.held_out import held_out_path, read_held_out
 from compressdefect.search.identity import check_identity
 from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.progress import Bar
 from compressdefect.search.reach import first_design
+from compressdefect.search.samplers import derive_seed
 from compressdefect.search.study import StoredTrial, check_storage
+from compressdefect.search.weights import read_weights, weights_path
 from compressdefect.search.workers import open_workers
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Space
@@ -168,6 +172,9 @@ class _SearchFlow:
         return _result(self.run, outcome, best)
 
     def _explore(self, resume: bool) -> SearchOutcome:
+        reason = self.request.why_no_ladder(self.data)
+        if reason is not None:
+            self.voice.say(f"every design is trained to the end, without short trainings before: {reason}")
         with Bar(self.voice.console) as bar:
             outcome = search(
                 self.request.config(self.data),
@@ -203,9 +210,12 @@ class _SearchFlow:
 
     def _train_winner(self, name: str, trial: StoredTrial, outcome: SearchOutcome) -> Delivered:
         request, data = self.request, self.data
-        config = fit_config(request.options, data.shown, request.task)
+        config, earlier = fit_config(request.options, data.shown, request.task), None
         if outcome.plan.busy:
             config = replace(config, threads=1)
+        if request.ladder(data).top:
+            seed = derive_seed(request.options.seed, trial.fingerprint)
+            config, earlier = replace(config, epochs=outcome.plan.epochs, seed=seed), self._earlier(trial)
         job = Assignment(
             name,
             FamilyDesign(name, trial.design, input=data.images.shape[1]),
@@ -221,13 +231,24 @@ class _SearchFlow:
         if request.limit_s is not None:
             left_s = max(self.clock.left_s - request.finish_s, FINAL_SHARE * request.limit_s / 3)
             deadline = Deadline.after(left_s)
-        delivered = deliver(self.run, job, deadline=deadline, on_epoch=self.voice.epoch, say=self.voice.say)
+        delivered = deliver(
+            self.run, job, earlier=earlier, deadline=deadline, on_epoch=self.voice.epoch, say=self.voice.say
+        )
         limit_ms = request.budgets.latency_ms
         if limit_ms is not None and delivered.latency_ms > limit_ms:
             self.voice.say(
                 f"over the latency budget when measured again: {delivered.latency_ms:.3f} ms; is the machine busy?"
             )
         return delivered
+
+    def _earlier(self, trial: StoredTrial) -> Earlier | None:
+        """What the search has found of the winner by the final recipe; None where its answers are out of reach."""
+        for folder in (self.run.path, trial.folder):
+            answers = read_held_out(held_out_path(folder, trial.fingerprint))
+            if answers is not None:
+                weights = read_weights(weights_path(folder, trial.fingerprint))
+                return Earlier(*answers, weights, trial.epochs or 0, trial.seconds or 0.0)
+        return None
 
     def _deviations(self, outcome: SearchOutcome) -> tuple[str, ...]:
         """What a reader of the card should know about how this model was chosen."""

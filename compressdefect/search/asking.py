@@ -57,12 +57,20 @@ class Asker:
         known = {trial.fingerprint for trial in stored}
         for trial in trials:
             if trial.state == "interrupted" and trial.fingerprint not in known:
-                return self._again(trial)
+                return self.again(trial)
         start = self._start(len(stored), known)
         if start is not None:
             return start
         floor = self.objective.floor(trials)
         return self._propose([trial.past(floor) for trial in stored], known, may_go_on)
+
+    def again(self, trial: StoredTrial) -> Admission:
+        """A stored trial's design as it was admitted, without measuring it again."""
+        verdict = self.gate.cheap(trial.design)
+        if trial.latency_ms is not None:
+            checks = (*verdict.checks, *self.gate.budgets.latency_check(trial.latency_ms))
+            verdict = replace(verdict, checks=checks, latency_ms=trial.latency_ms)
+        return Admission(trial.flat, verdict, trial.repaired)
 
     def _start(self, stored: int, known: set[str]) -> Admission | None:
         """Trial 0, then the same design at smaller widths; None when these are stored, or do not fit."""
@@ -105,14 +113,6 @@ class Asker:
         """Write down why a design cannot be trained."""
         self._rejected.add(admission.verdict.genotype.fingerprint)
         self.table.reject(_rejection(admission))
-
-    def _again(self, trial: StoredTrial) -> Admission:
-        """An interrupted trial's design as it was admitted, without measuring it again."""
-        verdict = self.gate.cheap(trial.design)
-        if trial.latency_ms is not None:
-            checks = (*verdict.checks, *self.gate.budgets.latency_check(trial.latency_ms))
-            verdict = replace(verdict, checks=checks, latency_ms=trial.latency_ms)
-        return Admission(trial.flat, verdict, trial.repaired)
 
 
 def _rejection(admission: Admission) -> TrialRecord:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from compressdefect.search.gate import Gate
 from compressdefect.search.identity import space_identity
+from compressdefect.search.ladder import NO_LADDER, Ladder
 from compressdefect.search.objective import Objective
 from compressdefect.search.plan import MIN_EPOCHS, Plan
 from compressdefect.search.study import StoredTrial
@@ -29,6 +30,8 @@ class SearchConfig:
         least_epochs: fewest epochs of each trial, unless ``epochs`` is lower.
         workers: trials at a time.
         threads: CPU threads per trial; None shares the cores out.
+        ladder: the short trainings that come before those to the end.
+        final: what an epoch of the training that follows the search takes, as a share of an epoch of a trial.
         first: the space's named design to start from; None takes the first.
         storage: database URL; None is ``study.db`` in the run folder.
         study: the study's name in the storage.
@@ -44,6 +47,8 @@ class SearchConfig:
     least_epochs: int = MIN_EPOCHS
     workers: int = 1
     threads: int | None = None
+    ladder: Ladder = NO_LADDER
+    final: float = 0.0
     first: str | None = None
     storage: str | None = None
     study: str = "search"
@@ -60,6 +65,7 @@ class SearchConfig:
             **space_identity(gate.space),
             "objective": asdict(self.objective),
             "sampler": self.sampler,
+            "ladder": [f"{rung.steps} steps at {rung.scale:g} of the side" for rung in self.ladder.rungs],
             "seed": self.seed,
             "budgets": gate.budgets.to_json(),
             "input": gate.input_shape,
@@ -78,7 +84,8 @@ class SearchOutcome:
     Attributes:
         status: ``complete``, or ``stopped`` by Ctrl-C.
         ended: why no further design was asked, in words.
-        trials: all stored trials by number.
+        trials: the designs that were trained, each by its last training and the number of its first; a training that
+            was interrupted counts as a design of its own.
         infeasible: the designs that the gate rejected.
         choice: which trial won, and what it was compared with; None when none was finished.
         baseline: trial 0; None when it was not finished.

@@ -22,9 +22,10 @@ from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.search.gate import Gate
 from compressdefect.search.held_out import held_out_path, write_held_out
 from compressdefect.search.identity import check_identity
+from compressdefect.search.ladder import by_design, climbers, on_rung
 from compressdefect.search.objective import baseline
 from compressdefect.search.pacing import Pacing
-from compressdefect.search.plan import DEFAULT_EPOCHS, Plan, Reserve, plan_trials
+from compressdefect.search.plan import DEFAULT_EPOCHS, MOST, Plan, Reserve, plan_top, plan_trials
 from compressdefect.search.progress import SearchProgress, SearchState, Silent
 from compressdefect.search.reach import first_design
 from compressdefect.search.repair import Admission
@@ -32,6 +33,7 @@ from compressdefect.search.samplers import SearchDimensions, derive_seed, sample
 from compressdefect.search.stopping import StopRule, quartile_rule
 from compressdefect.search.study import SearchStudy, StoredTrial
 from compressdefect.search.trials import TRAINED, TrialTable, write_trials
+from compressdefect.search.weights import weights_path, write_weights
 from compressdefect.search.winner import Choice
 from compressdefect.search.workers import OpenWorkers, Workers
 from compressdefect.space.genotype import Genotype
@@ -90,7 +92,7 @@ def search(
         )
         stack.callback(study.close)
         study.interrupt()
-        table.rewrite(study.trials())
+        table.rewrite(by_design(study.trials()))
         dimensions = SearchDimensions(gate.space.dimensions, config.objective.directions, first.flat)
         asker = Asker(
             gate,
@@ -134,13 +136,14 @@ class _Search:
     run: RunFolder
 
     trials: list[StoredTrial] = field(init=False)
+    designs: list[StoredTrial] = field(init=False)
     choice: Choice | None = field(init=False, default=None)
-    running: set[int] = field(init=False, default_factory=set)
+    running: dict[int, int] = field(init=False, default_factory=dict)  # trials in training and their rungs
     pacing: Pacing = field(init=False)
     ended: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        self.trials = self.study.trials()
+        self._look()
         self.pacing = self._paced(Plan(self.config.epochs or max(DEFAULT_EPOCHS, self.config.least_epochs)))
 
     def run_to_end(self) -> SearchOutcome:
@@ -153,7 +156,7 @@ class _Search:
         finally:
             self.workers.close()
             self.study.interrupt()
-            self.trials = self.study.trials()
+            self._look()
             self._choose()
             self._write()
         return self._outcome(status)
@@ -162,18 +165,24 @@ class _Search:
         self._choose()
         self.pacing = self._paced(self._make_plan())
         while True:
-            while len(self.running) < self.workers.size and self._may_ask() and self._ask():
+            while len(self.running) < self.workers.size and self._ask():
                 pass
             if not self.running:
                 return
             for number, result in self.workers.collect(self._tell):
                 self._finish(number, result)
 
+    def _look(self) -> None:
+        """Read the study."""
+        self.trials = self.study.trials()
+        self.designs = by_design(self.trials)
+
     def _tell(self, share: float) -> None:
         self._show("training", share)
 
     def _paced(self, plan: Plan) -> Pacing:
-        return Pacing(plan, self.clock, self.reserve, self.asker.first.verdict.cost.macs)
+        macs = self.asker.first.verdict.cost.macs
+        return Pacing(plan, self.clock, self.reserve, macs, self.config.final)
 
     def _make_plan(self) -> Plan:
         """The epochs of every trial: as asked, else what fits the time by a few steps of trial 0's design."""
@@ -184,17 +193,21 @@ class _Search:
         if self.clock.limit_s is not None:
             self._show("timing a few steps")
             epoch_s, busy = self._timed_first()
-            plan = plan_trials(
-                self.clock,
-                self.reserve,
-                epoch_s,
-                workers=self.workers.size,
-                trials=self.config.trials,
-                cap=self.config.epochs,
-                least=self.config.least_epochs,
-            )
-            plan = replace(plan, busy=busy)
-        return self._agreed(plan)
+            plan = replace(self._planned_for(epoch_s), busy=busy)
+        return self._agreed(replace(plan, began_s=self.clock.elapsed_s))
+
+    def _planned_for(self, epoch_s: float) -> Plan:
+        if self.config.ladder.top:
+            return Plan(self.pacing.plan.epochs, epoch_s)
+        return plan_trials(
+            self.clock,
+            self.reserve,
+            epoch_s,
+            workers=self.workers.size,
+            trials=self.config.trials,
+            cap=self.config.epochs,
+            least=self.config.least_epochs,
+        )
 
     def _agreed(self, plan: Plan) -> Plan:
         """The plan with the epochs of the study's first trial, which all who share it keep."""
@@ -231,52 +244,117 @@ class _Search:
         return 1 if busy and self.config.threads is None else None
 
     @property
+    def _whole(self) -> list[StoredTrial]:
+        """The trials on the top of the ladder."""
+        return [trial for trial in self.trials if trial.rung == self.config.ladder.top]
+
+    @property
     def _started(self) -> int:
         """How many designs are trained or in training."""
-        return sum(trial.state in (*TRAINED, "running") for trial in self.trials)
+        return sum(trial.state in (*TRAINED, "running") for trial in self.designs)
 
     def _may_ask(self) -> bool:
         """Whether designs are still wanted and there is time for the cheapest that can be."""
         if self.config.trials is not None and self._started >= self.config.trials:
             self.ended = "as many as were wanted"
             return False
-        return self._is_time_for(macs=0)
+        return self._is_time_for(0, macs=0)
 
-    def _is_time_for(self, macs: int) -> bool:
-        """Whether a design of so many macs can be trained in the time left; trial 0 is shortened to it instead."""
-        trial_s = self.pacing.trial_s(self.trials, macs)
-        if self._started and trial_s is not None and self.pacing.left_s(self.trials, self._winner) < trial_s:
+    def _is_time_for(self, rung: int, macs: int) -> bool:
+        """Whether a design of so many macs can be trained in the time left; the first of a rung is shortened to it."""
+        short = self.config.ladder.rung(rung)
+        if not any(trial.rung == rung and trial.state in (*TRAINED, "running") for trial in self.trials):
+            return True
+        if short is not None:
+            is_time = self.pacing.share < short.until
+        else:
+            trial_s = self.pacing.trial_s(self._whole, macs)
+            is_time = trial_s is None or self.pacing.left_s(self._whole, self._winner) >= trial_s
+        if not is_time:
             self.ended = "the time is used"
-            return False
-        return True
+        return is_time
 
     def _ask(self) -> bool:
-        """Start one more trial; False when there is no design to start."""
+        """Start one more trial; False when there is none to start before another one ends, or none at all."""
         self._show("asking")
-        admission = self.asker.next(self.trials, self._may_ask)
+        for rung in range(self.config.ladder.top + 1):
+            if any(below < rung for below in self.running.values()):
+                return False  # what they find decides what climbs
+            admission = self._climber(rung) if rung else self._proposal()
+            if admission is not None:
+                self._start(admission, rung)
+                return True
+        return False
+
+    def _proposal(self) -> Admission | None:
+        """A new design."""
+        if not self._may_ask():
+            return None
+        entered = [trial.as_compared(self.config.objective) for trial in self.trials if trial.rung == 0]
+        admission = self.asker.next(entered, self._may_ask)
         if admission is None:
             self.ended = self.ended or "no further feasible design was found"
-            return False
-        if not self._is_time_for(admission.verdict.cost.macs):
-            return False
-        genotype = admission.verdict.genotype
-        seed = derive_seed(self.config.seed, genotype.fingerprint)
-        limit_s = self.pacing.limit_s(self.trials, self._winner, first=not self._started)
-        plan = self.pacing.plan
-        job = TrialJob(genotype, seed, plan.epochs, self._stop_rule(admission), limit_s, self._threads(plan.busy))
-        number = self.study.start(admission, epochs=job.epochs)
-        self.trials = self.study.trials()
+            return None
+        return admission if self._is_time_for(0, admission.verdict.cost.macs) else None
+
+    def _climber(self, rung: int) -> Admission | None:
+        """The best design that is to climb to a rung and has not been trained there."""
+        ladder, first = self.config.ladder, self.asker.first.verdict.genotype.fingerprint
+        entered = len([trial for trial in on_rung(self.trials, 0) if trial.state == "compared"])
+        if rung == ladder.top:
+            self._plan_top()
+        count = ladder.climbing(entered) if rung < ladder.top else self.pacing.plan.to_the_top or 0
+        there = {trial.fingerprint for trial in on_rung(self.trials, rung)}
+        chosen = climbers(self.trials, rung, count, first, self.config.objective)
+        waiting = [trial for trial in chosen if trial.fingerprint not in there]
+        if not waiting or not self._is_time_for(rung, waiting[0].macs):
+            return None
+        return self.asker.again(waiting[0])
+
+    def _plan_top(self) -> None:
+        """Plan the trainings to the end by what those on the short rungs took, unless that is done."""
+        plan, first = self.pacing.plan, self.asker.first.verdict.genotype.fingerprint
+        if plan.to_the_top is not None and (self.clock.limit_s is None or on_rung(self.trials, self.config.ladder.top)):
+            return
+        candidates = climbers(self.trials, self.config.ladder.top, MOST, first, self.config.objective)
+        if not candidates:
+            return
+        wanted = self.config.epochs or max(DEFAULT_EPOCHS, self.config.least_epochs)
+        found = plan_top(
+            self.clock.left_s - self.reserve(0.0),
+            self.pacing.epochs_s(candidates, self.trials, first),
+            workers=self.workers.size,
+            wanted=wanted,
+            least=max(self.config.least_epochs, wanted // 4),
+            final=self.config.final,
+        )
+        plan = replace(plan, epochs=found.epochs, to_the_top=found.designs)
+        self.pacing = self._paced(self._agreed(plan))
+
+    def _start(self, admission: Admission, rung: int) -> None:
+        genotype, plan = admission.verdict.genotype, self.pacing.plan
+        short = self.config.ladder.rung(rung)
+        job = TrialJob(
+            genotype,
+            derive_seed(self.config.seed, genotype.fingerprint),
+            plan.epochs,
+            self._stop_rule(admission),
+            self.pacing.limit_s(self._whole, self._winner, first=not self._whole),
+            self._threads(plan.busy),
+            short,
+        )
+        number = self.study.start(admission, rung=rung, epochs=0 if short else job.epochs)
+        self._look()
         if number is None:
-            self.pacing = self._paced(self._agreed(self.pacing.plan))
-            return True
-        self.running.add(number)
+            self.pacing = self._paced(self._agreed(plan))
+            return
+        self.running[number] = rung
         self.workers.submit(number, job)
-        return True
 
     def _stop_rule(self, admission: Admission) -> StopRule:
         """Lower quartile of finished trials, on a Pareto front of those that cost no more; trial 0 is never stopped."""
         verdict = admission.verdict
-        if verdict.genotype.fingerprint == self.asker.first.verdict.genotype.fingerprint:
+        if self.config.ladder.top or verdict.genotype.fingerprint == self.asker.first.verdict.genotype.fingerprint:
             return StopRule()
         peers = [trial for trial in self.trials if trial.state == "complete"]
         if self.config.objective.kind == "pareto":
@@ -285,20 +363,24 @@ class _Search:
         return quartile_rule([trial.curve for trial in peers])
 
     def _finish(self, number: int, result: TrialResult) -> None:
+        trial = next(trial for trial in self.trials if trial.number == number)
         if result.held_out is not None:
-            write_held_out(held_out_path(self.run.path, self._numbered(number).fingerprint), result.held_out)
-        self.table.append(self.study.finish(number, result))
-        self.running.discard(number)
-        self.trials = self.study.trials()
+            write_held_out(held_out_path(self.run.path, trial.fingerprint), result.held_out)
+        if result.weights is not None:
+            write_weights(weights_path(self.run.path, trial.fingerprint), result.weights)
+        self.study.finish(number, result)
+        del self.running[number]
+        self._look()
+        self.table.rewrite(self.designs)
         self._choose()
-        over = [trial for trial in self.trials if trial.state in TRAINED]
+        over = [trial for trial in self.designs if trial.state in TRAINED]
         if len(over) >= FAILURES and all(trial.state == "failed" for trial in over):
             raise TrainingError(f"the first {len(over)} trials all failed", got=over[-1].reason)
         self._show("training")
 
     def _choose(self) -> None:
         """Name the winner so far, and keep in the manifest which trials have led, one after the other."""
-        self.choice = self.decider.choose(self.trials)
+        self.choice = self.decider.choose(self.designs)
         led = list(self.run.manifest.get("led", ()))
         if self.choice is not None and self.choice.winner not in led[-1:]:
             led.append(self.choice.winner)
@@ -307,7 +389,7 @@ class _Search:
         )
 
     def _numbered(self, number: int) -> StoredTrial:
-        return next(trial for trial in self.trials if trial.number == number)
+        return next(design for design in self.designs if design.number == number)
 
     @property
     def _winner(self) -> StoredTrial | None:
@@ -315,7 +397,7 @@ class _Search:
 
     def _show(self, doing: str, share: float | None = None) -> None:
         winner = self._winner
-        done = sum(trial.state in TRAINED for trial in self.trials)
+        done = sum(trial.state in TRAINED for trial in self.designs)
         infeasible = len(self.table.infeasible)
         self.progress.update(
             SearchState(
@@ -329,28 +411,37 @@ class _Search:
                 left_s=self._left_s(done),
                 doing=doing,
                 share=share,
+                rungs=self._rungs(),
             )
         )
+
+    def _rungs(self) -> tuple[int, ...]:
+        """How many designs were trained on each rung of the ladder; nothing without one."""
+        top = self.config.ladder.top
+        over = [trial.rung for trial in self.trials if trial.state in TRAINED]
+        return tuple(over.count(rung) for rung in range(top + 1)) if top else ()
 
     def _planned(self, done: int) -> int | None:
         if self.config.trials is not None:
             return self.config.trials
-        left_s, trial_s = self._left_s(done), self.pacing.usual_s(self.trials)
+        if self.config.ladder.top:
+            return None
+        left_s, trial_s = self._left_s(done), self.pacing.usual_s(self.designs)
         return None if left_s is None or not trial_s else done + int(left_s * self.workers.size / trial_s)
 
     def _left_s(self, done: int) -> float | None:
         """Estimated time to the end of the search."""
-        trial_s, known = self.pacing.usual_s(self.trials), []
-        if trial_s is not None and self.config.trials is not None:
+        trial_s, known = self.pacing.usual_s(self._whole), []
+        if trial_s is not None and self.config.trials is not None and not self.config.ladder.top:
             known.append((self.config.trials - done) * trial_s / self.workers.size)
         if trial_s is not None and self.clock.limit_s is not None:
-            known.append(max(0.0, self.pacing.left_s(self.trials, self._winner)))
+            known.append(max(0.0, self.pacing.left_s(self._whole, self._winner)))
         return min(known, default=None)
 
     def _write(self) -> None:
         """Leave the tables as the study says, and the time used."""
-        self.table.rewrite(self.trials)
-        write_trials(self.run.path / "pareto.csv", self.config.objective.front(self.trials))
+        self.table.rewrite(self.designs)
+        write_trials(self.run.path / "pareto.csv", self.config.objective.front(self.designs))
         self.run.update_manifest(elapsed_s=self.clock.elapsed_s)
 
     def _outcome(self, status: Literal["complete", "stopped"]) -> SearchOutcome:
@@ -358,11 +449,11 @@ class _Search:
         return SearchOutcome(
             status=status,
             ended=self.ended,
-            trials=self.trials,
+            trials=self.designs,
             infeasible=list(self.table.infeasible),
             choice=self.choice,
-            baseline=baseline(self.trials),
-            front=objective.front(self.trials),
+            baseline=baseline(self.designs),
+            front=objective.front(self.designs),
             plan=self.pacing.plan,
         )
 

@@ -18,7 +18,9 @@ from compressdefect.data.split import Split
 from compressdefect.errors import TrainingError
 from compressdefect.models.inspector import Inspector
 from compressdefect.models.template import Template
+from compressdefect.models.weights import weights_of
 from compressdefect.search.held_out import HeldOut, measures_of
+from compressdefect.search.rungs import Course, Rung, course, recipe
 from compressdefect.search.stopping import StopRule
 from compressdefect.search.winner import Measures
 from compressdefect.space.genotype import Genotype
@@ -31,6 +33,7 @@ from compressdefect.train.task import Task
 from compressdefect.train.validate import FOLDS, seeded, validate
 
 SHORTENED = "trained for less time, to end within the limit"
+NO_TIME = "the time was over before it was trained"
 TIMED_EPOCHS = 6  # of two steps, to time a step
 
 
@@ -39,7 +42,8 @@ class TrialJob:
     """What a worker is asked: a design, how long to train it, from which seed, and when to give up.
 
     ``seconds`` is the most that it may take from when it begins; its trainings are shortened to end by then.
-    ``threads`` are for the CPU; None leaves those that the evaluator was prepared with.
+    ``threads`` are for the CPU; None leaves those that the evaluator was prepared with. On a ``rung`` the training is
+    that rung's, and ``epochs`` do not matter.
     """
 
     genotype: Genotype
@@ -48,6 +52,7 @@ class TrialJob:
     stop: StopRule = field(default_factory=StopRule)
     seconds: float | None = None
     threads: int | None = None
+    rung: Rung | None = None
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,12 @@ class TrialResult:
     """What a worker answers.
 
     ``epochs`` counts those trained, over all folds; ``curve`` holds (share of training done, metric); ``val`` the
-    validation figures of a complete trial, ``held_out`` what it answered on each validation image.
+    validation figures of a complete trial, ``held_out`` what it answered on each validation image. Of a complete trial
+    with a validation part there are ``weights`` too, as the bytes of a safetensors file. A trial on a rung ends as
+    ``compared`` and has a ``score`` instead of a metric.
     """
 
-    state: Literal["complete", "pruned", "failed"]
+    state: Literal["complete", "compared", "pruned", "failed"]
     seconds: float
     metric: float | None = None
     epochs: int = 0
@@ -66,6 +73,8 @@ class TrialResult:
     val: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     held_out: HeldOut | None = field(default=None, compare=False)
+    score: float | None = None
+    weights: bytes | None = field(default=None, compare=False, repr=False)
 
 
 class Interrupted(Exception):
@@ -125,35 +134,69 @@ class TrainingEvaluator:
     config: FitConfig
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    _courses: dict[Rung, Course] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
         """See ``Evaluator``."""
         assert self.images is not None, "prepare() loads the images"
-        images, began = self.images, time.monotonic()
-        watch = _Watch(job, self.trainings, go_on)
+        began = time.monotonic()
         config = replace(self.config, epochs=job.epochs, seed=job.seed, threads=job.threads or self.config.threads)
+        watch = _Watch(began, go_on, job.stop)
         try:
-            found = validate(
-                lambda: self.build(job.genotype, images),
-                images,
-                self.split,
-                self.task,
-                config,
-                on_epoch=watch,
-                deadline=None if job.seconds is None else Deadline(began + job.seconds),
-            )
+            if job.rung is None:
+                return self._trained(job, self.images, config, watch)
+            return self._compared(job, self.images, job.rung, config, watch)
         except (TrainingError, MemoryError, torch.OutOfMemoryError) as error:
-            return watch.result("failed", time.monotonic() - began, reason=str(error) or type(error).__name__)
+            return watch.result("failed", reason=str(error) or type(error).__name__)
+
+    def _trained(self, job: TrialJob, images: Images, config: FitConfig, watch: _Watch) -> TrialResult:
+        """A trial by the full protocol."""
+        watch.folds, watch.epochs_each = self.trainings, job.epochs
+        networks: list[Inspector] = []
+
+        def build() -> Inspector:
+            networks.append(self.build(job.genotype, images))
+            return networks[-1]
+
+        found = validate(build, images, self.split, self.task, config, on_epoch=watch, deadline=watch.deadline(job))
         if watch.was_cancelled:
             raise Interrupted
-        seconds = time.monotonic() - began
         if watch.was_poor:
-            return watch.result("pruned", seconds, reason="below the lower quartile of earlier trials")
+            return watch.result("pruned", reason="below the lower quartile of earlier trials")
         if len({report.fold for report in found.history}) < self.trainings:
-            return watch.result("pruned", seconds, reason="the time was over before it was trained")
-        reason = "" if found.stopped is None else SHORTENED
-        result = watch.result("complete", seconds, metric=found.score, val=found.metrics, reason=reason)
-        return replace(result, held_out=HeldOut(found.indices, found.records))
+            return watch.result("pruned", reason=NO_TIME)
+        return replace(
+            watch.result("complete", reason="" if found.stopped is None else SHORTENED),
+            metric=found.score,
+            val=found.metrics,
+            held_out=HeldOut(found.indices, found.records),
+            weights=weights_of(networks[0]) if self.trainings == 1 else None,
+        )
+
+    def _compared(self, job: TrialJob, images: Images, rung: Rung, config: FitConfig, watch: _Watch) -> TrialResult:
+        """A trial on a short rung."""
+        if rung not in self._courses:
+            self._courses[rung] = course(images, self.split, self.task, rung)
+        track = self._courses[rung]
+        short = recipe(config, rung, len(track.train))
+        watch.epochs_each = short.epochs
+        network = seeded(lambda: self.build(job.genotype, images), job.seed)
+        found = fit(
+            network,
+            track.images,
+            track.train,
+            track.scored,
+            self.task,
+            short,
+            on_epoch=watch,
+            deadline=watch.deadline(job),
+        )
+        if watch.was_cancelled:
+            raise Interrupted
+        if found.stopped is not None or found.val_records is None:
+            return watch.result("pruned", reason=NO_TIME)
+        labels = self.task.labels(track.images, track.scored)
+        return replace(watch.result("compared"), score=self.task.fine_score(found.val_records, labels))
 
     @property
     def trainings(self) -> int:
@@ -214,28 +257,26 @@ class TrainingEvaluator:
 class _Watch:
     """Follows the epochs of one trial: writes the curve, and ends it when its rule or the search says so."""
 
-    def __init__(self, job: TrialJob, folds: int, go_on: GoOn) -> None:
-        self.job, self.folds, self.go_on = job, folds, go_on
+    def __init__(self, began: float, go_on: GoOn, stop: StopRule) -> None:
+        self.began, self.go_on, self.stop = began, go_on, stop
         self.curve: list[tuple[float, float]] = []
-        self.epochs = 0
+        self.folds, self.epochs_each, self.epochs = 1, 1, 0
         self.was_cancelled = self.was_poor = False
 
     def __call__(self, report: EpochReport) -> bool:
         self.epochs += 1
-        share = round((report.fold + report.epoch / self.job.epochs) / self.folds, 6)
+        share = round((report.fold + report.epoch / self.epochs_each) / self.folds, 6)
         if report.metric is not None:
             self.curve.append((share, report.metric))
         self.was_cancelled = not self.go_on(share)
-        self.was_poor = share < 1 and self.job.stop.stops(self.curve)
+        self.was_poor = share < 1 and self.stop.stops(self.curve)
         return not self.was_cancelled and not self.was_poor
 
-    def result(
-        self,
-        state: Literal["complete", "pruned", "failed"],
-        seconds: float,
-        *,
-        metric: float | None = None,
-        val: Mapping[str, Any] | None = None,
-        reason: str = "",
-    ) -> TrialResult:
-        return TrialResult(state, seconds, metric, self.epochs, tuple(self.curve), val or {}, reason)
+    def deadline(self, job: TrialJob) -> Deadline | None:
+        """When the trial must be over."""
+        return None if job.seconds is None else Deadline(self.began + job.seconds)
+
+    def result(self, state: Literal["complete", "compared", "pruned", "failed"], *, reason: str = "") -> TrialResult:
+        """How the trial ended."""
+        seconds = time.monotonic() - self.began
+        return TrialResult(state, seconds, epochs=self.epochs, curve=tuple(self.curve), reason=reason)

@@ -9,6 +9,7 @@ from statistics import median
 from compressdefect.search.clock import Clock
 from compressdefect.search.evaluate import SHORTENED
 from compressdefect.search.plan import Plan, Reserve, Speed, fit_speed
+from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TRAINED, TrialRecord
 
 FIRST_SHARE = 0.1  # of a time limit that trial 0 has at least, whatever loading the images took
@@ -23,12 +24,28 @@ class Pacing:
         clock: the command's time.
         reserve: what to leave of it.
         first_macs: of trial 0's design.
+        final: an epoch of the training that follows, as a share of one of a trial; ``reserve`` leaves it out.
     """
 
     plan: Plan
     clock: Clock
     reserve: Reserve
     first_macs: int
+    final: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """The share of the search's time that has gone by, 0 without a limit."""
+        if self.clock.limit_s is None:
+            return 0.0
+        whole_s = self.clock.limit_s - self.reserve(0.0) - self.plan.began_s
+        return (self.clock.elapsed_s - self.plan.began_s) / max(whole_s, 1e-3)
+
+    def epochs_s(self, candidates: Sequence[StoredTrial], trials: Sequence[StoredTrial], first: str) -> list[float]:
+        """Seconds of an epoch of each candidate's design: trial 0's, by what both took on the lowest rung."""
+        took = {trial.fingerprint: trial.seconds or 0.0 for trial in trials if trial.rung == 0}
+        of_first_s = took.get(first) or max(took.values(), default=1.0)
+        return [(self.plan.epoch_s or 1.0) * took[trial.fingerprint] / of_first_s for trial in candidates]
 
     def speed(self, trials: Sequence[TrialRecord]) -> Speed | None:
         """What trials took that were trained to their end; before there is one, what trial 0 was timed to take."""
@@ -52,7 +69,7 @@ class Pacing:
         """Time left for trials, if the winner so far is what will be trained to the end; below 0 when it is over."""
         speed = self.speed(trials)
         epoch_s = 0.0 if speed is None else speed.epoch_s(self.first_macs if winner is None else winner.macs)
-        return self.clock.left_s - self.reserve(epoch_s)
+        return self.clock.left_s - self.reserve(epoch_s) - self.final * self.plan.epochs * epoch_s
 
     def limit_s(self, trials: Sequence[TrialRecord], winner: TrialRecord | None, *, first: bool) -> float | None:
         """The most that a trial that starts now may take; trial 0 always gets some time."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import nnls
@@ -13,6 +16,8 @@ from compressdefect.search.clock import Clock
 DEFAULT_EPOCHS = 20
 MIN_EPOCHS, MAX_EPOCHS = 4, 30
 TIMED_TRIALS = 12
+FEWEST, MOST = 3, 8  # designs that are trained to the end besides trial 0
+SURE = 0.9  # of the time, since what an epoch takes is an estimate
 
 Reserve = Callable[[float], float]
 """What must be left of the time when the search ends: from seconds per trial epoch to seconds."""
@@ -25,11 +30,24 @@ class Plan:
     ``epoch_s`` is what an epoch of trial 0 takes, from a few of its steps; None where there is no time limit. A machine
     is ``busy`` when one thread trains clearly faster than one for each core: where threads wait for one another, and
     each for its turn, a training can take ten times as long.
+
+    On a ladder these are the epochs of the trainings on its top. They are planned when the first of these begins, for
+    ``to_the_top`` designs besides trial 0; until then both are what is wanted. ``began_s`` is the time that had gone by
+    when the search began.
     """
 
     epochs: int
     epoch_s: float | None = None
     busy: bool = False
+    to_the_top: int | None = None
+    began_s: float = 0.0
+
+
+class TopPlan(NamedTuple):
+    """How many designs are trained to the end besides trial 0, and for how many epochs."""
+
+    designs: int
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -88,3 +106,49 @@ def plan_trials(
     epochs = int(searching_s / (trials or TIMED_TRIALS) / epoch_s)
     most = cap or max(MAX_EPOCHS, least)
     return Plan(min(max(least, epochs), most), epoch_s)
+
+
+def plan_top(
+    left_s: float,
+    epoch_s: Sequence[float],
+    *,
+    workers: int,
+    wanted: int,
+    least: int,
+    final: float,
+) -> TopPlan:
+    """As many designs as can be trained for all epochs wanted; where that is too few, ``FEWEST`` for fewer epochs.
+
+    Fewer still where these would be fewer than ``least`` epochs, but one design beside trial 0 at any rate.
+
+    Args:
+        left_s: for these trainings, and the final one.
+        epoch_s: seconds of an epoch of each design that may be trained, the best first, trial 0 among the first two.
+        workers: trainings at a time.
+        wanted: epochs of each.
+        least: epochs, fewer of which say too little.
+        final: what an epoch of the final training takes, as a share of an epoch of the winner's here.
+    """
+
+    def epochs(designs: int) -> int:
+        chosen = epoch_s[: designs + 1]
+        each_s = _makespan(chosen, workers) + final * max(chosen)
+        return wanted if math.isinf(left_s) else min(wanted, int(SURE * left_s / each_s))
+
+    most = max(1, min(MOST, len(epoch_s) - 1))
+    few = min(FEWEST, most)
+    for designs in range(most, few, -1):
+        if epochs(designs) == wanted and not math.isinf(left_s):
+            return TopPlan(designs, wanted)
+    for designs in range(few, 1, -1):
+        if epochs(designs) >= min(least, wanted):
+            return TopPlan(designs, epochs(designs))
+    return TopPlan(1, max(1, epochs(1)))
+
+
+def _makespan(seconds: Sequence[float], workers: int) -> float:
+    """When the last of some jobs ends, if each starts as soon as a worker is free."""
+    ends = [0.0] * workers
+    for job_s in seconds:
+        heapq.heapreplace(ends, ends[0] + job_s)
+    return max(ends)

@@ -31,6 +31,7 @@ class SearchState:
         left_s: estimated time to the end of the search.
         doing: what is going on now, in two words.
         share: how much of that is done, as far as is known.
+        rungs: designs trained on each rung of a ladder, the lowest first; none without one.
     """
 
     asked: int = 0
@@ -43,6 +44,7 @@ class SearchState:
     left_s: float | None = None
     doing: str = "starting"
     share: float | None = None
+    rungs: tuple[int, ...] = ()
 
     @property
     def feasible_share(self) -> float:
@@ -53,6 +55,9 @@ class SearchState:
     def text(self) -> str:
         """One line: done and asked, share feasible, best so far, time left."""
         parts = [f"{self.done} trained of {self.asked} asked", f"{units.percent(self.feasible_share)} feasible"]
+        if any(self.rungs[1:]):
+            *climbed, finished = self.rungs[1:]
+            parts += [*(f"{count} on rung {number}" for number, count in enumerate(climbed, 2)), f"{finished} finished"]
         if self.best_metric is not None:
             score = "" if self.best_netscore is None else f" (NetScore {self.best_netscore:.1f})"
             parts.append(f"best {units.percent(self.best_metric)}{score}")

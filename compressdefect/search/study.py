@@ -1,8 +1,10 @@
 """The stored study: Optuna 5 in the run folder's SQLite file or any other storage it takes.
 
-A trial is stored when its design has passed the gate: one transaction writes its parameters, genotype, cost and
-constraints, so a kill leaves a whole trial or none. Results follow when it has been trained. A trial that a dead
-process left running is told to have failed with the reason ``interrupted``; it counts as not stored.
+A trial is one training of a design: the one to the end and, where designs climb a ladder, one on each of its rungs. It
+is stored when the design has passed the gate: one transaction writes its parameters, genotype, cost and constraints, so
+a kill leaves a whole trial or none. Results follow when it has been trained. Short trainings end as pruned, with their
+figures as attributes, so that a study's best trial is one that was trained to the end. A trial that a dead process left
+running is told to have failed with the reason ``interrupted``; it counts as not stored.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,19 @@ class StoredTrial(TrialRecord):
     val: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = field(default=Path(), compare=False)
     epochs_planned: int = 0
+
+    def as_compared(self, objective: Objective) -> StoredTrial:
+        """A trial of a short rung as samplers see it: as if its score were the metric of a finished one."""
+        if self.state != "compared" or self.score is None:
+            return self
+        cost = Cost(self.params, self.macs, self.peak_bytes)
+        return replace(
+            self,
+            state="complete",
+            metric=self.score,
+            netscore=objective.netscore(self.score, cost, self.latency_ms),
+            values=objective.values(self.score, cost, self.latency_ms),
+        )
 
     @property
     def design(self) -> Genotype:
@@ -144,15 +159,20 @@ class SearchStudy:
 
     @property
     def epochs(self) -> int | None:
-        """How long every trial of the study trains, which the first one says; None while there is none."""
-        return next((trial.epochs_planned for trial in self.trials()), None)
+        """How long every trial on the top rung trains, which the first one says; None while there is none."""
+        return next((trial.epochs_planned for trial in self.trials() if trial.epochs_planned), None)
 
-    def start(self, admission: Admission, *, epochs: int) -> int | None:
-        """Store a design that passed the gate as a running trial and return its number.
+    def start(self, admission: Admission, *, rung: int = 0, epochs: int) -> int | None:
+        """Store the training of a design that passed the gate as a running trial and return its number.
 
-        None where another run has stored the design before, or has stored the first trial of all with other epochs:
-        this trial is then withdrawn as if it had been interrupted. A storage numbers trials one after the other, so of
-        two runs that start at the same moment one is the first for both.
+        None where another run has stored the design on this rung before, or has stored the first trial of all on the
+        top with other epochs: this trial is then withdrawn as if it had been interrupted. A storage numbers trials one
+        after the other, so of two runs that start at the same moment one is the first for both.
+
+        Args:
+            admission: the design.
+            rung: of the ladder.
+            epochs: of the training, all of which on the top are equally long; 0 on the rungs below.
         """
         verdict = admission.verdict
         ticket = f"{self.run}/{len(self._study.get_trials(deepcopy=False))}"
@@ -171,6 +191,7 @@ class SearchStudy:
                     "peak_bytes": verdict.cost.peak_bytes,
                     "latency_ms": verdict.latency_ms,
                     "repaired": admission.repaired,
+                    "rung": rung,
                     "epochs_planned": epochs,
                     "run": self.run,
                     "folder": str(self.folder.resolve()),
@@ -180,8 +201,13 @@ class SearchStudy:
         )
         mine = [t for t in self._study.get_trials(deepcopy=False) if t.user_attrs.get("ticket") == ticket][-1]
         trials = [t for t in self.trials() if t.number is not None and t.number <= mine.number]
-        same = [t for t in trials if t.fingerprint == verdict.genotype.fingerprint and t.state != "interrupted"]
-        if same[0].number != mine.number or trials[0].epochs_planned != epochs:
+        same = [
+            t
+            for t in trials
+            if (t.fingerprint, t.rung) == (verdict.genotype.fingerprint, rung) and t.state != "interrupted"
+        ]
+        planned = next((t.epochs_planned for t in trials if t.epochs_planned), 0)
+        if same[0].number != mine.number or (epochs and planned != epochs):
             self._interrupt(mine)
             return None
         return mine.number
@@ -199,6 +225,8 @@ class SearchStudy:
             "curve": result.curve,
             "val": result.val,
         }
+        if result.score is not None:
+            found["score"] = result.score
         if result.metric is not None:
             found["metric"] = result.metric
             found["netscore"] = self.objective.netscore(result.metric, cost, attributes["latency_ms"])
@@ -225,14 +253,13 @@ class SearchStudy:
             assert result.metric is not None
             self._study.tell(number, values=list(self.objective.values(result.metric, cost, latency_ms)))
         else:
-            self._study.tell(number, state=TrialState.PRUNED if result.state == "pruned" else TrialState.FAIL)
+            self._study.tell(number, state=TrialState.FAIL if result.state == "failed" else TrialState.PRUNED)
 
     def _stored(self, trial: FrozenTrial) -> StoredTrial:
         attributes = trial.user_attrs
-        interrupted = trial.state == TrialState.FAIL and attributes.get("reason") == INTERRUPTED
         return StoredTrial(
             number=trial.number,
-            state="interrupted" if interrupted else _STATES[trial.state],
+            state=_state(trial),
             fingerprint=attributes["fingerprint"],
             params=attributes["params"],
             macs=attributes["macs"],
@@ -241,6 +268,8 @@ class SearchStudy:
             latency_ms=attributes["latency_ms"],
             metric=attributes.get("metric"),
             netscore=attributes.get("netscore"),
+            rung=attributes["rung"],
+            score=attributes.get("score"),
             epochs=attributes.get("epochs"),
             seconds=attributes.get("seconds"),
             repaired=attributes["repaired"],
@@ -253,6 +282,14 @@ class SearchStudy:
             folder=Path(attributes["folder"]),
             epochs_planned=attributes["epochs_planned"],
         )
+
+
+def _state(trial: FrozenTrial) -> State:
+    if trial.state == TrialState.FAIL and trial.user_attrs.get("reason") == INTERRUPTED:
+        return "interrupted"
+    if trial.state == TrialState.PRUNED and "score" in trial.user_attrs:
+        return "compared"
+    return _STATES[trial.state]
 
 
 _GENOTYPE = "genotype"

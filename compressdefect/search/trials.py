@@ -12,14 +12,18 @@ from typing import Literal, get_args
 from compressdefect.errors import RunError
 from compressdefect.runs import atomic_write
 
-State = Literal["complete", "pruned", "failed", "interrupted", "infeasible", "running"]
+State = Literal["complete", "compared", "pruned", "failed", "interrupted", "infeasible", "running"]
 STATES: tuple[str, ...] = get_args(State)
-TRAINED = ("complete", "pruned", "failed")
+TRAINED = ("complete", "compared", "pruned", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One design asked: what it costs, what it reached, and why it ended. ``number`` is None when it never trained."""
+    """One design asked: what it costs, what it reached, and why it ended. ``number`` is None when it never trained.
+
+    A design that was only ``compared`` has climbed the ladder of short trainings up to ``rung``, counted from 0, and
+    has its ``score`` there; ``metric`` and ``netscore`` are of designs that were trained to the end.
+    """
 
     number: int | None
     state: State
@@ -31,6 +35,8 @@ class TrialRecord:
     latency_ms: float | None = None
     metric: float | None = None
     netscore: float | None = None
+    rung: int = 0
+    score: float | None = None
     epochs: int | None = None
     seconds: float | None = None
     repaired: bool = False
@@ -39,8 +45,8 @@ class TrialRecord:
 
 
 COLUMNS = tuple(field.name for field in fields(TrialRecord))
-_INTEGERS = {"number", "params", "macs", "flops", "peak_bytes", "epochs"}
-_FLOATS = {"latency_ms", "metric", "netscore", "seconds"}
+_INTEGERS = {"number", "params", "macs", "flops", "peak_bytes", "rung", "epochs"}
+_FLOATS = {"latency_ms", "metric", "netscore", "score", "seconds"}
 
 
 def read_trials(path: Path) -> list[TrialRecord]:

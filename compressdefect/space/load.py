@@ -15,7 +15,7 @@ from compressdefect.space.space import SCOPES, TASK, Condition, Parameter, Scope
 
 _ROLES = ("width", "repair")
 _TABLES = ("space", "parameters", "fixed", "rules", "designs")
-_SPACE_KEYS = ("name", "template", "summary", "tasks", "stages", "columns", "input")
+_SPACE_KEYS = ("name", "template", "summary", "tasks", "stages", "columns", "input", "ladder")
 _TYPE_KEYS = {"int": {"low", "high", "step"}, "float": {"low", "high", "log"}, "choice": {"values"}}
 
 
@@ -84,6 +84,7 @@ class _Reader:
             column_count=self.column_count(head, parameters),
             input=self.input(head),
             inputs=self.inputs(head, tasks),
+            ladder=self.get(head, "space", "ladder", bool, False),
             fixed=self.fixed(parameters),
             rules=self.rules(),
         )

@@ -72,6 +72,8 @@ class Space:
     designs: Mapping[str, Genotype] = field(default_factory=dict)
     inputs: Mapping[str, int] = field(default_factory=dict)
     """Height and width in pixels for tasks that have a size of their own; ``input`` is for all others."""
+    ladder: bool = False
+    """Whether designs are compared by short trainings before some are trained to the end, unless a user says."""
 
     def for_task(self, task: str) -> Space:
         """The part of the space that is for one task: ``task`` fixed, its own input and designs, nobody else's genes.

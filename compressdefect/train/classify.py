@@ -22,6 +22,8 @@ from compressdefect.train.losses import paired_discrepancy_loss
 from compressdefect.train.metrics import accuracy, balanced_accuracy, confusion, interval
 from compressdefect.train.task import Aim, Answers, Figure, Outputs, check_metric, check_one_loss
 
+_LEAST_PROBABILITY = 1e-4  # of a true class, so that no single image decides
+
 
 @dataclass(frozen=True)
 class Classify:
@@ -140,6 +142,15 @@ class Classify:
     def score(self, records: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
         """The figure that ``metric`` names, in [0, 1], higher is better."""
         return _SCORES[self.metric](self, records, labels)
+
+    def fine_score(self, records: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+        """The geometric mean of the probabilities of the true classes: exp(−log loss).
+
+        Each class counts alike where the deciding figure is not accuracy.
+        """
+        true = np.maximum(records[np.arange(len(labels)), labels], _LEAST_PROBABILITY)
+        weights = None if self.metric == "accuracy" else 1 / np.bincount(labels)[labels]
+        return float(np.exp(np.average(np.log(true), weights=weights)))
 
     def check_labels(self, labels: NDArray[np.integer]) -> None:
         """See ``Task.check_labels``; any images give an accuracy, escapes need good and defective ones."""

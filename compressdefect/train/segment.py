@@ -190,6 +190,10 @@ class Segment:
             raise self._no_score(labels)
         return float(value)
 
+    def fine_score(self, records: Records, labels: NDArray[np.integer]) -> float:
+        """Mean Dice over the defect classes, which moves with every pixel; 0 where nothing is there or found."""
+        return float(np.nan_to_num(overlap(_counts(records)).mean_dice))
+
     def check_labels(self, labels: NDArray[np.integer]) -> None:
         """See ``Task.check_labels``; an overlap needs a defect, rates of whole images need a good one too."""
         if not labels.any() or (self.metric in _OF_IMAGES and labels.all()):

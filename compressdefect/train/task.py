@@ -180,6 +180,12 @@ class Task(Protocol):
     def score(self, records: Records, labels: NDArray[np.integer]) -> float:
         """The deciding figure in [0, 1], higher is better."""
 
+    def fine_score(self, records: Records, labels: NDArray[np.integer]) -> float:
+        """A figure in [0, 1] that every answer moves, higher is better, by which short trainings are compared.
+
+        After a few steps networks differ in how sure they are before they differ in how often they are right.
+        """
+
     def check_labels(self, labels: NDArray[np.integer]) -> None:
         """Refuse images that have no score whatever is answered, such as escapes where no image has a defect.
 

@@ -66,7 +66,7 @@ def validate(
         on_epoch: sees every epoch (``report.fold`` counts from 0); returning False ends the whole validation.
         deadline: folds share the time that is left equally.
     """
-    pairs = [(split.train, split.val)] if len(split.val) else _folds(images, split, folds)
+    pairs = parts_of(images, split, folds)
     results: list[FitResult] = []
     for fold, (train, held_out) in enumerate(pairs):
         network = seeded(build, config.seed)
@@ -85,7 +85,10 @@ def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
         return build()
 
 
-def _folds(images: Images, split: Split, count: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def parts_of(images: Images, split: Split, count: int = FOLDS) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """What a design is trained and scored on: the training and validation part, or that of each fold in turn."""
+    if len(split.val):
+        return [(split.train, split.val)]
     part = split.train
     pairs = make_folds(images.labels[part], images.groups[part], count, split.seed)
     return [(part[train], part[held_out]) for train, held_out in pairs]

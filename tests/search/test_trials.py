@@ -38,8 +38,8 @@ REJECTED = replace(
 
 def test_the_columns_are_the_agreed_ones() -> None:
     assert ",".join(COLUMNS) == (
-        "number,state,fingerprint,params,macs,flops,peak_bytes,latency_ms,metric,netscore,epochs,seconds,repaired,"
-        "reason,genotype"
+        "number,state,fingerprint,params,macs,flops,peak_bytes,latency_ms,metric,netscore,rung,score,"
+        "epochs,seconds,repaired,reason,genotype"
     )
 
 

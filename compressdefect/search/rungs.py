@@ -1,0 +1,96 @@
+"""The training of a design on a short rung of the ladder, and what it is scored on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressdefect.data.images import Images
+from compressdefect.data.shrink import at_side
+from compressdefect.data.split import Split
+from compressdefect.train.batches import steps_per_epoch
+from compressdefect.train.config import FitConfig
+from compressdefect.train.task import Task
+from compressdefect.train.validate import parts_of
+
+BATCH = 16  # images a step: in so few steps more of them are worth more than more images in each
+MOST_SCORED = 512  # images: more of them take time, and a few steps of training leave more in doubt
+LEAST_SIDE = 32  # pixels of the images on a rung
+LEAST_SCORED = 8
+_SIDES = 8  # a side is a multiple of it
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A short training that compares designs.
+
+    Attributes:
+        steps: of ``BATCH`` images, rounded to whole epochs.
+        scale: the images' side as a share of the input's.
+        until: the share of a search's time at which it ends.
+    """
+
+    steps: int
+    scale: float
+    until: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all designs on a rung are trained and scored on: ``images`` of its size, and the rows of both parts."""
+
+    images: Images
+    train: NDArray[np.int64]
+    scored: NDArray[np.int64]
+
+
+def course(images: Images, split: Split, task: Task, rung: Rung) -> Course:
+    """The images of a rung: no more of them than its steps can show, the classes in proportion.
+
+    Without a validation part they are those of the first fold.
+    """
+    train, scored = parts_of(images, split)[0]
+    return Course(
+        at_side(images, side_of(images, rung)),
+        _thinned(train, task.labels(images, train), rung.steps * BATCH, split.seed),
+        _thinned(scored, task.labels(images, scored), MOST_SCORED, split.seed),
+    )
+
+
+def side_of(images: Images, rung: Rung) -> int:
+    """The height and width in pixels of the images on a rung."""
+    side = images.shape[1]
+    return min(side, max(LEAST_SIDE, _SIDES * round(rung.scale * side / _SIDES)))
+
+
+def recipe(config: FitConfig, rung: Rung, shown: int) -> FitConfig:
+    """The recipe of a rung's training: that of a whole one, in as many epochs as make the rung's steps."""
+    epochs = max(1, round(rung.steps / steps_per_epoch(shown, BATCH)))
+    return replace(config, epochs=epochs, batch_size=BATCH, score_every=epochs)
+
+
+def why_not(images: Images, split: Split, task: Task) -> str | None:
+    """Why images cannot be used on short rungs, in words; None when they can."""
+    if images.sizes is not None:
+        return "images are cut into tiles"
+    train, scored = parts_of(images, split)[0]
+    if len(train) < 2 * BATCH or len(scored) < LEAST_SCORED:
+        return f"a short training needs {2 * BATCH} images and {LEAST_SCORED} to be scored on"
+    for name, part in (("trains on", train), ("is scored on", scored)):
+        if len(np.unique(task.labels(images, part))) < 2:
+            return f"what a short training {name} shows one class only"
+    return None
+
+
+def _thinned(rows: NDArray[np.int64], labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """At most so many rows (n,), of each class about its share and at least one."""
+    if len(rows) <= most:
+        return rows
+    order = np.random.default_rng(seed).permutation(len(rows))
+    place = np.empty(len(rows))
+    for label in np.unique(labels):
+        own = order[labels[order] == label]
+        place[own] = np.arange(len(own)) / len(own)
+    return np.sort(rows[np.argsort(place, kind="stable")[:most]])

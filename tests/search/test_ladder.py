@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from compressdefect.errors import RunError
+from compressdefect.search.ladder import Ladder, best, by_design, climbers
+from compressdefect.search.objective import Objective
+from compressdefect.search.rungs import Rung
+from compressdefect.search.study import StoredTrial
+from compressdefect.search.trials import read_trials
+from compressdefect.search.weights import read_weights, weights_path
+from tests.search.fakes import FakeTime, Killed, run_search, without_numbers
+
+LADDER = Ladder((Rung(10, 0.5, until=0.4), Rung(40, 0.5, until=0.6)))
+
+
+def on_rungs(folder: Path) -> dict[int, list[str]]:
+    """The designs trained, by the steps of their rung; 0 for the top."""
+    found: dict[int, list[str]] = {}
+    for line in (folder / "log").read_text().splitlines():
+        fingerprint, *_, steps = line.split()
+        found.setdefault(int(steps), []).append(fingerprint)
+    return found
+
+
+def trial(number: int, score: float | None, *, rung: int = 0, macs: int = 100, **changes: Any) -> StoredTrial:
+    given: dict[str, Any] = {
+        "number": number,
+        "state": "compared",
+        "fingerprint": f"design {number}",
+        "params": 1000,
+        "macs": macs,
+        "flops": 2 * macs,
+        "peak_bytes": 1,
+        "rung": rung,
+        "score": score,
+        "genotype": "{}",
+        "flat": {},
+    }
+    return StoredTrial(**{**given, **changes})
+
+
+def test_all_designs_are_compared_some_climb_and_a_few_are_trained_to_the_end(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", ladder=LADDER, trials=30, seed=1)
+    trained = on_rungs(tmp_path / "run")
+    assert {steps: len(designs) for steps, designs in trained.items()} == {10: 30, 40: 9, 0: 4}
+    assert all(len(designs) == len(set(designs)) for designs in trained.values())
+    first = outcome.trials[0].fingerprint
+    assert first == trained[10][0]
+    assert first in trained[40]
+    assert first in trained[0]
+    assert set(trained[0]) <= set(trained[40]) <= set(trained[10])
+    compared = sorted(outcome.trials, key=lambda t: -(t.score or 0))
+    assert compared[0].fingerprint in trained[0]
+    assert outcome.winner is not None
+    assert outcome.winner.fingerprint in trained[0]
+    assert outcome.baseline is not None
+    assert outcome.baseline.state == "complete"
+    assert outcome.trained == outcome.asked - len(outcome.infeasible) == 30
+
+
+def test_the_table_has_one_row_for_each_design(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", ladder=LADDER, trials=20, seed=1)
+    rows = read_trials(tmp_path / "run" / "trials.csv")
+    assert Counter(row.fingerprint for row in rows).most_common(1)[0][1] == 1
+    ended = [row for row in rows if row.state == "complete"]
+    assert len(ended) == 4
+    assert {row.rung for row in ended} == {2}
+    assert all(row.metric is not None and row.score is not None for row in ended)
+    assert all(row.metric is None and row.netscore is None for row in rows if row.state == "compared")
+    assert rows[0].number == 0
+    assert rows[0].fingerprint == on_rungs(tmp_path / "run")[10][0]
+    assert outcome.choice is not None
+    assert outcome.choice.winner in {row.number for row in ended}
+
+
+def test_the_best_trial_of_the_study_is_one_that_was_trained_to_the_end(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", ladder=LADDER, trials=20, seed=1)
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")
+    states = Counter(trial.state.name for trial in study.trials)
+    assert states == {"PRUNED": 20 + 7, "COMPLETE": 4}
+    assert study.best_value == max(row.netscore or 0 for row in outcome.trials)
+
+
+@pytest.mark.parametrize("objective", [Objective(), Objective("pareto")], ids=["netscore", "pareto"])
+def test_a_killed_ladder_goes_on_as_the_unbroken_one(tmp_path: Path, objective: Objective) -> None:
+    config: dict[str, Any] = {"ladder": LADDER, "trials": 12, "seed": 5, "objective": objective}
+    unbroken = run_search(tmp_path / "unbroken", **config)
+    for kill_at in (7, 15, 22):  # on each rung
+        with pytest.raises(Killed):
+            run_search(tmp_path / "killed", resume=kill_at > 7, evaluator={"kill_at": kill_at}, **config)
+    outcome = run_search(tmp_path / "killed", resume=True, **config)
+    assert without_numbers(outcome) == without_numbers(unbroken)
+    trained, whole = on_rungs(tmp_path / "killed"), on_rungs(tmp_path / "unbroken")
+    assert {steps: len(set(designs)) for steps, designs in trained.items()} == {
+        steps: len(designs) for steps, designs in whole.items()
+    }
+    assert sum(map(len, trained.values())) == sum(map(len, whole.values())) + 3
+
+
+def test_a_resumed_ladder_takes_up_more_designs(tmp_path: Path) -> None:
+    run_search(tmp_path / "run", ladder=LADDER, trials=10, seed=1)
+    before = on_rungs(tmp_path / "run")
+    outcome = run_search(tmp_path / "run", resume=True, ladder=LADDER, trials=40, seed=1)
+    after = on_rungs(tmp_path / "run")
+    assert len(after[10]) == 40 == outcome.trained
+    assert len(after[40]) > len(before[40])
+    assert all(len(designs) == len(set(designs)) for designs in after.values())
+
+
+def test_a_resumed_search_keeps_its_ladder(tmp_path: Path) -> None:
+    run_search(tmp_path / "run", ladder=LADDER, trials=5)
+    with pytest.raises(RunError, match="must keep its ladder"):
+        run_search(tmp_path / "run", resume=True, trials=5)
+
+
+def test_a_time_limit_is_shared_among_the_rungs(tmp_path: Path) -> None:
+    time, short = FakeTime(mac_s=3e-6), Ladder((Rung(10, 0.5, until=0.06), Rung(40, 0.5, until=0.2)))
+    outcome = run_search(
+        tmp_path / "run", ladder=short, epochs=10, seed=1, clock=time.clock(1000.0), evaluator={"time": time}
+    )
+    trained = on_rungs(tmp_path / "run")
+    assert len(trained[10]) > 20
+    assert 4 <= len(trained[0]) <= 9
+    assert outcome.plan.to_the_top == len(trained[0]) - 1
+    assert 700 < time.now <= 1000
+
+
+def test_too_short_a_time_still_finishes_a_design(tmp_path: Path) -> None:
+    time = FakeTime(mac_s=1e-5)
+    outcome = run_search(
+        tmp_path / "run", ladder=LADDER, epochs=100, seed=1, clock=time.clock(200.0), evaluator={"time": time}
+    )
+    assert outcome.winner is not None
+    assert time.now < 250
+
+
+def test_several_workers_climb_together(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", ladder=LADDER, trials=16, seed=1, workers=2)
+    assert {steps: len(designs) for steps, designs in on_rungs(tmp_path / "run").items()} == {10: 16, 40: 7, 0: 4}
+    assert outcome.winner is not None
+
+
+def test_weights_are_kept_of_designs_that_were_trained_to_the_end(tmp_path: Path) -> None:
+    outcome = run_search(tmp_path / "run", ladder=LADDER, trials=8, seed=1, evaluator={"weights": True})
+    kept = {path.stem for path in (tmp_path / "run" / "weights").iterdir()}
+    assert kept == {row.fingerprint for row in outcome.trials if row.state == "complete"}
+    name = next(iter(kept))
+    assert read_weights(weights_path(tmp_path / "run", name)) == b"weights of " + name.encode()
+    assert read_weights(weights_path(tmp_path / "run", "another")) is None
+
+
+def test_the_best_score_and_the_best_value_climb_in_turn() -> None:
+    trials = [trial(0, 0.9, macs=1000), trial(1, 0.89, macs=10), trial(2, 0.5, macs=1), trial(3, 0.88, macs=1000)]
+    assert [t.number for t in best(trials, Objective())] == [0, 1, 3, 2]
+
+
+def test_trial_zero_always_climbs_and_is_not_counted() -> None:
+    trials = [trial(number, 0.9 - number / 100) for number in range(5)]
+    chosen = climbers(trials, 1, 2, "design 4", Objective())
+    assert [t.number for t in chosen] == [0, 4, 1]
+
+
+def test_what_came_further_climbs_first() -> None:
+    trials = [trial(0, 0.9), trial(1, 0.5), replace(trial(2, 0.4, rung=1), fingerprint="design 1")]
+    assert [t.fingerprint for t in climbers(trials, 2, 2, "none", Objective())] == ["design 1", "design 0"]
+
+
+def test_failed_and_interrupted_trials_do_not_climb() -> None:
+    trials = [trial(0, None, state="failed"), trial(1, None, state="interrupted"), trial(2, 0.5)]
+    assert [t.number for t in climbers(trials, 1, 3, "none", Objective())] == [2]
+
+
+def test_a_row_sums_up_the_trainings_of_a_design() -> None:
+    trials = [
+        trial(0, 0.5, seconds=1.0),
+        trial(1, 0.4, seconds=1.0),
+        trial(2, 0.6, rung=1, seconds=3.0, fingerprint="design 0"),
+        trial(3, None, rung=2, seconds=9.0, fingerprint="design 0", state="complete", metric=0.8),
+        trial(4, None, rung=1, fingerprint="design 1", state="interrupted"),
+    ]
+    first, second = by_design(trials)
+    assert (first.number, first.state, first.rung, first.metric, first.score, first.seconds) == (
+        0,
+        "complete",
+        2,
+        0.8,
+        0.6,
+        13.0,
+    )
+    assert (second.number, second.state, second.rung, second.score) == (1, "compared", 0, 0.4)
