@@ -93,7 +93,7 @@ def search(
         stack.callback(study.close)
         study.interrupt()
         table.rewrite(by_design(study.trials()))
-        dimensions = SearchDimensions(gate.space.dimensions, config.objective.directions, first.flat)
+        dimensions = SearchDimensions(gate.space.dimensions, config.objective.directions, first.flat, gate)
         asker = Asker(
             gate,
             config.objective,

@@ -28,6 +28,8 @@ from optuna.trial import TrialState, create_trial
 from compressdefect.errors import SpaceError, known_names
 from compressdefect.search import nni_bridge
 from compressdefect.search.draws import derive_seed, uniform
+from compressdefect.search.generative import Generative
+from compressdefect.search.improvement import Improver
 from compressdefect.search.proposal import Past, Proposer, SearchDimensions
 from compressdefect.search.starting import STARTUP, start
 from compressdefect.space.domain import Domain, FloatDomain, IntDomain, Value
@@ -124,6 +126,8 @@ SAMPLERS: Mapping[str, Callable[[SearchDimensions], Proposer]] = {
     "random": Uniform,
     "tpe": lambda dimensions: Guided(dimensions, _tpe),
     "nsga2": lambda dimensions: Guided(dimensions, _nsga2),
+    "surrogate": Improver,
+    "generative": Generative,
     "nni:evolution": lambda dimensions: nni_bridge.evolution(dimensions.domains, STARTUP),
     "nni:tpe": lambda dimensions: nni_bridge.tpe(dimensions.domains, STARTUP),
 }

@@ -78,7 +78,8 @@ class StoredTrial(TrialRecord):
     def past(self, floor: float) -> Past:
         """The trial as samplers see it, when a winner needs a metric of ``floor``."""
         assert self.state in ("complete", "pruned", "failed", "running")
-        return Past(self.flat, self.state, self.values, self.netscore, self._shortfall(floor))
+        came_to = self.curve[-1][1] if self.metric is None and self.curve else self.metric
+        return Past(self.flat, self.state, self.values, self.netscore, self._shortfall(floor), came_to)
 
     def _shortfall(self, floor: float) -> float:
         """How far the metric stays below the floor, at least -1; a stopped trial never reaches it, wherever it was."""

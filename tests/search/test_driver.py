@@ -51,7 +51,11 @@ def evaluated(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "kind"), [*((name, "netscore") for name in SAMPLERS), ("tpe", "pareto"), ("nsga2", "pareto")]
+    ("sampler", "kind"),
+    [
+        *((name, "netscore") for name in SAMPLERS),
+        *((name, "pareto") for name in ("tpe", "nsga2", "surrogate", "generative")),
+    ],
 )
 def test_a_killed_search_goes_on_as_the_unbroken_one(tmp_path: Path, sampler: str, kind: str) -> None:
     config: dict[str, Any] = {"sampler": sampler, "trials": 13, "epochs": 3, "seed": 5, "objective": Objective(kind)}

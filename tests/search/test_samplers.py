@@ -183,6 +183,14 @@ def test_a_stopped_trial_falls_short_by_where_it_was_stopped() -> None:
     assert stored(0, "complete", flat, 0.6).past(-math.inf).shortfall == -1
 
 
+def test_samplers_are_told_the_metric() -> None:
+    flat = SPACE.flatten(FIRST)
+    assert stored(0, "complete", flat, 0.85).past(0.9).metric == 0.85
+    assert stored(0, "pruned", flat, 0.6).past(0.9).metric == 0.6
+    assert stored(0, "failed", flat, 0.0).past(0.9).metric is None
+    assert stored(0, "running", flat, 0.0).past(0.9).metric is None
+
+
 def test_tpe_does_not_take_stopped_trials_for_good_ones() -> None:
     """Trial 0, eight trials just below what a winner needs and, stopped far below it, three with the narrowest stem."""
     rng, proposer = random.Random(0), make("tpe")
