@@ -62,6 +62,8 @@ BUDGET, SMALL_BUDGET = "100M", "25M"
 PASSES, RUNG0_STEPS, CHILD_STEPS, RUNG1_STEPS, SMALL_BATCH = 20_000, 64, 32, 256, 16
 VAL_SHARE, FRESH_PLATES = 0.3, 400
 METRICS = {"magnetic_tile": "balanced_accuracy"}
+FIRST, ROUND = 20, 19  # designs that are named or random, and mutations added at a time
+AT_BOTH_SIDES = 24  # designs whose longer training is made at both sizes
 FEWER = {"magnetic_tile": 40}  # designs, where not all are measured
 ANSWERS = ("design", "seed", "measure", "side", "steps", "seconds", "parent", "probabilities")
 DESIGNS = ("number", "design", "origin", "params", "macs", "peak_bytes", "latency_ms", "flat")
@@ -137,14 +139,16 @@ def first_designs(count: int) -> Iterator[tuple[str, Admission]]:
 
 
 def mutations(table: Table, count: int) -> Iterator[tuple[str, Admission]]:
-    """Mutations around the third of the first designs that have the best NetScore or log loss on all datasets."""
+    """Mutations around the designs that have the least log loss at the end, as it is and for their size."""
     parents = table.good_parents()
     large, small = gate_of(BUDGET), gate_of(SMALL_BUDGET)
     for number in range(count):
         parent = parents[number % len(parents)]
         gate = small if number % 3 == 0 else large
         for attempt in range(1000):
-            flat = mutate(gate.space.dimensions, parent["flat"], derive_seed("mutation", number, attempt))
+            flat = mutate(
+                gate.space.dimensions, parent["flat"], derive_seed("mutation", len(table.designs), number, attempt)
+            )
             admission = admit(gate, flat)
             if admission.verdict.feasible and admission.verdict.genotype.fingerprint != parent["design"]:
                 yield f"mutation of {parent['design']}", admission
@@ -180,7 +184,7 @@ def measure(ask: Ask, data: Data, designs: Mapping[str, Mapping[str, Any]], thre
             _, answer = bench.trained(child, name, HALF, CHILD_STEPS, parent=(parent, lender))
             answers.append(answer)
     longer = [("rung1-half", HALF), ("rung1-full", SIDE)]
-    for name, side in longer[: 2 if ask.seed == 0 else 1]:
+    for name, side in longer[: 2 if int(row["number"]) < AT_BOTH_SIDES and ask.seed == 0 else 1]:
         answers.append(bench.trained(genotype, name, side, RUNG1_STEPS)[1])
     answers.append(bench.trained(genotype, "end", SIDE, None)[1])
     for answer in answers:
@@ -418,13 +422,13 @@ def _work(ask: Ask, designs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return measure(ask, _PROCESS["load"](ask.dataset), designs, _PROCESS["threads"])
 
 
-def asks(table: Table, datasets: Sequence[str], count: int, repeated: int) -> list[Ask]:
-    """What is still to be measured: designs in turn over the datasets, then the other seeds."""
-    numbered = list(table.designs)[:count]
+def asks(table: Table, datasets: Sequence[str], repeated: int) -> list[Ask]:
+    """What is still to be measured: designs in turn over the datasets, then some of them with other seeds."""
+    numbered = list(table.designs)
     found: list[Ask] = []
     for index, design in enumerate(numbered):
-        found += [Ask(name, design, 0) for name in datasets if index < FEWER.get(name, count)]
-    every = max(1, len(numbered) // max(repeated, 1))
+        found += [Ask(name, design, 0) for name in datasets if index < FEWER.get(name, len(numbered))]
+    every = max(1, FEWER["magnetic_tile"] // max(repeated, 1))
     for design in numbered[::every][:repeated]:
         found += [Ask(name, design, seed) for seed in (1, 2) for name in datasets]
     return [ask for ask in found if (ask.fingerprint, ask.seed) not in table.of(ask.dataset)]
@@ -436,24 +440,24 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=TABLE)
     parser.add_argument("--datasets", default="neu_det,synthetic,magnetic_tile")
     parser.add_argument("--designs", type=int, default=96)
-    parser.add_argument("--mutated", type=int, default=56, help="how many of the designs are mutations")
     parser.add_argument("--repeated", type=int, default=24, help="designs with three seeds")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
 
     table, datasets = Table(options.folder), options.datasets.split(",")
-    first = options.designs - options.mutated
-    for origin, admission in first_designs(first):
+    for origin, admission in first_designs(FIRST):
         table.add_design(origin, admission)
-    table.write_designs()
     for dataset in datasets:
         table.describe(dataset, load(dataset, options.data))
-    run(table, asks(table, datasets, first, 0), options)
-    if options.mutated:
-        for origin, admission in mutations(table, options.mutated):
-            table.add_design(origin, admission)
+    while True:
         table.write_designs()
-        run(table, asks(table, datasets, options.designs, options.repeated), options)
+        run(table, asks(table, datasets, 0), options)
+        left = options.designs - len(table.designs)
+        if left <= 0:
+            break
+        for origin, admission in mutations(table, min(left, ROUND)):
+            table.add_design(origin, admission)
+    run(table, asks(table, datasets, options.repeated), options)
 
 
 def run(table: Table, wanted: Sequence[Ask], options: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ from compressdefect.train.metrics import area_under_roc
 
 FOLDER = Path(__file__).parent / "evaluation"
 LEAST = 5e-4  # of a probability, half of what the table resolves
-PARENTS = 12
+PARENTS = 6
 SCORES = ("log loss", "balanced log loss", "area under ROC", "metric")
 MEASURES = ("rung0-half", "rung0-full", "rung1-half", "rung1-full", "child")
 FEWER_IMAGES = {"synthetic": 68, "neu_det": 180, "magnetic_tile": 140}

@@ -73,18 +73,23 @@ class Asker:
         return Admission(trial.flat, verdict, trial.repaired)
 
     def _start(self, stored: int, known: set[str]) -> Admission | None:
-        """Trial 0, then the same design at smaller widths; None when these are stored, or do not fit."""
+        """Trial 0, the same design at smaller widths, then the space's portfolio, one for each trial that is stored.
+
+        None when these are over, and where one is stored already or cannot be made to fit.
+        """
         if not stored:
             return self.first
-        if stored > len(SMALLER_STARTS):
-            return None
-        smaller = shrink(self.gate, self.first, SMALLER_STARTS[stored - 1])
-        if smaller is None or smaller.verdict.genotype.fingerprint in known | self._rejected:
-            return None
-        if smaller.verdict.feasible:
+        others = len(SMALLER_STARTS)
+        if stored <= others:
+            smaller = shrink(self.gate, self.first, SMALLER_STARTS[stored - 1])
+            if smaller is None or smaller.verdict.genotype.fingerprint in known | self._rejected:
+                return None
+            if not smaller.verdict.feasible:
+                self._reject(smaller)
+                return None
             return smaller
-        self._reject(smaller)
-        return None
+        portfolio = self.gate.space.portfolio[stored - others - 1 : stored - others]
+        return self._admit(self.gate.space.flatten(portfolio[0]), known) if portfolio else None
 
     def _propose(self, history: Sequence[Past], known: set[str], may_go_on: Callable[[], bool]) -> Admission | None:
         for attempt in range(ATTEMPTS):

@@ -23,6 +23,7 @@ def space_identity(space: Space) -> dict[str, Any]:
         "parameters": {parameter.name: _said(parameter) for parameter in space.parameters},
         "fixed genes": {scope: dict(genes) for scope, genes in space.fixed.items() if genes},
         "rules": dict(space.rules),
+        "portfolio": " ".join(design.fingerprint for design in space.portfolio),
         "named designs": {name: design.fingerprint for name, design in space.designs.items()},
     }
 

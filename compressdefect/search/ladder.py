@@ -93,8 +93,8 @@ def best(compared: Sequence[StoredTrial], objective: Objective) -> list[StoredTr
 def by_design(trials: Sequence[StoredTrial]) -> list[StoredTrial]:
     """One row for each design, which is its trial on the highest rung under the number of its first one.
 
-    Seconds are those of all its trainings, the score is that of the highest short rung. An interrupted trial is a row
-    of its own where it entered the ladder, until its design is trained again.
+    Seconds are those of all its trainings, the score is that of the lowest rung, which all designs have. An interrupted
+    trial is a row of its own where it entered the ladder.
     """
     rows: dict[object, StoredTrial] = {}
     for trial in trials:
@@ -108,11 +108,10 @@ def by_design(trials: Sequence[StoredTrial]) -> list[StoredTrial]:
             continue
         higher = max(before, trial, key=lambda t: t.rung)
         seconds = [t.seconds for t in (before, trial) if t.seconds is not None]
-        scored = max((t for t in (before, trial) if t.score is not None), key=lambda t: t.rung, default=None)
         rows[trial.fingerprint] = replace(
             higher,
             number=before.number,
             seconds=sum(seconds) if seconds else None,
-            score=None if scored is None else scored.score,
+            score=before.score,
         )
     return sorted(rows.values(), key=lambda row: -1 if row.number is None else row.number)

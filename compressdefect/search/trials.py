@@ -21,8 +21,8 @@ TRAINED = ("complete", "compared", "pruned", "failed")
 class TrialRecord:
     """One design asked: what it costs, what it reached, and why it ended. ``number`` is None when it never trained.
 
-    A design that was only ``compared`` has climbed the ladder of short trainings up to ``rung``, counted from 0, and
-    has its ``score`` there; ``metric`` and ``netscore`` are of designs that were trained to the end.
+    ``rung`` is how far a design climbed on the ladder of short trainings, counted from 0, and ``score`` what it had on
+    the lowest rung; ``metric`` and ``netscore`` are of designs that were trained to the end.
     """
 
     number: int | None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +33,39 @@ def load_space(path: Path) -> Space:
         raise SpaceError(f"cannot read the space file {path}", got=error.strerror) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpaceError(f"{path} is not TOML", got=error, fix="mend that line") from error
-    return _Reader(path, data).space()
+    space = _Reader(path, data).space()
+    return replace(space, portfolio=_portfolio(portfolio_path(path), space))
+
+
+def portfolio_path(path: Path) -> Path:
+    """Where the portfolio of a space file lies, if it has one: beside it, under its name."""
+    return path.with_name(f"{path.stem}.portfolio.json")
+
+
+def _portfolio(path: Path, space: Space) -> tuple[Genotype, ...]:
+    """The designs of a portfolio; none where there is no file.
+
+    Raises:
+        SpaceError: it is of another space, damaged, or one of its designs is none of the space.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        raise SpaceError(f"cannot read the portfolio {path}", got=error, fix="mend it, or remove it") from error
+    if not isinstance(data, dict) or not isinstance(data.get("designs"), list):
+        raise SpaceError(f"{path} is not a portfolio", got=type(data).__name__, fix="mend it, or remove it")
+    if data.get("space") != space.name:
+        raise SpaceError(f"{path} is of another space", got=data.get("space"), fix=f"{path.stem} needs {space.name}")
+    found = []
+    for number, entry in enumerate(data["designs"], 1):
+        try:
+            found.append(Genotype.from_json(entry["genotype"] if isinstance(entry, dict) else None))
+            space.flatten(found[-1])
+        except (SpaceError, KeyError) as error:
+            raise SpaceError(f"{path}: design {number}: {error}") from error
+    return tuple(found)
 
 
 class _Reader:

@@ -72,6 +72,8 @@ class Space:
     designs: Mapping[str, Genotype] = field(default_factory=dict)
     inputs: Mapping[str, int] = field(default_factory=dict)
     """Height and width in pixels for tasks that have a size of their own; ``input`` is for all others."""
+    portfolio: tuple[Genotype, ...] = ()
+    """Designs that did well on other data, the most useful first: what a search asks before it proposes its own."""
     ladder: bool = False
     """Whether designs are compared by short trainings before some are trained to the end, unless a user says."""
 
@@ -102,6 +104,7 @@ class Space:
             input=size,
             fixed={**self.fixed, "net": {**self.fixed.get("net", {}), TASK: task}},
             designs={name: design for name, design in self.designs.items() if design.net.get(TASK) == task},
+            portfolio=tuple(design for design in self.portfolio if design.net.get(TASK) == task),
         )
 
     def scope(self, scope: Scope) -> tuple[Parameter, ...]:

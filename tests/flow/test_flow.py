@@ -29,6 +29,8 @@ from compressdefect.flow.voice import Voice
 from compressdefect.options import JobOptions, SearchOptions, SplitOptions, TrainOptions
 from compressdefect.search.evaluate import TrainingEvaluator
 from compressdefect.search.held_out import AUC, held_out_path, read_held_out
+from compressdefect.search.ladder import Ladder
+from compressdefect.search.rungs import Rung
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 from compressdefect.train.segment import Segment
@@ -411,3 +413,62 @@ def test_gradual_training_needs_to_know_where_defects_are(
         with pytest.raises(DataError, match=r"gradual training zooms on defects, .*: got .*leave --gradual out"):
             api.train("lightdefectnet", data=data, gradual="on", run_dir=tmp_path / "r", **TINY)
     assert not (tmp_path / "r").exists()
+
+
+@pytest.fixture
+def low(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ladder of a few steps, for which a few images are enough."""
+    monkeypatch.setattr("compressdefect.search.rungs.BATCH", 4)
+    monkeypatch.setattr("compressdefect.search.rungs.LEAST_SCORED", 2)
+    monkeypatch.setattr("compressdefect.flow.request.LADDER", Ladder((Rung(2, 1.0, 0.3), Rung(4, 1.0, 0.5))))
+
+
+LADDER: dict[str, Any] = {**TINY, "ladder": "on", "workers": 1, "trials": 5, "budget_flops": "2M", "epochs": 2}
+
+
+@pytest.mark.usefixtures("low")
+def test_what_won_on_a_ladder_ships_as_it_was_trained(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a validation part nothing is trained twice."""
+    from compressdefect.deploy import training as module
+
+    monkeypatch.setattr("compressdefect.data.split.MIN_TRAINING_IMAGES_FOR_VAL", 10)
+    monkeypatch.setattr(module, "fit", None)
+    done = api.search(data=str(parts), run_dir=tmp_path / "run", **LADDER)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["search"]["ladder"] == ["2 steps at 1 of the side", "4 steps at 1 of the side"]
+    assert done["trained"] == 5
+    kept = {path.stem for path in (tmp_path / "run" / "weights").iterdir()}
+    with (tmp_path / "run" / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert kept == {row["fingerprint"] for row in rows if row["state"] == "complete"}
+    winner = next(row for row in rows if int(row["number"] or -1) == manifest["choice"]["winner"])
+    assert done["best"]["val"]["accuracy"] == pytest.approx(float(winner["metric"]))
+    trained = Bundle.open(tmp_path / "run" / "best").manifest.training
+    assert (trained["epochs"], trained["epochs_trained"]) == (2, 2)
+
+
+@pytest.mark.usefixtures("low")
+def test_few_images_on_a_ladder_have_their_threshold_from_its_top(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folds of the winner's trial are trainings by the final recipe, so only the final one is left."""
+    from compressdefect.deploy import training as module
+
+    monkeypatch.setattr(module, "validate", None)
+    done = api.search(data=str(parts), run_dir=tmp_path / "run", **LADDER)
+    assert done["best"]["val"]["n"] == 28
+    assert not (tmp_path / "run" / "weights").exists()
+
+
+def test_images_that_a_ladder_cannot_use_are_searched_without(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.search(data=str(parts), run_dir=tmp_path / "run", **{**LADDER, "trials": 1, "epochs": 1})
+    assert "without short trainings before: a short training needs 32 images" in capsys.readouterr().err
+
+
+def test_an_unknown_ladder_is_refused(parts: Path, tmp_path: Path) -> None:
+    with pytest.raises(CompressDefectError, match="--ladder is one of auto, on, off: got up"):
+        api.search(data=str(parts), run_dir=tmp_path / "run", **{**LADDER, "ladder": "up"})

@@ -12,13 +12,16 @@ from compressdefect.data.images import Images
 from compressdefect.data.split import Split
 from compressdefect.errors import TrainingError
 from compressdefect.models.templates import template_of
+from compressdefect.models.weights import load_weights
 from compressdefect.search import evaluate as module
-from compressdefect.search.evaluate import SHORTENED, Interrupted, TrainingEvaluator, TrialJob
+from compressdefect.search.evaluate import NO_TIME, SHORTENED, Interrupted, TrainingEvaluator, TrialJob
 from compressdefect.search.latency import LatencyProbe
+from compressdefect.search.rungs import Rung
 from compressdefect.search.stopping import StopRule
 from compressdefect.search.workers import open_workers
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
+from compressdefect.train.predict import predict
 from compressdefect.train.schedule import Deadline
 from compressdefect.train.validate import FOLDS
 
@@ -159,3 +162,32 @@ def test_a_design_is_timed_once() -> None:
     assert probe(DESIGN) == probe(DESIGN) > 0
     assert len(builds) == 1
     assert template_of(DESIGN).name == "lightdefectnet"
+
+
+def test_a_design_is_compared_on_a_rung() -> None:
+    job = TrialJob(DESIGN, seed=3, epochs=50, rung=Rung(4, 1.0, until=0.5))
+    result = evaluator(held_out=True)(job, go_on)
+    assert (result.state, result.metric, result.weights, result.held_out) == ("compared", None, None, None)
+    assert result.epochs == 4
+    assert result.score is not None
+    assert 0 < result.score < 1
+    assert evaluator(held_out=True)(job, go_on).score == result.score
+
+
+def test_a_comparison_that_runs_out_of_time_has_no_score() -> None:
+    job = TrialJob(DESIGN, seed=3, epochs=50, seconds=0.0, rung=Rung(40, 1.0, until=0.5))
+    result = evaluator(held_out=True)(job, go_on)
+    assert (result.state, result.score, result.reason) == ("pruned", None, NO_TIME)
+
+
+def test_weights_are_those_that_answered() -> None:
+    trained = evaluator(held_out=True)
+    result = trained(TrialJob(DESIGN, seed=3, epochs=2), go_on)
+    assert result.weights is not None
+    assert result.held_out is not None
+    assert trained.images is not None
+    network = trained.build(DESIGN, trained.images)
+    load_weights(network, result.weights)
+    answers = predict(network.eval(), trained.images, result.held_out.indices, trained.task)
+    np.testing.assert_allclose(answers, result.held_out.records, atol=1e-6)
+    assert evaluator(held_out=False)(TrialJob(DESIGN, seed=3, epochs=1), go_on).weights is None

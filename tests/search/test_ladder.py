@@ -9,13 +9,14 @@ import optuna
 import pytest
 
 from compressdefect.errors import RunError
+from compressdefect.search.constraints import Budgets
 from compressdefect.search.ladder import Ladder, best, by_design, climbers
 from compressdefect.search.objective import Objective
 from compressdefect.search.rungs import Rung
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import read_trials
 from compressdefect.search.weights import read_weights, weights_path
-from tests.search.fakes import FakeTime, Killed, run_search, without_numbers
+from tests.search.fakes import FIRST, SPACE, FakeTime, Killed, run_search, without_numbers
 
 LADDER = Ladder((Rung(10, 0.5, until=0.4), Rung(40, 0.5, until=0.6)))
 
@@ -191,7 +192,19 @@ def test_a_row_sums_up_the_trainings_of_a_design() -> None:
         "complete",
         2,
         0.8,
-        0.6,
+        0.5,
         13.0,
     )
     assert (second.number, second.state, second.rung, second.score) == (1, "compared", 0, 0.4)
+
+
+def test_a_portfolio_is_asked_after_the_smaller_starts(tmp_path: Path) -> None:
+    wide = replace(FIRST, net={**FIRST.net, "stem_width": 8})
+    slim = replace(FIRST, net={**FIRST.net, "rate": 0.5})
+    space = replace(SPACE, portfolio=(wide, FIRST, slim))
+    outcome = run_search(tmp_path / "run", space=space, trials=7, epochs=1, budgets=Budgets())
+    asked = [trial.fingerprint for trial in outcome.trials]
+    assert asked[0] == FIRST.fingerprint
+    assert asked[3] == wide.fingerprint
+    assert asked[5] == slim.fingerprint  # in between the one that is known already gave way to a proposal
+    assert len(set(asked)) == 7

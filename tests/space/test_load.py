@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from compressdefect import catalog
+from compressdefect.catalog import find_space
 from compressdefect.errors import SpaceError
 from compressdefect.space.load import load_space
 
@@ -156,3 +158,41 @@ def test_a_space_is_named_with_its_ending_or_without(tmp_path: Path, monkeypatch
     (tmp_path / "search_spaces" / "mine.toml").write_text(text.replace('name = "lightdefectnet"', 'name = "mine"'))
     monkeypatch.chdir(tmp_path)
     assert catalog.find_space("mine").name == catalog.find_space("mine.toml").name == "mine"
+
+
+def with_portfolio(folder: Path, content: object) -> Path:
+    path = folder / "lightdefectnet.toml"
+    path.write_bytes((Path(__file__).parents[2] / "search_spaces" / "lightdefectnet.toml").read_bytes())
+    (folder / "lightdefectnet.portfolio.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_a_portfolio_lies_beside_its_space(tmp_path: Path) -> None:
+    design = find_space("lightdefectnet").designs["lightdefectnet"]
+    entries = [{"macs": 1, "genotype": design.to_json()}]
+    space = load_space(with_portfolio(tmp_path, {"space": "lightdefectnet", "designs": entries}))
+    assert space.portfolio == (design,)
+    assert space.for_task("classify").portfolio == (design,)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "cannot read the portfolio"),
+        ([], "not a portfolio"),
+        ({"space": "lw_cnn", "designs": []}, "of another space"),
+        ({"space": "lightdefectnet", "designs": [{"genotype": {"template": "x"}}]}, "design 1: not a genotype"),
+        ({"space": "lightdefectnet", "designs": [{"macs": 1}]}, "design 1"),
+    ],
+)
+def test_a_wrong_portfolio_is_refused_in_one_line(tmp_path: Path, content: object, said: str) -> None:
+    with pytest.raises(SpaceError, match=said) as error:
+        load_space(with_portfolio(tmp_path, content))
+    assert "\n" not in str(error.value)
+
+
+def test_a_portfolio_with_a_design_outside_the_space_is_refused(tmp_path: Path) -> None:
+    design = find_space("lightdefectnet").designs["lightdefectnet"].to_json()
+    design["net"]["stem_width"] = 9
+    with pytest.raises(SpaceError, match=r"design 1: .*stem_width is outside its domain"):
+        load_space(with_portfolio(tmp_path, {"space": "lightdefectnet", "designs": [{"genotype": design}]}))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from compressdefect.data.split import Split
+from compressdefect.data.synthetic.plates import plates
+from compressdefect.search.rungs import BATCH, LEAST_SIDE, Rung, course, recipe, side_of, why_not
+from compressdefect.train.classify import Classify
+from compressdefect.train.config import FitConfig
+
+IMAGES = plates(60, 60, 64)
+TASK = Classify(IMAGES.classes, 0)
+NONE = np.empty(0, dtype=np.int64)
+ALL = np.arange(120)
+
+
+def rung(steps: int = 64, scale: float = 0.5) -> Rung:
+    return Rung(steps, scale, until=0.5)
+
+
+def test_a_rung_shows_smaller_images_of_the_same_parts() -> None:
+    track = course(IMAGES, Split(ALL[::2], ALL[1::2], NONE), TASK, rung())
+    assert track.images.shape == (1, 32, 32)
+    assert track.train.tolist() == ALL[::2].tolist()
+    assert track.scored.tolist() == ALL[1::2].tolist()
+
+
+def test_without_a_validation_part_the_first_fold_is_scored() -> None:
+    track = course(IMAGES, Split(ALL, NONE, NONE), TASK, rung())
+    assert len(track.scored) == 40
+    assert sorted([*track.train, *track.scored]) == ALL.tolist()
+
+
+def test_no_more_images_than_the_steps_can_show_and_every_class_in_proportion() -> None:
+    rare = np.flatnonzero(IMAGES.labels == 1)[:6]
+    train = np.sort(np.concatenate([np.flatnonzero(IMAGES.labels == 0), rare]))
+    split = Split(train, np.setdiff1d(ALL, train), NONE)
+    few = course(IMAGES, split, TASK, rung(steps=2))
+    assert len(few.train) == 2 * BATCH
+    assert (IMAGES.labels[few.train] == 1).sum() == 3  # 6 of 66, in 32
+    again = course(IMAGES, split, TASK, rung(steps=2))
+    assert again.train.tolist() == few.train.tolist()
+
+
+@pytest.mark.parametrize(("shown", "epochs"), [(64, 16), (600, 2), (1024, 1), (5000, 1)])
+def test_steps_are_rounded_to_whole_epochs(shown: int, epochs: int) -> None:
+    short = recipe(FitConfig(epochs=100, learning_rate=0.01), rung(), shown)
+    assert (short.epochs, short.batch_size, short.score_every) == (epochs, BATCH, epochs)
+    assert short.learning_rate == 0.01
+
+
+def test_a_side_is_a_multiple_of_eight_and_not_too_small() -> None:
+    assert side_of(plates(1, 1, 200), rung()) == 96
+    assert side_of(plates(1, 1, 40), rung()) == LEAST_SIDE
+    assert side_of(plates(1, 1, 40), rung(scale=1.0)) == 40
+
+
+def test_why_images_cannot_be_used() -> None:
+    fine = Split(ALL[::2], ALL[1::2], NONE)
+    assert why_not(IMAGES, fine, TASK) is None
+    assert "short training needs" in str(why_not(IMAGES, Split(ALL[:20], ALL[100:], NONE), TASK))
+    assert "is scored on shows one class" in str(why_not(IMAGES, Split(ALL[:100], ALL[100:], NONE), TASK))
+    tiled = replace(IMAGES, sizes=np.full((120, 2), 64), tile=32)
+    assert "tiles" in str(why_not(tiled, fine, TASK))
