@@ -58,7 +58,7 @@ from compressdefect.train.validate import seeded
 
 TABLE = Path(__file__).parent / "evaluation"
 SPACE, SIDE, HALF = "lightdefectnet", 224, 112
-BUDGET, SMALL_BUDGET = "100M", "25M"
+BUDGET, SMALL_BUDGET, TINY_BUDGET = "100M", "25M", "6M"
 PASSES, RUNG0_STEPS, CHILD_STEPS, RUNG1_STEPS, SMALL_BATCH = 20_000, 64, 32, 256, 16
 VAL_SHARE, FRESH_PLATES = 0.3, 400
 METRICS = {"magnetic_tile": "balanced_accuracy"}
@@ -141,10 +141,10 @@ def first_designs(count: int) -> Iterator[tuple[str, Admission]]:
 def mutations(table: Table, count: int) -> Iterator[tuple[str, Admission]]:
     """Mutations around the designs that have the least log loss at the end, as it is and for their size."""
     parents = table.good_parents()
-    large, small = gate_of(BUDGET), gate_of(SMALL_BUDGET)
+    gates = [gate_of(budget) for budget in (SMALL_BUDGET, BUDGET, BUDGET, TINY_BUDGET, BUDGET, BUDGET)]
     for number in range(count):
         parent = parents[number % len(parents)]
-        gate = small if number % 3 == 0 else large
+        gate = gates[(number + number // len(gates)) % len(gates)]
         for attempt in range(1000):
             flat = mutate(
                 gate.space.dimensions, parent["flat"], derive_seed("mutation", len(table.designs), number, attempt)

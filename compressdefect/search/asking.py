@@ -51,8 +51,13 @@ class Asker:
         self.first, self.seed, self.worker = first, seed, worker
         self._rejected = {trial.fingerprint for trial in table.infeasible}
 
-    def next(self, trials: Sequence[StoredTrial], may_go_on: Callable[[], bool]) -> Admission | None:
-        """The design to train next; None when no new one was found, or ``may_go_on`` turned false on the way."""
+    def next(
+        self, trials: Sequence[StoredTrial], may_go_on: Callable[[], bool], floor: float | None = None
+    ) -> Admission | None:
+        """The design to train next; None when no new one was found, or ``may_go_on`` turned false on the way.
+
+        ``floor`` is the metric that a winner needs, by default the objective's.
+        """
         stored = [trial for trial in trials if trial.state != "interrupted"]
         known = {trial.fingerprint for trial in stored}
         for trial in trials:
@@ -61,7 +66,7 @@ class Asker:
         start = self._start(len(stored), known)
         if start is not None:
             return start
-        floor = self.objective.floor(trials)
+        floor = self.objective.floor(trials) if floor is None else floor
         return self._propose([trial.past(floor) for trial in stored], known, may_go_on)
 
     def again(self, trial: StoredTrial) -> Admission:

@@ -22,7 +22,7 @@ from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.search.gate import Gate
 from compressdefect.search.held_out import held_out_path, write_held_out
 from compressdefect.search.identity import check_identity
-from compressdefect.search.ladder import by_design, climbers, on_rung
+from compressdefect.search.ladder import by_design, climbers, floor_of, on_rung
 from compressdefect.search.objective import baseline
 from compressdefect.search.pacing import Pacing
 from compressdefect.search.plan import DEFAULT_EPOCHS, MOST, Plan, Reserve, plan_top, plan_trials
@@ -291,7 +291,8 @@ class _Search:
         if not self._may_ask():
             return None
         entered = [trial.as_compared(self.config.objective) for trial in self.trials if trial.rung == 0]
-        admission = self.asker.next(entered, self._may_ask)
+        floor = floor_of(entered, self.config.objective) if self.config.ladder.top else None
+        admission = self.asker.next(entered, self._may_ask, floor)
         if admission is None:
             self.ended = self.ended or "no further feasible design was found"
             return None

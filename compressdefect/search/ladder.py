@@ -11,9 +11,11 @@ multi-fidelity optimisers at about a tenth of their cost (arXiv 2307.15422).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from statistics import median
 
 from compressdefect.search.objective import Objective
 from compressdefect.search.rungs import Rung
@@ -88,6 +90,15 @@ def best(compared: Sequence[StoredTrial], objective: Objective) -> list[StoredTr
     numbered = {trial.number: trial for trial in by_score}
     order = [trial.number for pair in zip_longest(by_score, by_value) for trial in pair if trial is not None]
     return [numbered[number] for number in dict.fromkeys(order)]
+
+
+def floor_of(compared: Sequence[StoredTrial], objective: Objective) -> float:
+    """The score that a design needs on the lowest rung to be worth its low cost: the median.
+
+    After a few steps the best score is that of what learns fastest, and designs far below it end as well.
+    """
+    scores = [trial.metric for trial in compared if trial.metric is not None]
+    return median(scores) if scores and objective.kind != "pareto" else -math.inf
 
 
 def by_design(trials: Sequence[StoredTrial]) -> list[StoredTrial]:

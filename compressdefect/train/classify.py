@@ -19,10 +19,8 @@ from compressdefect.errors import DataError
 from compressdefect.models.graph import Heads
 from compressdefect.train import operating_point as op
 from compressdefect.train.losses import paired_discrepancy_loss
-from compressdefect.train.metrics import accuracy, balanced_accuracy, confusion, interval
+from compressdefect.train.metrics import accuracy, area_under_roc, balanced_accuracy, confusion, interval
 from compressdefect.train.task import Aim, Answers, Figure, Outputs, check_metric, check_one_loss
-
-_LEAST_PROBABILITY = 1e-4  # of a true class, so that no single image decides
 
 
 @dataclass(frozen=True)
@@ -144,13 +142,13 @@ class Classify:
         return _SCORES[self.metric](self, records, labels)
 
     def fine_score(self, records: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-        """The geometric mean of the probabilities of the true classes: exp(−log loss).
-
-        Each class counts alike where the deciding figure is not accuracy.
-        """
-        true = np.maximum(records[np.arange(len(labels)), labels], _LEAST_PROBABILITY)
-        weights = None if self.metric == "accuracy" else 1 / np.bincount(labels)[labels]
-        return float(np.exp(np.average(np.log(true), weights=weights)))
+        """The area under the ROC curve of the defects; without a good class the mean of those of each class."""
+        if self.good is not None:
+            found = [area_under_roc(defect_scores(records, self.good), labels != self.good)]
+        else:
+            found = [area_under_roc(records[:, number], labels == number) for number in range(len(self.classes))]
+        known = [area for area in found if not np.isnan(area)]
+        return float(np.mean(known)) if known else 0.0
 
     def check_labels(self, labels: NDArray[np.integer]) -> None:
         """See ``Task.check_labels``; any images give an accuracy, escapes need good and defective ones."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from compressdefect.errors import RunError
 from compressdefect.search.constraints import Budgets
-from compressdefect.search.ladder import Ladder, best, by_design, climbers
+from compressdefect.search.ladder import Ladder, best, by_design, climbers, floor_of
 from compressdefect.search.objective import Objective
 from compressdefect.search.rungs import Rung
 from compressdefect.search.study import StoredTrial
@@ -176,6 +177,12 @@ def test_what_came_further_climbs_first() -> None:
 def test_failed_and_interrupted_trials_do_not_climb() -> None:
     trials = [trial(0, None, state="failed"), trial(1, None, state="interrupted"), trial(2, 0.5)]
     assert [t.number for t in climbers(trials, 1, 3, "none", Objective())] == [2]
+
+
+def test_the_better_half_on_a_rung_is_worth_a_saving() -> None:
+    compared = [trial(number, score).as_compared(Objective()) for number, score in enumerate((0.2, 0.9, 0.4))]
+    assert floor_of(compared, Objective()) == 0.4
+    assert floor_of([], Objective()) == floor_of(compared, Objective("pareto")) == -math.inf
 
 
 def test_a_row_sums_up_the_trainings_of_a_design() -> None:

@@ -99,3 +99,11 @@ def test_wrong_metrics_are_named() -> None:
         Classify(TWO, metric="acuracy")
     with pytest.raises(DataError, match="--good"):
         Classify(TWO, metric="escape@overkill")
+
+
+def test_short_trainings_are_compared_by_how_well_they_tell_defects_from_good_parts() -> None:
+    records = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
+    labels = np.array([0, 0, 1, 1])
+    assert Classify(("good", "bad"), 0).fine_score(records, labels) == 0.75
+    assert Classify(("a", "b")).fine_score(records, labels) == 0.75
+    assert Classify(("good", "bad"), 0).fine_score(records[:2], labels[:2]) == 0.0
