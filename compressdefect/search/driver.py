@@ -7,13 +7,12 @@ study on disk, so a search that is stopped or killed goes on from there and lose
 from __future__ import annotations
 
 import contextlib
-import math
-import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
-from compressdefect.errors import RunError, TrainingError
+from compressdefect.errors import TrainingError
 from compressdefect.runs import RunFolder
+from compressdefect.search.agenda import Agenda
 from compressdefect.search.asking import Asker
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
@@ -22,10 +21,10 @@ from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.search.gate import Gate
 from compressdefect.search.held_out import held_out_path, write_held_out
 from compressdefect.search.identity import check_identity
-from compressdefect.search.ladder import by_design, climbers, floor_of, on_rung
+from compressdefect.search.ladder import by_design
 from compressdefect.search.objective import baseline
-from compressdefect.search.pacing import Pacing
-from compressdefect.search.plan import DEFAULT_EPOCHS, MOST, Plan, Reserve, plan_top, plan_trials
+from compressdefect.search.plan import Reserve
+from compressdefect.search.planning import Planner
 from compressdefect.search.progress import SearchProgress, SearchState, Silent
 from compressdefect.search.reach import first_design
 from compressdefect.search.repair import Admission
@@ -39,7 +38,6 @@ from compressdefect.search.workers import OpenWorkers, Workers
 from compressdefect.space.genotype import Genotype
 
 FAILURES = 5
-BUSY = 1.25  # times as long as with one thread, so that the rest is noise
 
 
 def search(
@@ -105,15 +103,17 @@ def search(
         )
         workers = open_workers(evaluator, config.workers, config.threads)
         stack.callback(workers.close)
+        planner = Planner(config, study, workers, clock, reserve or _nothing, run, first)
         loop = _Search(
             config=config,
             study=study,
             table=table,
-            asker=asker,
+            first=first,
+            agenda=Agenda(config, asker, planner),
+            planner=planner,
             decider=Decider(config.objective, run.path, evaluator.measures),
             workers=workers,
             clock=clock,
-            reserve=reserve or _nothing,
             progress=progress or Silent(),
             run=run,
         )
@@ -127,11 +127,12 @@ class _Search:
     config: SearchConfig
     study: SearchStudy
     table: TrialTable
-    asker: Asker
+    first: Admission
+    agenda: Agenda
+    planner: Planner
     decider: Decider
     workers: Workers
     clock: Clock
-    reserve: Reserve
     progress: SearchProgress
     run: RunFolder
 
@@ -139,12 +140,9 @@ class _Search:
     designs: list[StoredTrial] = field(init=False)
     choice: Choice | None = field(init=False, default=None)
     running: dict[int, int] = field(init=False, default_factory=dict)  # trials in training and their rungs
-    pacing: Pacing = field(init=False)
-    ended: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self._look()
-        self.pacing = self._paced(Plan(self.config.epochs or max(DEFAULT_EPOCHS, self.config.least_epochs)))
 
     def run_to_end(self) -> SearchOutcome:
         """Work until there is nothing left to do or the user stops it."""
@@ -152,7 +150,7 @@ class _Search:
         try:
             self._work()
         except KeyboardInterrupt:
-            status, self.ended = "stopped", "stopped by the user"
+            status, self.agenda.ended = "stopped", "stopped by the user"
         finally:
             self.workers.close()
             self.study.interrupt()
@@ -163,7 +161,7 @@ class _Search:
 
     def _work(self) -> None:
         self._choose()
-        self.pacing = self._paced(self._make_plan())
+        self.planner.begin(lambda: self._show("timing a few steps"))
         while True:
             while len(self.running) < self.workers.size and self._ask():
                 pass
@@ -180,182 +178,36 @@ class _Search:
     def _tell(self, share: float) -> None:
         self._show("training", share)
 
-    def _paced(self, plan: Plan) -> Pacing:
-        macs = self.asker.first.verdict.cost.macs
-        return Pacing(plan, self.clock, self.reserve, macs, self.config.final)
-
-    def _make_plan(self) -> Plan:
-        """The epochs of every trial: as asked, else what fits the time by a few steps of trial 0's design."""
-        stored = self.run.manifest.get("plan")
-        if stored is not None:
-            return self._agreed(Plan(**stored))
-        plan = self.pacing.plan
-        if self.clock.limit_s is not None:
-            self._show("timing a few steps")
-            epoch_s, busy = self._timed_first()
-            plan = replace(self._planned_for(epoch_s), busy=busy)
-        return self._agreed(replace(plan, began_s=self.clock.elapsed_s))
-
-    def _planned_for(self, epoch_s: float) -> Plan:
-        if self.config.ladder.top:
-            return Plan(self.pacing.plan.epochs, epoch_s)
-        return plan_trials(
-            self.clock,
-            self.reserve,
-            epoch_s,
-            workers=self.workers.size,
-            trials=self.config.trials,
-            cap=self.config.epochs,
-            least=self.config.least_epochs,
-        )
-
-    def _agreed(self, plan: Plan) -> Plan:
-        """The plan with the epochs of the study's first trial, which all who share it keep."""
-        epochs, asked = self.study.epochs or plan.epochs, self.config.epochs
-        fits = asked is None or epochs == asked or (self.clock.limit_s is not None and epochs < asked)
-        if not fits:
-            raise RunError(
-                f"the study {self.config.study} in the storage trains each design for {epochs} epochs",
-                got=f"--epochs {asked}",
-                fix="leave it out, or choose another --study name",
-            )
-        plan = replace(plan, epochs=epochs)
-        self.run.update_manifest(plan=asdict(plan))
-        return plan
-
-    def _timed_first(self) -> tuple[float, bool]:
-        """Seconds of an epoch of trial 0's design, and whether one thread is faster than one for each core."""
-        first, cores = self.asker.first.verdict.genotype, os.cpu_count() or 1
-        try:
-            epoch_s = {1: self.workers.epoch_s(first, 1)}
-            if cores > 1:
-                epoch_s[cores] = self.workers.epoch_s(first, cores, epoch_s[1])
-            busy = epoch_s[cores] > BUSY * epoch_s[1]
-            threads = self._threads(busy) or self.workers.threads
-            found = epoch_s.get(threads, math.inf)
-            if math.isinf(found):  # not timed yet, or not to its end
-                found = self.workers.epoch_s(first, threads)
-            return max(found, 1e-3), busy
-        except TrainingError as error:
-            raise TrainingError("trial 0's design cannot be trained", got=error) from error
-
-    def _threads(self, busy: bool) -> int | None:
-        """The CPU threads of a trial, where these are not the ones that its worker has."""
-        return 1 if busy and self.config.threads is None else None
-
-    @property
-    def _whole(self) -> list[StoredTrial]:
-        """The trials on the top of the ladder."""
-        return [trial for trial in self.trials if trial.rung == self.config.ladder.top]
-
-    @property
-    def _started(self) -> int:
-        """How many designs are trained or in training."""
-        return sum(trial.state in (*TRAINED, "running") for trial in self.designs)
-
-    def _may_ask(self) -> bool:
-        """Whether designs are still wanted and there is time for the cheapest that can be."""
-        if self.config.trials is not None and self._started >= self.config.trials:
-            self.ended = "as many as were wanted"
-            return False
-        return self._is_time_for(0, macs=0)
-
-    def _is_time_for(self, rung: int, macs: int) -> bool:
-        """Whether a design of so many macs can be trained in the time left; the first of a rung is shortened to it."""
-        short = self.config.ladder.rung(rung)
-        if not any(trial.rung == rung and trial.state in (*TRAINED, "running") for trial in self.trials):
-            return True
-        if short is not None:
-            is_time = self.pacing.share < short.until
-        else:
-            trial_s = self.pacing.trial_s(self._whole, macs)
-            is_time = trial_s is None or self.pacing.left_s(self._whole, self._winner) >= trial_s
-        if not is_time:
-            self.ended = "the time is used"
-        return is_time
-
     def _ask(self) -> bool:
-        """Start one more trial; False when there is none to start before another one ends, or none at all."""
+        """Start one more trial; False when there is none to start."""
         self._show("asking")
-        for rung in range(self.config.ladder.top + 1):
-            if any(below < rung for below in self.running.values()):
-                return False  # what they find decides what climbs
-            admission = self._climber(rung) if rung else self._proposal()
-            if admission is not None:
-                self._start(admission, rung)
-                return True
-        return False
-
-    def _proposal(self) -> Admission | None:
-        """A new design."""
-        if not self._may_ask():
-            return None
-        entered = [trial.as_compared(self.config.objective) for trial in self.trials if trial.rung == 0]
-        floor = floor_of(entered, self.config.objective) if self.config.ladder.top else None
-        admission = self.asker.next(entered, self._may_ask, floor)
-        if admission is None:
-            self.ended = self.ended or "no further feasible design was found"
-            return None
-        return admission if self._is_time_for(0, admission.verdict.cost.macs) else None
-
-    def _climber(self, rung: int) -> Admission | None:
-        """The best design that is to climb to a rung and has not been trained there."""
-        ladder, first = self.config.ladder, self.asker.first.verdict.genotype.fingerprint
-        entered = len([trial for trial in on_rung(self.trials, 0) if trial.state == "compared"])
-        if rung == ladder.top:
-            self._plan_top()
-        count = ladder.climbing(entered) if rung < ladder.top else self.pacing.plan.to_the_top or 0
-        there = {trial.fingerprint for trial in on_rung(self.trials, rung)}
-        chosen = climbers(self.trials, rung, count, first, self.config.objective)
-        waiting = [trial for trial in chosen if trial.fingerprint not in there]
-        if not waiting or not self._is_time_for(rung, waiting[0].macs):
-            return None
-        return self.asker.again(waiting[0])
-
-    def _plan_top(self) -> None:
-        """Plan the trainings to the end by what those on the short rungs took, unless that is done."""
-        plan, first = self.pacing.plan, self.asker.first.verdict.genotype.fingerprint
-        if plan.to_the_top is not None and (self.clock.limit_s is None or on_rung(self.trials, self.config.ladder.top)):
-            return
-        candidates = climbers(self.trials, self.config.ladder.top, MOST, first, self.config.objective)
-        if not candidates:
-            return
-        wanted = self.config.epochs or max(DEFAULT_EPOCHS, self.config.least_epochs)
-        found = plan_top(
-            self.clock.left_s - self.reserve(0.0),
-            self.pacing.epochs_s(candidates, self.trials, first),
-            workers=self.workers.size,
-            wanted=wanted,
-            least=max(self.config.least_epochs, wanted // 4),
-            final=self.config.final,
-        )
-        plan = replace(plan, epochs=found.epochs, to_the_top=found.designs)
-        self.pacing = self._paced(self._agreed(plan))
-
-    def _start(self, admission: Admission, rung: int) -> None:
-        genotype, plan = admission.verdict.genotype, self.pacing.plan
-        short = self.config.ladder.rung(rung)
+        step = self.agenda.next(self.trials, self.running.values(), self._winner)
+        if step is None:
+            return False
+        plan, short = self.planner.plan, self.config.ladder.rung(step.rung)
+        whole, genotype = self.agenda.whole(self.trials), step.admission.verdict.genotype
         job = TrialJob(
             genotype,
             derive_seed(self.config.seed, genotype.fingerprint),
             plan.epochs,
-            self._stop_rule(admission),
-            self.pacing.limit_s(self._whole, self._winner, first=not self._whole),
-            self._threads(plan.busy),
+            self._stop_rule(step.admission),
+            self.planner.pacing.limit_s(whole, self._winner, first=not whole),
+            self.planner.threads,
             short,
         )
-        number = self.study.start(admission, rung=rung, epochs=0 if short else job.epochs)
+        number = self.study.start(step.admission, rung=step.rung, epochs=0 if short else job.epochs)
         self._look()
         if number is None:
-            self.pacing = self._paced(self._agreed(plan))
-            return
-        self.running[number] = rung
+            self.planner.agree(plan)
+            return True
+        self.running[number] = step.rung
         self.workers.submit(number, job)
+        return True
 
     def _stop_rule(self, admission: Admission) -> StopRule:
         """Lower quartile of finished trials, on a Pareto front of those that cost no more; trial 0 is never stopped."""
         verdict = admission.verdict
-        if self.config.ladder.top or verdict.genotype.fingerprint == self.asker.first.verdict.genotype.fingerprint:
+        if self.config.ladder.top or verdict.genotype == self.first.verdict.genotype:
             return StopRule()
         peers = [trial for trial in self.trials if trial.state == "complete"]
         if self.config.objective.kind == "pareto":
@@ -427,16 +279,17 @@ class _Search:
             return self.config.trials
         if self.config.ladder.top:
             return None
-        left_s, trial_s = self._left_s(done), self.pacing.usual_s(self.designs)
+        left_s, trial_s = self._left_s(done), self.planner.pacing.usual_s(self.designs)
         return None if left_s is None or not trial_s else done + int(left_s * self.workers.size / trial_s)
 
     def _left_s(self, done: int) -> float | None:
         """Estimated time to the end of the search."""
-        trial_s, known = self.pacing.usual_s(self._whole), []
+        whole, pacing = self.agenda.whole(self.trials), self.planner.pacing
+        trial_s, known = pacing.usual_s(whole), []
         if trial_s is not None and self.config.trials is not None and not self.config.ladder.top:
             known.append((self.config.trials - done) * trial_s / self.workers.size)
         if trial_s is not None and self.clock.limit_s is not None:
-            known.append(max(0.0, self.pacing.left_s(self._whole, self._winner)))
+            known.append(max(0.0, pacing.left_s(whole, self._winner)))
         return min(known, default=None)
 
     def _write(self) -> None:
@@ -449,13 +302,13 @@ class _Search:
         objective = self.config.objective
         return SearchOutcome(
             status=status,
-            ended=self.ended,
+            ended=self.agenda.ended,
             trials=self.designs,
             infeasible=list(self.table.infeasible),
             choice=self.choice,
             baseline=baseline(self.designs),
             front=objective.front(self.designs),
-            plan=self.pacing.plan,
+            plan=self.planner.plan,
         )
 
 

@@ -45,7 +45,7 @@ class Ladder:
 
 
 NO_LADDER = Ladder()
-LADDER = Ladder((Rung(64, 0.5, until=0.3), Rung(256, 0.5, until=0.45)))
+LADDER = Ladder((Rung(64, 0.5, until=0.18), Rung(256, 0.5, until=0.32)))
 
 
 def on_rung(trials: Sequence[StoredTrial], number: int) -> list[StoredTrial]:

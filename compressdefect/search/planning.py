@@ -1,0 +1,155 @@
+"""The plan of a run: made from a few steps on a clock, kept in its manifest, and agreed on with those who share it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+
+from compressdefect.errors import RunError, TrainingError
+from compressdefect.runs import RunFolder
+from compressdefect.search.clock import Clock
+from compressdefect.search.config import SearchConfig
+from compressdefect.search.ladder import on_rung
+from compressdefect.search.pacing import Pacing
+from compressdefect.search.plan import DEFAULT_EPOCHS, Plan, Reserve, plan_top, plan_trials
+from compressdefect.search.repair import Admission
+from compressdefect.search.study import SearchStudy, StoredTrial
+from compressdefect.search.workers import Workers
+
+BUSY = 1.25  # times as long as with one thread, so that the rest is noise
+LEAST_SHARE = 4  # a training on the top of a ladder has at least one in so many of the epochs wanted
+
+
+class Planner:
+    """Holds the plan, as ``pacing``, from before the first trial to the end.
+
+    Args:
+        config: what is searched for.
+        study: other runs of it may have set the epochs.
+        workers: where trials are timed.
+        clock: the command's time.
+        reserve: the time to leave.
+        run: its manifest keeps the plan.
+        first: trial 0.
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        study: SearchStudy,
+        workers: Workers,
+        clock: Clock,
+        reserve: Reserve,
+        run: RunFolder,
+        first: Admission,
+    ) -> None:
+        self._config, self._study, self._workers = config, study, workers
+        self._clock, self._reserve, self._run, self._first = clock, reserve, run, first
+        self._wanted = config.epochs or max(DEFAULT_EPOCHS, config.least_epochs)
+        self.pacing = self._paced(Plan(self._wanted))
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as it is."""
+        return self.pacing.plan
+
+    def begin(self, timing: Callable[[], None]) -> None:
+        """Take up the run's plan or make one: the epochs asked, else what fits the time by a few steps of trial 0.
+
+        ``timing`` is called before these.
+
+        Raises:
+            RunError: the study's trials train for other epochs than were asked.
+            TrainingError: trial 0's design cannot be trained.
+        """
+        stored = self._run.manifest.get("plan")
+        if stored is not None:
+            self.agree(Plan(**stored))
+            return
+        plan = self.plan
+        if self._clock.limit_s is not None:
+            timing()
+            epoch_s, busy = self._timed_first()
+            plan = replace(self._planned_for(epoch_s), busy=busy)
+        self.agree(replace(plan, began_s=self._clock.elapsed_s))
+
+    def agree(self, plan: Plan) -> None:
+        """Take a plan with the epochs of the study's first trial to the end, which all who share it keep.
+
+        Raises:
+            RunError: other epochs were asked.
+        """
+        epochs, asked = self._study.epochs or plan.epochs, self._config.epochs
+        fits = asked is None or epochs == asked or (self._clock.limit_s is not None and epochs < asked)
+        if not fits:
+            raise RunError(
+                f"the study {self._config.study} in the storage trains each design for {epochs} epochs",
+                got=f"--epochs {asked}",
+                fix="leave it out, or choose another --study name",
+            )
+        plan = replace(plan, epochs=epochs)
+        self._run.update_manifest(plan=asdict(plan))
+        self.pacing = self._paced(plan)
+
+    def plan_top(self, candidates: Sequence[StoredTrial], trials: Sequence[StoredTrial]) -> None:
+        """Plan the trainings on the top of the ladder, until one is stored, by what those on its foot took.
+
+        Args:
+            candidates: the designs that may be trained there, the best first.
+            trials: all that are stored.
+        """
+        is_planned = self.plan.to_the_top is not None
+        is_fixed = self._clock.limit_s is None or bool(on_rung(trials, self._config.ladder.top))
+        if not candidates or (is_planned and is_fixed):
+            return
+        found = plan_top(
+            self._clock.left_s - self._reserve(0.0),
+            self.pacing.epochs_s(candidates, trials, self._first.verdict.genotype.fingerprint),
+            workers=self._workers.size,
+            wanted=self._wanted,
+            least=max(self._config.least_epochs, self._wanted // LEAST_SHARE),
+            final=self._config.final,
+        )
+        self.agree(replace(self.plan, epochs=found.epochs, to_the_top=found.designs))
+
+    @property
+    def threads(self) -> int | None:
+        """The CPU threads of a trial, where these are not the ones that its worker has."""
+        return self._threads(self.plan.busy)
+
+    def _threads(self, busy: bool) -> int | None:
+        return 1 if busy and self._config.threads is None else None
+
+    def _paced(self, plan: Plan) -> Pacing:
+        return Pacing(plan, self._clock, self._reserve, self._first.verdict.cost.macs, self._config.final)
+
+    def _planned_for(self, epoch_s: float) -> Plan:
+        if self._config.ladder.top:
+            return Plan(self._wanted, epoch_s)
+        return plan_trials(
+            self._clock,
+            self._reserve,
+            epoch_s,
+            workers=self._workers.size,
+            trials=self._config.trials,
+            cap=self._config.epochs,
+            least=self._config.least_epochs,
+        )
+
+    def _timed_first(self) -> tuple[float, bool]:
+        """Seconds of an epoch of trial 0's design, and whether one thread is faster than one for each core."""
+        first, cores = self._first.verdict.genotype, os.cpu_count() or 1
+        try:
+            epoch_s = {1: self._workers.epoch_s(first, 1)}
+            if cores > 1:
+                epoch_s[cores] = self._workers.epoch_s(first, cores, epoch_s[1])
+            busy = epoch_s[cores] > BUSY * epoch_s[1]
+            threads = self._threads(busy) or self._workers.threads
+            found = epoch_s.get(threads, math.inf)
+            if math.isinf(found):  # not timed yet, or not to its end
+                found = self._workers.epoch_s(first, threads)
+            return max(found, 1e-3), busy
+        except TrainingError as error:
+            raise TrainingError("trial 0's design cannot be trained", got=error) from error
