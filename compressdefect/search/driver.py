@@ -23,7 +23,7 @@ from compressdefect.search.held_out import held_out_path, write_held_out
 from compressdefect.search.identity import check_identity
 from compressdefect.search.ladder import by_design
 from compressdefect.search.objective import baseline
-from compressdefect.search.plan import Reserve
+from compressdefect.search.plan import FEWEST, Reserve
 from compressdefect.search.planning import Planner
 from compressdefect.search.progress import SearchProgress, SearchState, Silent
 from compressdefect.search.reach import first_design
@@ -31,7 +31,7 @@ from compressdefect.search.repair import Admission
 from compressdefect.search.samplers import SearchDimensions, derive_seed, sampler
 from compressdefect.search.stopping import StopRule, quartile_rule
 from compressdefect.search.study import SearchStudy, StoredTrial
-from compressdefect.search.trials import TRAINED, TrialTable, write_trials
+from compressdefect.search.trials import TRAINED, Tally, TrialTable, write_trials
 from compressdefect.search.weights import weights_path, write_weights
 from compressdefect.search.winner import Choice
 from compressdefect.search.workers import OpenWorkers, Workers
@@ -176,7 +176,7 @@ class _Search:
         self.designs = by_design(self.trials)
 
     def _tell(self, share: float) -> None:
-        self._show("training", share)
+        self._show(self._doing, share)
 
     def _ask(self) -> bool:
         """Start one more trial; False when there is none to start."""
@@ -229,7 +229,7 @@ class _Search:
         over = [trial for trial in self.designs if trial.state in TRAINED]
         if len(over) >= FAILURES and all(trial.state == "failed" for trial in over):
             raise TrainingError(f"the first {len(over)} trials all failed", got=over[-1].reason)
-        self._show("training")
+        self._show(self._doing)
 
     def _choose(self) -> None:
         """Name the winner so far, and keep in the manifest which trials have led, one after the other."""
@@ -250,12 +250,11 @@ class _Search:
 
     def _show(self, doing: str, share: float | None = None) -> None:
         winner = self._winner
-        done = sum(trial.state in TRAINED for trial in self.designs)
-        infeasible = len(self.table.infeasible)
+        done = sum(trial.state in TRAINED for trial in self.trials)
         self.progress.update(
             SearchState(
-                asked=len({trial.fingerprint for trial in self.trials}) + infeasible,
-                infeasible=infeasible,
+                tally=Tally.of([*self.designs, *self.table.infeasible]),
+                on_ladder=self.config.ladder.top > 0,
                 done=done,
                 planned=self._planned(done),
                 running=len(self.running),
@@ -264,23 +263,36 @@ class _Search:
                 left_s=self._left_s(done),
                 doing=doing,
                 share=share,
-                rungs=self._rungs(),
             )
         )
 
-    def _rungs(self) -> tuple[int, ...]:
-        """How many designs were trained on each rung of the ladder; nothing without one."""
+    @property
+    def _doing(self) -> str:
+        """What is trained now, in words."""
         top = self.config.ladder.top
-        over = [trial.rung for trial in self.trials if trial.state in TRAINED]
-        return tuple(over.count(rung) for rung in range(top + 1)) if top else ()
+        rung = min(self.running.values(), default=None)
+        if rung is None:
+            return "asking"
+        if top == 0:
+            return "training"
+        return {0: "comparing", top: "training to the end"}.get(rung, f"on rung {rung + 1} of {top + 1}")
 
     def _planned(self, done: int) -> int | None:
+        if self.config.ladder.top:
+            return self._planned_on_ladder()
         if self.config.trials is not None:
             return self.config.trials
-        if self.config.ladder.top:
-            return None
         left_s, trial_s = self._left_s(done), self.planner.pacing.usual_s(self.designs)
         return None if left_s is None or not trial_s else done + int(left_s * self.workers.size / trial_s)
+
+    def _planned_on_ladder(self) -> int | None:
+        """The trainings on all rungs, if none fails; None where only the time says how many there are."""
+        ladder, designs = self.config.ladder, self.config.trials
+        if designs is None:
+            return None
+        climbing = min(designs, ladder.climbing(designs) + 1)
+        to_the_top = min(designs, (self.planner.plan.to_the_top or FEWEST) + 1)
+        return designs + (ladder.top - 1) * climbing + to_the_top
 
     def _left_s(self, done: int) -> float | None:
         """Estimated time to the end of the search."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from compressdefect import units
+from compressdefect.search.trials import Tally
 
 SILENCE_S = 30.0  # without a terminal, the longest time without a word
 
@@ -21,21 +23,20 @@ class SearchState:
     """Where a search stands.
 
     Attributes:
-        asked: different designs proposed so far.
-        infeasible: those that the gate rejected.
-        done: designs trained to an end, good or bad.
+        tally: how many designs came how far.
+        on_ladder: whether short trainings come before those to the end.
+        done: trainings that came to an end, good or bad; without a ladder each design has one.
         planned: how many there will be, as far as is known.
-        running: designs in training.
+        running: trainings under way.
         best_metric: the winner's so far.
         best_netscore: the winner's so far.
         left_s: estimated time to the end of the search.
-        doing: what is going on now, in two words.
+        doing: what is going on now, in a few words.
         share: how much of that is done, as far as is known.
-        rungs: designs trained on each rung of a ladder, the lowest first; none without one.
     """
 
-    asked: int = 0
-    infeasible: int = 0
+    tally: Tally = field(default_factory=Tally)
+    on_ladder: bool = False
     done: int = 0
     planned: int | None = None
     running: int = 0
@@ -44,26 +45,36 @@ class SearchState:
     left_s: float | None = None
     doing: str = "starting"
     share: float | None = None
-    rungs: tuple[int, ...] = ()
 
     @property
     def feasible_share(self) -> float:
         """Share of the designs asked that met all constraints, after repair."""
-        return 1.0 if self.asked == 0 else 1 - self.infeasible / self.asked
+        return 1.0 if self.tally.asked == 0 else self.tally.admitted / self.tally.asked
 
     @property
     def text(self) -> str:
-        """One line: done and asked, share feasible, best so far, time left."""
-        parts = [f"{self.done} trained of {self.asked} asked", f"{units.percent(self.feasible_share)} feasible"]
-        if any(self.rungs[1:]):
-            *climbed, finished = self.rungs[1:]
-            parts += [*(f"{count} on rung {number}" for number, count in enumerate(climbed, 2)), f"{finished} finished"]
+        """One line: how far the designs came, best so far, time left, and what is going on."""
+        parts = self._on_ladder if self.on_ladder else self._without
         if self.best_metric is not None:
             score = "" if self.best_netscore is None else f" (NetScore {self.best_netscore:.1f})"
             parts.append(f"best {units.percent(self.best_metric)}{score}")
         if self.left_s is not None:
             parts.append(f"{units.duration(self.left_s)} left")
         return " · ".join([*parts, self.doing if self.share is None else f"{self.doing} {self.share:.0%}"])
+
+    @property
+    def _on_ladder(self) -> list[str]:
+        counts = ("asked", "admitted", "compared", "climbed", "finished")
+        return [f"{getattr(self.tally, name)} {name}" for name in counts]
+
+    @property
+    def _without(self) -> list[str]:
+        return [f"{self.done} trained of {self.tally.asked} asked", f"{units.percent(self.feasible_share)} feasible"]
+
+    @property
+    def ended(self) -> int:
+        """Trainings that came to an end and are worth a line: on a ladder those to the end alone."""
+        return self.tally.finished if self.on_ladder else self.done
 
 
 class SearchProgress(Protocol):
@@ -81,7 +92,7 @@ class Silent:
 
 
 class Bar:
-    """A progress bar on stderr; without a terminal, a line for each trained design and for each half minute.
+    """A progress bar on stderr; without a terminal, a line for whatever begins or ends and for each half minute.
 
     Use it as a context manager around the search.
     """
@@ -90,14 +101,15 @@ class Bar:
         self._console = console or Console(stderr=True)
         self._bar = Progress(
             SpinnerColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.description}", table_column=Column()),  # which goes on below where it is too long
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
         )
         self._task = self._bar.add_task(SearchState().text, total=None)
-        self._done, self._now, self._said = -1, now, now()
+        self._ended, self._heard, self._now = -1, set[str](), now
+        self._began = self._said = now()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -113,7 +125,20 @@ class Bar:
     def update(self, state: SearchState) -> None:
         """See ``SearchProgress``."""
         if self._console.is_terminal:
-            self._bar.update(self._task, completed=state.done, total=state.planned, description=state.text)
-        elif state.done > self._done or self._now() - self._said >= SILENCE_S:
-            self._done, self._said = state.done, self._now()
+            completed, total = self.extent(state)
+            self._bar.update(self._task, completed=completed, total=total, description=state.text)
+        elif self._is_news(state):
+            self._ended, self._said = state.ended, self._now()
+            self._heard.add(state.doing)
             self._console.print(state.text, highlight=False, soft_wrap=True)
+
+    def extent(self, state: SearchState) -> tuple[float, float | None]:
+        """How much of how much is done: of the trainings or, where their number is not known, of the time."""
+        if state.planned is not None or state.left_s is None:
+            return state.done, state.planned
+        gone_s = self._now() - self._began
+        return gone_s, gone_s + state.left_s
+
+    def _is_news(self, state: SearchState) -> bool:
+        begins = state.doing not in self._heard
+        return begins or state.ended > self._ended or self._now() - self._said >= SILENCE_S

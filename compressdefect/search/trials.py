@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from compressdefect.errors import RunError
 from compressdefect.runs import atomic_write
@@ -42,6 +42,37 @@ class TrialRecord:
     repaired: bool = False
     reason: str = ""
     genotype: str
+
+
+class Tally(NamedTuple):
+    """How many designs were asked, how many of these the gate turned away, and how far the others came.
+
+    ``compared`` are those that a training gave a score, ``climbed`` those that were taken up from the lowest rung, and
+    ``finished`` those that were trained to the end.
+    """
+
+    asked: int = 0
+    infeasible: int = 0
+    compared: int = 0
+    climbed: int = 0
+    finished: int = 0
+
+    @classmethod
+    def of(cls, designs: Iterable[TrialRecord]) -> Tally:
+        """Count designs, of which each has one row; those that were interrupted may have another."""
+        rows = list(designs)
+        return cls(
+            asked=len({row.fingerprint for row in rows}),
+            infeasible=sum(row.state == "infeasible" for row in rows),
+            compared=sum(row.score is not None or row.state == "complete" for row in rows),
+            climbed=sum(row.rung > 0 for row in rows),
+            finished=sum(row.state == "complete" for row in rows),
+        )
+
+    @property
+    def admitted(self) -> int:
+        """The designs that passed the gate."""
+        return self.asked - self.infeasible
 
 
 COLUMNS = tuple(field.name for field in fields(TrialRecord))

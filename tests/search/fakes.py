@@ -28,6 +28,7 @@ from compressdefect.search.evaluate import SHORTENED, GoOn, Interrupted, TrialJo
 from compressdefect.search.gate import Gate, Latency
 from compressdefect.search.held_out import HeldOut
 from compressdefect.search.plan import Reserve
+from compressdefect.search.progress import SearchProgress
 from compressdefect.search.winner import Measures
 from compressdefect.search.workers import OpenWorkers, open_workers
 from compressdefect.space.domain import ChoiceDomain, FloatDomain, IntDomain
@@ -166,6 +167,7 @@ class FakeEvaluator:
         moved, began = self.time or FakeTime(), (self.time or FakeTime()).now
         if job.rung is not None:
             moved.now += moved.epoch_s(job.genotype) * job.rung.steps / 100
+            go_on(1.0)
             return TrialResult("compared", max(moved.now - began, 0.01), score=quality(job.genotype) / 2)
         for epoch in range(1, job.epochs + 1):
             time.sleep(self.sleep_s / job.epochs)
@@ -236,6 +238,7 @@ def run_search(
     latency: Latency | None = None,
     reserve: Reserve | None = None,
     open_workers: OpenWorkers = open_workers,
+    progress: SearchProgress | None = None,
     **config: Any,
 ) -> SearchOutcome:
     """A whole search with the fakes; designs evaluated are in ``folder/log``."""
@@ -248,6 +251,7 @@ def run_search(
         clock=clock or Clock(),
         open_workers=open_workers,
         reserve=reserve,
+        progress=progress,
         resume=resume,
     )
 

@@ -1,16 +1,33 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from compressdefect.search.ladder import NO_LADDER, Ladder
 from compressdefect.search.progress import Bar, SearchState
+from compressdefect.search.rungs import Rung
+from compressdefect.search.trials import Tally
+from tests.search.fakes import FakeTime, run_search
+
+LADDER = Ladder((Rung(10, 0.5, until=0.06), Rung(40, 0.5, until=0.2)))
+
+
+class Heard:
+    """Remembers every state."""
+
+    def __init__(self) -> None:
+        self.states: list[SearchState] = []
+
+    def update(self, state: SearchState) -> None:
+        self.states.append(state)
 
 
 def test_a_state_says_all_that_was_promised() -> None:
     state = SearchState(
-        asked=40,
-        infeasible=2,
+        Tally(asked=40, infeasible=2, compared=12, finished=12),
         done=12,
         planned=20,
         best_metric=0.987,
@@ -24,19 +41,78 @@ def test_a_state_says_all_that_was_promised() -> None:
     assert SearchState().text == "0 trained of 0 asked · 100.0 % feasible · starting"
 
 
+def test_a_state_says_how_far_the_ladder_is() -> None:
+    state = SearchState(Tally(40, 2, 31, 9, 3), on_ladder=True, left_s=50, doing="training to the end", share=0.4)
+    assert state.text == (
+        "40 asked · 38 admitted · 31 compared · 9 climbed · 3 finished · 50.0 s left · training to the end 40%"
+    )
+
+
+@pytest.mark.parametrize("ladder", [LADDER, NO_LADDER], ids=["ladder", "off"])
+def test_nothing_that_was_done_is_taken_back(tmp_path: Path, ladder: Ladder) -> None:
+    heard = Heard()
+    run_search(tmp_path / "run", ladder=ladder, trials=12, seed=1, progress=heard)
+    for figures in zip(*((*state.tally, state.done) for state in heard.states), strict=True):
+        assert list(figures) == sorted(figures)
+    last = heard.states[-1]
+    assert last.done == last.planned == (12 + 7 + 4 if ladder.top else 12)
+    assert last.tally.admitted == 12
+    assert last.tally.finished == (4 if ladder.top else last.tally.compared)
+    assert last.tally.climbed == (7 if ladder.top else 0)
+
+
+def test_every_rung_has_its_word(tmp_path: Path) -> None:
+    time, heard = FakeTime(mac_s=3e-6), Heard()
+    run_search(
+        tmp_path / "run",
+        ladder=LADDER,
+        epochs=10,
+        seed=1,
+        clock=time.clock(1000.0),
+        evaluator={"time": time},
+        progress=heard,
+    )
+    words = list(dict.fromkeys(state.doing for state in heard.states))
+    assert words == ["timing a few steps", "asking", "comparing", "on rung 2 of 3", "training to the end"]
+    assert all(state.planned is None for state in heard.states)
+    assert all(state.left_s is not None for state in heard.states if state.doing == "comparing")
+
+
 def test_without_a_terminal_there_is_a_line_for_each_trained_design() -> None:
     stream = io.StringIO()
     with Bar(Console(file=stream, width=200)) as bar:
         for done in (0, 0, 1, 1, 2):
-            bar.update(SearchState(asked=3, done=done))
+            bar.update(SearchState(Tally(asked=3), done=done))
     assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["0", "1", "2"]
+
+
+def test_without_a_terminal_a_ladder_tells_of_what_begins_and_of_finished_designs() -> None:
+    """There would be a line every few seconds for all that it compares."""
+    stream, now = io.StringIO(), [0.0]
+    with Bar(Console(file=stream, width=200), lambda: now[0]) as bar:
+        for compared in range(20):
+            for doing in ("asking", "comparing"):
+                bar.update(SearchState(Tally(compared, 0, compared), on_ladder=True, done=compared, doing=doing))
+            now[0] += 4
+        for finished in (0, 1, 2):
+            bar.update(SearchState(Tally(20, 0, 20, 5, finished), on_ladder=True, done=20 + finished, doing="ending"))
+    told = [line.split(" · ") for line in stream.getvalue().splitlines()]
+    assert [(line[2], line[4], line[5]) for line in told] == [
+        ("0 compared", "0 finished", "asking"),
+        ("0 compared", "0 finished", "comparing"),
+        ("8 compared", "0 finished", "asking"),
+        ("16 compared", "0 finished", "asking"),
+        ("20 compared", "0 finished", "ending"),
+        ("20 compared", "1 finished", "ending"),
+        ("20 compared", "2 finished", "ending"),
+    ]
 
 
 def test_without_a_terminal_a_long_trial_is_told_of_every_half_minute() -> None:
     stream, now = io.StringIO(), [0.0]
     with Bar(Console(file=stream, width=200), lambda: now[0]) as bar:
         for share in range(10):
-            bar.update(SearchState(asked=1, doing="training", share=share / 10))
+            bar.update(SearchState(Tally(asked=1), doing="training", share=share / 10))
             now[0] += 12
     told = [line.rpartition(" ")[2] for line in stream.getvalue().splitlines()]
     assert told == ["0%", "30%", "60%", "90%"]
@@ -45,5 +121,21 @@ def test_without_a_terminal_a_long_trial_is_told_of_every_half_minute() -> None:
 def test_a_terminal_gets_a_bar() -> None:
     stream = io.StringIO()
     with Bar(Console(file=stream, width=200, force_terminal=True)) as bar:
-        bar.update(SearchState(asked=3, done=2, planned=4))
+        bar.update(SearchState(Tally(asked=3), done=2, planned=4))
     assert "2 trained of 3 asked" in stream.getvalue()
+
+
+def test_a_narrow_terminal_shows_the_line_to_its_end() -> None:
+    stream = io.StringIO()
+    with Bar(Console(file=stream, width=80, force_terminal=True)) as bar:
+        bar.update(SearchState(Tally(140, 2, 131, 19, 3), on_ladder=True, best_metric=0.987, doing="comparing"))
+    assert all(word in stream.getvalue() for word in ("asked", "finished", "comparing"))
+
+
+def test_the_bar_goes_by_time_where_the_number_of_trainings_is_not_known() -> None:
+    now = [100.0]
+    bar = Bar(Console(file=io.StringIO(), force_terminal=True), lambda: now[0])
+    now[0] += 30
+    assert bar.extent(SearchState(on_ladder=True, left_s=90)) == (30, 120)
+    assert bar.extent(SearchState(on_ladder=True, left_s=90, done=7, planned=20)) == (7, 20)
+    assert bar.extent(SearchState(done=7)) == (7, None)

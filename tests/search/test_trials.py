@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressdefect.errors import RunError
-from compressdefect.search.trials import COLUMNS, TrialRecord, TrialTable, read_trials, write_trials
+from compressdefect.search.trials import COLUMNS, Tally, TrialRecord, TrialTable, read_trials, write_trials
 
 DONE = TrialRecord(
     number=3,
@@ -74,3 +74,20 @@ def test_a_damaged_table_is_an_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "trials.csv").write_text(content)
     with pytest.raises(RunError, match=r"trials\.csv"):
         read_trials(tmp_path / "trials.csv")
+
+
+def test_designs_are_counted_by_how_far_they_came() -> None:
+    compared = replace(DONE, state="compared", metric=None, netscore=None, score=0.6)
+    rows = [
+        replace(DONE, rung=2, score=0.7, fingerprint="0"),
+        replace(compared, fingerprint="1"),
+        replace(compared, fingerprint="2", rung=1),
+        replace(compared, fingerprint="3", rung=2, state="failed"),
+        replace(compared, fingerprint="4", state="failed", score=None),
+        replace(compared, fingerprint="5", state="interrupted", score=None),
+        replace(compared, fingerprint="5"),
+        REJECTED,
+    ]
+    assert Tally.of(rows) == Tally(asked=7, infeasible=1, compared=5, climbed=3, finished=1)
+    assert Tally.of(rows).admitted == 6
+    assert Tally.of([DONE, REJECTED]) == Tally(2, 1, compared=1, climbed=0, finished=1)
