@@ -18,10 +18,11 @@ _UNDER_WAY = (*TRAINED, "running")
 
 
 class Step(NamedTuple):
-    """A design to train, and the rung to train it on."""
+    """A design to train, the rung to train it on, and the share of the time left that it may take."""
 
     admission: Admission
-    rung: int
+    rung: int = 0
+    share: float = 1.0
 
 
 class Agenda:
@@ -54,14 +55,14 @@ class Agenda:
                 return None
             found = self._climber(trials, rung, winner) if rung else self._proposal(trials, winner)
             if found is not None:
-                return Step(found, rung)
+                return found
         return None
 
     def whole(self, trials: Sequence[StoredTrial]) -> list[StoredTrial]:
         """The trials on the top of the ladder."""
         return [trial for trial in trials if trial.rung == self._ladder.top]
 
-    def _proposal(self, trials: Sequence[StoredTrial], winner: StoredTrial | None) -> Admission | None:
+    def _proposal(self, trials: Sequence[StoredTrial], winner: StoredTrial | None) -> Step | None:
         """A new design."""
 
         def may_ask() -> bool:
@@ -76,7 +77,7 @@ class Agenda:
             self.ended = self.ended or "no further feasible design was found"
             return None
         is_time = self._is_time_for(trials, winner, rung=0, macs=admission.verdict.cost.macs)
-        return admission if is_time else None
+        return Step(admission) if is_time else None
 
     def _wants_more(self, trials: Sequence[StoredTrial]) -> bool:
         started = sum(design.state in _UNDER_WAY for design in by_design(trials))
@@ -85,7 +86,7 @@ class Agenda:
         self.ended = "as many as were wanted"
         return False
 
-    def _climber(self, trials: Sequence[StoredTrial], rung: int, winner: StoredTrial | None) -> Admission | None:
+    def _climber(self, trials: Sequence[StoredTrial], rung: int, winner: StoredTrial | None) -> Step | None:
         """The best design that is to climb to a rung and has not been trained there."""
         if rung == self._ladder.top:
             self._planner.plan_top(climbers(trials, rung, MOST, self._first, self._config.objective), trials)
@@ -94,10 +95,11 @@ class Agenda:
             count = self._ladder.climbing(sum(trial.state == "compared" for trial in on_rung(trials, 0)))
         there = {trial.fingerprint for trial in on_rung(trials, rung)}
         chosen = climbers(trials, rung, count, self._first, self._config.objective)
-        waiting = next((trial for trial in chosen if trial.fingerprint not in there), None)
-        if waiting is None or not self._is_time_for(trials, winner, rung=rung, macs=waiting.macs):
+        waiting = [trial for trial in chosen if trial.fingerprint not in there]
+        if not waiting or not self._is_time_for(trials, winner, rung=rung, macs=waiting[0].macs):
             return None
-        return self._asker.again(waiting)
+        share = self._planner.share(waiting, trials) if rung == self._ladder.top else 1.0
+        return Step(self._asker.again(waiting[0]), rung, share)
 
     def _is_time_for(self, trials: Sequence[StoredTrial], winner: StoredTrial | None, *, rung: int, macs: int) -> bool:
         """Whether a design of so many macs can be trained in the time left; the first of a rung is shortened to it."""

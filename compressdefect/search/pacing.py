@@ -9,7 +9,6 @@ from statistics import median
 from compressdefect.search.clock import Clock
 from compressdefect.search.evaluate import SHORTENED
 from compressdefect.search.plan import Plan, Reserve, Speed, fit_speed
-from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TRAINED, TrialRecord
 
 FIRST_SHARE = 0.1  # of a time limit that trial 0 has at least, whatever loading the images took
@@ -24,14 +23,12 @@ class Pacing:
         clock: the command's time.
         reserve: what to leave of it.
         first_macs: of trial 0's design.
-        final: an epoch of the training that follows, as a share of one of a trial; ``reserve`` leaves it out.
     """
 
     plan: Plan
     clock: Clock
     reserve: Reserve
     first_macs: int
-    final: float = 0.0
 
     @property
     def share(self) -> float:
@@ -40,12 +37,6 @@ class Pacing:
             return 0.0
         whole_s = self.clock.limit_s - self.reserve(0.0) - self.plan.began_s
         return (self.clock.elapsed_s - self.plan.began_s) / max(whole_s, 1e-3)
-
-    def epochs_s(self, candidates: Sequence[StoredTrial], trials: Sequence[StoredTrial], first: str) -> list[float]:
-        """Seconds of an epoch of each candidate's design: trial 0's, by what both took on the lowest rung."""
-        took = {trial.fingerprint: trial.seconds or 0.0 for trial in trials if trial.rung == 0}
-        of_first_s = took.get(first) or max(took.values(), default=1.0)
-        return [(self.plan.epoch_s or 1.0) * took[trial.fingerprint] / of_first_s for trial in candidates]
 
     def speed(self, trials: Sequence[TrialRecord]) -> Speed | None:
         """What trials took that were trained to their end; before there is one, what trial 0 was timed to take."""
@@ -67,12 +58,16 @@ class Pacing:
 
     def left_s(self, trials: Sequence[TrialRecord], winner: TrialRecord | None) -> float:
         """Time left for trials, if the winner so far is what will be trained to the end; below 0 when it is over."""
+        if self.plan.top_until_s is not None:
+            return self.plan.top_until_s - self.clock.elapsed_s
         speed = self.speed(trials)
         epoch_s = 0.0 if speed is None else speed.epoch_s(self.first_macs if winner is None else winner.macs)
-        return self.clock.left_s - self.reserve(epoch_s) - self.final * self.plan.epochs * epoch_s
+        return self.clock.left_s - self.reserve(epoch_s)
 
-    def limit_s(self, trials: Sequence[TrialRecord], winner: TrialRecord | None, *, first: bool) -> float | None:
-        """The most that a trial that starts now may take; trial 0 always gets some time."""
+    def limit_s(
+        self, trials: Sequence[TrialRecord], winner: TrialRecord | None, *, first: bool, share: float = 1.0
+    ) -> float | None:
+        """The most that a trial that starts now may take: a share of what is left; the first always gets some time."""
         if self.clock.limit_s is None:
             return None
-        return max(self.left_s(trials, winner), FIRST_SHARE * self.clock.limit_s if first else 0.0)
+        return max(share * self.left_s(trials, winner), FIRST_SHARE * self.clock.limit_s if first else 0.0)

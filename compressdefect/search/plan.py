@@ -16,7 +16,7 @@ from compressdefect.search.clock import Clock
 DEFAULT_EPOCHS = 20
 MIN_EPOCHS, MAX_EPOCHS = 4, 30
 TIMED_TRIALS = 12
-FEWEST, MOST = 3, 8  # designs that are trained to the end besides trial 0
+FEWEST, MOST = 4, 9  # designs that are trained to the end, trial 0 among them
 SURE = 0.9  # of the time, since what an epoch takes is an estimate
 
 Reserve = Callable[[float], float]
@@ -32,22 +32,28 @@ class Plan:
     each for its turn, a training can take ten times as long.
 
     On a ladder these are the epochs of the trainings on its top. They are planned when the first of these begins, for
-    ``to_the_top`` designs besides trial 0; until then both are what is wanted. ``began_s`` is the time that had gone by
-    when the search began.
+    ``to_the_top`` designs besides trial 0 and to end ``top_until_s``, with the ``limit_s`` that the search had; until
+    then the epochs are those wanted. ``began_s`` is the time that had gone by when the search began.
     """
 
     epochs: int
     epoch_s: float | None = None
     busy: bool = False
     to_the_top: int | None = None
+    top_until_s: float | None = None
+    limit_s: float | None = None
     began_s: float = 0.0
 
 
 class TopPlan(NamedTuple):
-    """How many designs are trained to the end besides trial 0, and for how many epochs."""
+    """How many designs are trained to the end, for how many epochs, and the share of the time that this takes.
+
+    The rest is for the final training.
+    """
 
     designs: int
     epochs: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -117,33 +123,33 @@ def plan_top(
     least: int,
     final: float,
 ) -> TopPlan:
-    """As many designs as can be trained for all epochs wanted; where that is too few, ``FEWEST`` for fewer epochs.
+    """As many designs as can be trained for all epochs wanted; where these are too few, ``FEWEST`` for fewer epochs.
 
-    Fewer still where these would be fewer than ``least`` epochs, but one design beside trial 0 at any rate.
+    Fewer still where these would be fewer than ``least`` epochs, but two at any rate.
 
     Args:
         left_s: for these trainings, and the final one.
-        epoch_s: seconds of an epoch of each design that may be trained, the best first, trial 0 among the first two.
+        epoch_s: seconds of an epoch of each design that may be trained, in their order.
         workers: trainings at a time.
         wanted: epochs of each.
         least: epochs, fewer of which say too little.
         final: what an epoch of the final training takes, as a share of an epoch of the winner's here.
     """
 
-    def epochs(designs: int) -> int:
-        chosen = epoch_s[: designs + 1]
-        each_s = _makespan(chosen, workers) + final * max(chosen)
-        return wanted if math.isinf(left_s) else min(wanted, int(SURE * left_s / each_s))
+    def plan(designs: int) -> TopPlan:
+        chosen = epoch_s[:designs]
+        top_s, final_s = _makespan(chosen, workers), final * max(chosen)
+        epochs = wanted if math.isinf(left_s) else min(wanted, max(1, int(SURE * left_s / (top_s + final_s))))
+        return TopPlan(designs, epochs, top_s / (top_s + final_s))
 
-    most = max(1, min(MOST, len(epoch_s) - 1))
-    few = min(FEWEST, most)
+    few, most = (min(number, len(epoch_s)) for number in (FEWEST, FEWEST if math.isinf(left_s) else MOST))
     for designs in range(most, few, -1):
-        if epochs(designs) == wanted and not math.isinf(left_s):
-            return TopPlan(designs, wanted)
-    for designs in range(few, 1, -1):
-        if epochs(designs) >= min(least, wanted):
-            return TopPlan(designs, epochs(designs))
-    return TopPlan(1, max(1, epochs(1)))
+        if plan(designs).epochs == wanted:
+            return plan(designs)
+    for designs in range(few, 2, -1):
+        if plan(designs).epochs >= min(least, wanted):
+            return plan(designs)
+    return plan(min(2, len(epoch_s)))
 
 
 def _makespan(seconds: Sequence[float], workers: int) -> float:

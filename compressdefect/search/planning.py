@@ -94,25 +94,46 @@ class Planner:
         self.pacing = self._paced(plan)
 
     def plan_top(self, candidates: Sequence[StoredTrial], trials: Sequence[StoredTrial]) -> None:
-        """Plan the trainings on the top of the ladder, until one is stored, by what those on its foot took.
+        """Plan the trainings on the top of the ladder by what those on its foot took, once for each time limit.
 
         Args:
-            candidates: the designs that may be trained there, the best first.
+            candidates: the designs that may be trained there, the best first and trial 0 among them.
             trials: all that are stored.
         """
-        is_planned = self.plan.to_the_top is not None
-        is_fixed = self._clock.limit_s is None or bool(on_rung(trials, self._config.ladder.top))
-        if not candidates or (is_planned and is_fixed):
+        there = {trial.fingerprint for trial in on_rung(trials, self._config.ladder.top)}
+        waiting = [trial for trial in candidates if trial.fingerprint not in there]
+        planned = self.plan.to_the_top is not None and self.plan.limit_s == self._clock.limit_s
+        if not waiting or (planned and (there or self._clock.limit_s is None)):
             return
+        left_s = self._clock.left_s - self._reserve(0.0)
         found = plan_top(
-            self._clock.left_s - self._reserve(0.0),
-            self.pacing.epochs_s(candidates, trials, self._first.verdict.genotype.fingerprint),
+            left_s,
+            self.epochs_s(waiting, trials),
             workers=self._workers.size,
-            wanted=self._wanted,
+            wanted=self._study.epochs or self._wanted,
             least=max(self._config.least_epochs, self._wanted // LEAST_SHARE),
             final=self._config.final,
         )
-        self.agree(replace(self.plan, epochs=found.epochs, to_the_top=found.designs))
+        is_limited = self._clock.limit_s is not None
+        plan = replace(
+            self.plan,
+            epochs=found.epochs,
+            to_the_top=len(there) + found.designs - 1,
+            top_until_s=self._clock.elapsed_s + found.share * left_s if is_limited else None,
+            limit_s=self._clock.limit_s,
+        )
+        self.agree(plan)
+
+    def epochs_s(self, candidates: Sequence[StoredTrial], trials: Sequence[StoredTrial]) -> list[float]:
+        """Seconds of an epoch of each candidate's design on the top: trial 0's, by what both took on the foot."""
+        took = {trial.fingerprint: trial.seconds or 0.0 for trial in on_rung(trials, 0)}
+        of_first_s = took.get(self._first.verdict.genotype.fingerprint) or max(took.values(), default=1.0)
+        return [(self.plan.epoch_s or 1.0) * took[trial.fingerprint] / of_first_s for trial in candidates]
+
+    def share(self, chosen: Sequence[StoredTrial], trials: Sequence[StoredTrial]) -> float:
+        """The share of the time left that the first of the designs chosen for the top may take."""
+        epochs_s = self.epochs_s(chosen, trials)
+        return min(1.0, self._workers.size * epochs_s[0] / sum(epochs_s))
 
     @property
     def threads(self) -> int | None:
@@ -123,7 +144,7 @@ class Planner:
         return 1 if busy and self._config.threads is None else None
 
     def _paced(self, plan: Plan) -> Pacing:
-        return Pacing(plan, self._clock, self._reserve, self._first.verdict.cost.macs, self._config.final)
+        return Pacing(plan, self._clock, self._reserve, self._first.verdict.cost.macs)
 
     def _planned_for(self, epoch_s: float) -> Plan:
         if self._config.ladder.top:

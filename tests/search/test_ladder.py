@@ -215,3 +215,24 @@ def test_a_portfolio_is_asked_after_the_smaller_starts(tmp_path: Path) -> None:
     assert asked[3] == wide.fingerprint
     assert asked[5] == slim.fingerprint  # in between the one that is known already gave way to a proposal
     assert len(set(asked)) == 7
+
+
+def test_a_machine_that_becomes_busy_leaves_the_final_training_its_share(tmp_path: Path) -> None:
+    """What was planned for the top gets shorter, and it ends when it should."""
+    time = FakeTime(mac_s=3e-6, busy_from=220.0, slower=3.0)
+    short = Ladder((Rung(10, 0.5, until=0.06), Rung(40, 0.5, until=0.2)))
+    outcome = run_search(
+        tmp_path / "run",
+        ladder=short,
+        final=0.5,
+        epochs=40,
+        seed=1,
+        clock=time.clock(1000.0),
+        evaluator={"time": time},
+    )
+    plan = outcome.plan
+    assert plan.top_until_s is not None
+    assert 600 < plan.top_until_s < 900
+    assert time.now < plan.top_until_s + 60  # an epoch of each more
+    assert len(on_rungs(tmp_path / "run")[0]) >= 2
+    assert outcome.baseline is not None

@@ -1,11 +1,24 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from compressdefect.search.clock import Clock
-from compressdefect.search.plan import MAX_EPOCHS, MIN_EPOCHS, TIMED_TRIALS, Plan, Speed, fit_speed, plan_trials
+from compressdefect.search.plan import (
+    MAX_EPOCHS,
+    MIN_EPOCHS,
+    SURE,
+    TIMED_TRIALS,
+    Plan,
+    Speed,
+    TopPlan,
+    fit_speed,
+    plan_top,
+    plan_trials,
+)
 
 
 def plan(
@@ -64,3 +77,26 @@ def test_a_trial_makes_the_steps_that_a_judgement_needs() -> None:
     assert plan(1, least=20).epochs == 20
     assert plan(10**6, least=2 * MAX_EPOCHS).epochs == 2 * MAX_EPOCHS
     assert plan(1, cap=7, least=20).epochs == 7
+
+
+def test_the_top_takes_as_many_designs_as_can_be_trained_for_all_epochs() -> None:
+    assert plan_top(1000.0, [1.0] * 9, workers=2, wanted=100, least=25, final=0.0) == TopPlan(9, 100, 1.0)
+    assert plan_top(340.0, [1.0] * 9, workers=2, wanted=100, least=25, final=0.0) == TopPlan(6, 100, 1.0)
+
+
+def test_four_designs_are_trained_for_fewer_epochs_rather_than_less_of_them() -> None:
+    planned = plan_top(100.0, [1.0] * 9, workers=2, wanted=100, least=25, final=0.5)
+    assert planned == TopPlan(4, int(SURE * 100 / 2.5), 0.8)
+    assert plan_top(20.0, [1.0] * 9, workers=1, wanted=100, least=8, final=0.0).designs == 2
+    assert plan_top(0.1, [1.0] * 9, workers=1, wanted=100, least=8, final=0.0) == TopPlan(2, 1, 1.0)
+    assert plan_top(0.1, [1.0], workers=1, wanted=100, least=8, final=0.0) == TopPlan(1, 1, 1.0)
+
+
+def test_without_a_time_limit_four_designs_are_trained_for_all_epochs() -> None:
+    assert plan_top(math.inf, [1.0] * 9, workers=2, wanted=100, least=25, final=0.5)[:2] == (4, 100)
+
+
+def test_unequal_designs_are_packed_onto_the_workers() -> None:
+    """Three short ones beside a long one end when it does."""
+    planned = plan_top(100.0, [1.0, 3.0, 1.0, 1.0], workers=2, wanted=1000, least=1, final=0.0)
+    assert planned == TopPlan(4, int(SURE * 100 / 3.0), 1.0)
