@@ -35,7 +35,8 @@ def _table(out: Console, header: Sequence[str], rows: Sequence[Sequence[str]], t
 
 
 def _search(out: Console, result: Result) -> None:
-    asked = f"{_many(result['asked'], 'design')} asked, {result['infeasible']} infeasible, {result['trained']} trained"
+    asked = f"{_many(result['asked'], 'design')} asked, {result['infeasible']} infeasible, "
+    asked += f"{result['trained']} trained, {result['finished']} of them to the end"
     best = result["best"]
     if best is None:
         out.print(f"{asked}; stopped before a design was finished\nrun: {result['run']}", soft_wrap=True)

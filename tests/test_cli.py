@@ -231,9 +231,9 @@ def test_search_prints_one_json_object(call: Any, tmp_path: Path, parts: Path) -
     result = json.loads(out)
     assert code == 0, err
     assert out.count("\n") == 1
-    assert result["trained"] == 2
+    assert result["trained"] == result["compared"] == result["finished"] == 2
     assert result["best"]["flops"] <= 2e6
     assert result["best"]["input"] == [1, 32, 32]
     assert 0 <= result["best"]["test"]["accuracy"] <= 1
     assert result["best"]["test"]["n"] == 12
-    assert "trained" in err
+    assert "designs trained: 2 of 2 asked; finished: 2; as many as were wanted" in err

@@ -23,9 +23,10 @@ def test_a_rare_failure_is_not_rounded_away(capsys: pytest.CaptureFixture[str]) 
 def test_a_better_design_that_was_passed_over_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     better = {"design": "named", "better_by": 0.006, "standard_error": 0.0081, "ratios": {"params": 0.5, "flops": 0.25}}
     best = {"design": "d", "params": 1, "macs": 1, "flops": 2, "latency_ms": 1.0, "netscore": 9.0, "test": RARE}
-    result = {"run": "r", "task": "classify", "asked": 2, "infeasible": 0, "trained": 2}
+    result = {"run": "r", "task": "classify", "asked": 2, "infeasible": 0, "trained": 2, "finished": 1}
     console.show("search", {**result, "best": {**best, "passed_over": better}})
     printed = capsys.readouterr().out
+    assert "2 designs asked, 0 infeasible, 2 trained, 1 of them to the end" in printed
     assert "passed over: named, +0.6 points on validation (standard error 0.81)" in printed
     assert "best has 0.50× its params and 0.25× its flops" in printed
     console.show("search", {**result, "best": {**best, "passed_over": None}})

@@ -187,7 +187,7 @@ class _SearchFlow:
                 progress=bar,
                 resume=resume,
             )
-        self.voice.say(f"designs trained: {outcome.trained} of {outcome.asked} asked; {outcome.ended}")
+        self.voice.say(f"{_came_to(outcome, self.request.ladder(self.data).top > 0)}; {outcome.ended}")
         return outcome
 
     def _deliver(self, outcome: SearchOutcome) -> Best:
@@ -290,6 +290,15 @@ def _with_split(options: SearchOptions, split: str | None) -> SearchOptions:
     return options if split is None else replace(options, split=split)
 
 
+def _came_to(outcome: SearchOutcome, on_ladder: bool) -> str:
+    """How far the designs came, in words."""
+    tally = outcome.tally
+    if on_ladder:
+        climbed = f"of which {tally.climbed} climbed"
+        return f"designs compared: {tally.compared} of {tally.asked} asked, {climbed}; finished: {tally.finished}"
+    return f"designs trained: {outcome.trained} of {tally.asked} asked; finished: {tally.finished}"
+
+
 def _result(run: RunFolder, outcome: SearchOutcome, best: Best | None) -> dict[str, Any]:
     result: dict[str, Any] = {
         "run": str(run.path),
@@ -298,6 +307,8 @@ def _result(run: RunFolder, outcome: SearchOutcome, best: Best | None) -> dict[s
         "asked": outcome.asked,
         "infeasible": len(outcome.infeasible),
         "trained": outcome.trained,
+        "compared": outcome.tally.compared,
+        "finished": outcome.tally.finished,
         "best": None,
     }
     if best is not None:

@@ -13,7 +13,7 @@ from compressdefect.search.ladder import NO_LADDER, Ladder
 from compressdefect.search.objective import Objective
 from compressdefect.search.plan import MIN_EPOCHS, Plan
 from compressdefect.search.study import StoredTrial
-from compressdefect.search.trials import TRAINED, TrialRecord
+from compressdefect.search.trials import TRAINED, Tally, TrialRecord
 from compressdefect.search.winner import Choice
 
 
@@ -118,6 +118,11 @@ class SearchOutcome:
         return next(trial for trial in self.trials if trial.number == number)
 
     @property
+    def tally(self) -> Tally:
+        """How many designs were asked, and how far they came."""
+        return Tally.of([*self.trials, *self.infeasible])
+
+    @property
     def trained(self) -> int:
         """Designs trained, stopped early or failed."""
         return sum(trial.state in TRAINED for trial in self.trials)
@@ -125,4 +130,4 @@ class SearchOutcome:
     @property
     def asked(self) -> int:
         """Different designs asked."""
-        return len({trial.fingerprint for trial in self.trials}) + len(self.infeasible)
+        return self.tally.asked

@@ -428,7 +428,7 @@ LADDER: dict[str, Any] = {**TINY, "ladder": "on", "workers": 1, "trials": 5, "bu
 
 @pytest.mark.usefixtures("low")
 def test_what_won_on_a_ladder_ships_as_it_was_trained(
-    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a validation part nothing is trained twice."""
     from compressdefect.deploy import training as module
@@ -438,7 +438,9 @@ def test_what_won_on_a_ladder_ships_as_it_was_trained(
     done = api.search(data=str(parts), run_dir=tmp_path / "run", **LADDER)
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["search"]["ladder"] == ["2 steps at 1 of the side", "4 steps at 1 of the side"]
-    assert done["trained"] == 5
+    assert (done["trained"], done["compared"]) == (5, 5)
+    assert done["finished"] == 4
+    assert "designs compared: 5 of 5 asked, of which 5 climbed; finished: 4; as many" in capsys.readouterr().err
     kept = {path.stem for path in (tmp_path / "run" / "weights").iterdir()}
     with (tmp_path / "run" / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
