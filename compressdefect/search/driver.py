@@ -28,7 +28,7 @@ from compressdefect.search.planning import Planner
 from compressdefect.search.progress import SearchProgress, SearchState, Silent
 from compressdefect.search.reach import first_design
 from compressdefect.search.repair import Admission
-from compressdefect.search.samplers import SearchDimensions, derive_seed, sampler
+from compressdefect.search.samplers import PROBING, SearchDimensions, derive_seed, sampler
 from compressdefect.search.stopping import StopRule, quartile_rule
 from compressdefect.search.study import SearchStudy, StoredTrial
 from compressdefect.search.trials import TRAINED, Tally, TrialTable, write_trials
@@ -194,6 +194,7 @@ class _Search:
             self.planner.pacing.limit_s(whole, self._winner, first=not whole, share=step.share),
             self.planner.threads,
             short,
+            probed=self.config.sampler in PROBING,
         )
         number = self.study.start(step.admission, rung=step.rung, epochs=0 if short else job.epochs)
         self._look()

@@ -20,6 +20,7 @@ from compressdefect.models.inspector import Inspector
 from compressdefect.models.template import Template
 from compressdefect.models.weights import weights_of
 from compressdefect.search.held_out import HeldOut, measures_of
+from compressdefect.search.probes import probe
 from compressdefect.search.rungs import Course, Rung, course, recipe
 from compressdefect.search.stopping import StopRule
 from compressdefect.search.winner import Measures
@@ -43,7 +44,7 @@ class TrialJob:
 
     ``seconds`` is the most that it may take from when it begins; its trainings are shortened to end by then.
     ``threads`` are for the CPU; None leaves those that the evaluator was prepared with. On a ``rung`` the training is
-    that rung's, and ``epochs`` do not matter.
+    that rung's, and ``epochs`` do not matter; its stages are probed afterwards if they are to be.
     """
 
     genotype: Genotype
@@ -53,6 +54,7 @@ class TrialJob:
     seconds: float | None = None
     threads: int | None = None
     rung: Rung | None = None
+    probed: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class TrialResult:
     ``epochs`` counts those trained, over all folds; ``curve`` holds (share of training done, metric); ``val`` the
     validation figures of a complete trial, ``held_out`` what it answered on each validation image. Of a complete trial
     with a validation part there are ``weights`` too, as the bytes of a safetensors file. A trial on a rung ends as
-    ``compared`` and has a ``score`` instead of a metric.
+    ``compared`` and has a ``score`` instead of a metric, and ``probes`` of its stages if these were asked.
     """
 
     state: Literal["complete", "compared", "pruned", "failed"]
@@ -74,6 +76,7 @@ class TrialResult:
     reason: str = ""
     held_out: HeldOut | None = field(default=None, compare=False)
     score: float | None = None
+    probes: Mapping[str, float] = field(default_factory=dict)
     weights: bytes | None = field(default=None, compare=False, repr=False)
 
 
@@ -196,7 +199,11 @@ class TrainingEvaluator:
         if found.stopped is not None or found.val_records is None:
             return watch.result("pruned", reason=NO_TIME)
         labels = self.task.labels(track.images, track.scored)
-        return replace(watch.result("compared"), score=self.task.fine_score(found.val_records, labels))
+        return replace(
+            watch.result("compared"),
+            score=self.task.fine_score(found.val_records, labels),
+            probes=probe(network, track, self.task) if job.probed else {},
+        )
 
     @property
     def trainings(self) -> int:

@@ -131,3 +131,4 @@ SAMPLERS: Mapping[str, Callable[[SearchDimensions], Proposer]] = {
     "nni:evolution": lambda dimensions: nni_bridge.evolution(dimensions.domains, STARTUP),
     "nni:tpe": lambda dimensions: nni_bridge.tpe(dimensions.domains, STARTUP),
 }
+PROBING = frozenset({"generative"})  # those that learn from probes of a trained design's stages

@@ -54,6 +54,7 @@ class StoredTrial(TrialRecord):
     values: tuple[float, ...] = ()
     curve: tuple[tuple[float, float], ...] = ()
     val: Mapping[str, Any] = field(default_factory=dict)
+    probes: Mapping[str, float] = field(default_factory=dict)
     folder: Path = field(default=Path(), compare=False)
     epochs_planned: int = 0
 
@@ -79,7 +80,7 @@ class StoredTrial(TrialRecord):
         """The trial as samplers see it, when a winner needs a metric of ``floor``."""
         assert self.state in ("complete", "pruned", "failed", "running")
         came_to = self.curve[-1][1] if self.metric is None and self.curve else self.metric
-        return Past(self.flat, self.state, self.values, self.netscore, self._shortfall(floor), came_to)
+        return Past(self.flat, self.state, self.values, self.netscore, self._shortfall(floor), came_to, self.probes)
 
     def _shortfall(self, floor: float) -> float:
         """How far the metric stays below the floor, at least -1; a stopped trial never reaches it, wherever it was."""
@@ -228,6 +229,8 @@ class SearchStudy:
         }
         if result.score is not None:
             found["score"] = result.score
+        if result.probes:
+            found["probes"] = dict(result.probes)
         if result.metric is not None:
             found["metric"] = result.metric
             found["netscore"] = self.objective.netscore(result.metric, cost, attributes["latency_ms"])
@@ -280,6 +283,7 @@ class SearchStudy:
             values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
             curve=tuple((share, metric) for share, metric in attributes.get("curve", ())),
             val=attributes.get("val", {}),
+            probes=attributes.get("probes", {}),
             folder=Path(attributes["folder"]),
             epochs_planned=attributes["epochs_planned"],
         )

@@ -168,7 +168,8 @@ class FakeEvaluator:
         if job.rung is not None:
             moved.now += moved.epoch_s(job.genotype) * job.rung.steps / 100
             go_on(1.0)
-            return TrialResult("compared", max(moved.now - began, 0.01), score=quality(job.genotype) / 2)
+            probes = {"stage1": 0.1, "stage2": 0.0} if job.probed else {}
+            return TrialResult("compared", max(moved.now - began, 0.01), score=quality(job.genotype) / 2, probes=probes)
         for epoch in range(1, job.epochs + 1):
             time.sleep(self.sleep_s / job.epochs)
             moved.now += moved.epoch_s(job.genotype)

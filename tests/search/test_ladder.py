@@ -236,3 +236,10 @@ def test_a_machine_that_becomes_busy_leaves_the_final_training_its_share(tmp_pat
     assert time.now < plan.top_until_s + 60  # an epoch of each more
     assert len(on_rungs(tmp_path / "run")[0]) >= 2
     assert outcome.baseline is not None
+
+
+def test_stages_are_probed_for_the_sampler_that_learns_from_it(tmp_path: Path) -> None:
+    for sampler, probes in (("generative", {"stage1": 0.1, "stage2": 0.0}), ("tpe", {})):
+        run_search(tmp_path / sampler, ladder=LADDER, trials=4, sampler=sampler)
+        study = optuna.load_study(study_name="search", storage=f"sqlite:///{tmp_path / sampler / 'study.db'}")
+        assert study.trials[0].user_attrs.get("probes", {}) == probes
