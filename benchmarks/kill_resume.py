@@ -1,9 +1,10 @@
 """Kill a search five times at random moments, resume it each time, and compare it with an unbroken one.
 
-    python benchmarks/kill_resume.py [--trials 12] [--epochs 2] [--kills 5] [--workers 1] [--seed 0] [--data synthetic]
+    python benchmarks/kill_resume.py [--trials 12] [--epochs 2] [--kills 5] [--workers 1] [--seed 0] [--ladder on]
 
-Checks that no finished trial is lost or repeated, that the study ends as asked, and, with one worker, that both
-searches trained the same designs to the same metrics.
+Checks that no finished training is lost or repeated, that the study ends as asked, and, with one worker, that both
+searches trained the same designs on the same rungs to the same figures. With a ladder the kills are spread over its
+rungs: each waits for a fifth of the trainings that the unbroken search made.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -19,9 +21,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from compressdefect.search.trials import TrialRecord, read_trials
+import optuna
 
-FINISHED = ("complete", "pruned", "failed")
+FINISHED = ("COMPLETE", "PRUNED", "FAIL")
+FIGURES = ("fingerprint", "rung", "score", "metric", "netscore", "epochs")
+
+Row = tuple[object, ...]
 
 
 def main() -> None:
@@ -29,59 +34,65 @@ def main() -> None:
     for name, default in (("trials", 12), ("epochs", 2), ("kills", 5), ("workers", 1), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--data", default="synthetic")
+    parser.add_argument("--ladder", default="off")
     options = parser.parse_args()
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         unbroken, killed = Path(folder) / "unbroken", Path(folder) / "killed"
-        if options.workers == 1:
-            subprocess.run(command(options, unbroken), check=True)
-        kill_often(options, killed)
+        subprocess.run(command(options, unbroken), check=True)
+        wanted = finished(unbroken)
+        kill_often(options, killed, every=max(1, len(wanted) // (options.kills + 1)))
         subprocess.run([*command(options, killed), "--resume"], check=True)
         rows = finished(killed)
-        report("the study ends as asked", len(rows) == options.trials, f"{len(rows)} trials")
-        counts = Counter(row.fingerprint for row in rows)
-        report("no trial is repeated", max(counts.values()) == 1, f"{len(counts)} designs")
+        entered = sum(row[1] == 0 for row in rows)
+        report("the study ends as asked", entered == options.trials, f"{entered} designs, {len(rows)} trainings")
+        counts = Counter(row[:2] for row in rows)
+        report("no training is repeated", max(counts.values()) == 1, f"{len(counts)} trainings")
         if options.workers == 1:
-            same = essence(rows) == essence(finished(unbroken))
-            report("the same trials as an unbroken run", same, f"{len(rows)} compared")
+            report("the same trainings as an unbroken run", rows == wanted, f"{len(rows)} compared")
 
 
 def command(options: argparse.Namespace, folder: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "compressdefect.cli", "search", "--data", options.data, "--budget-flops", "100M"),
         *("--trials", str(options.trials), "--epochs", str(options.epochs), "--seed", str(options.seed)),
-        *("--workers", str(options.workers), "--peers", "none", "--run-dir", str(folder)),
+        *("--workers", str(options.workers), "--ladder", options.ladder, "--peers", "none", "--run-dir", str(folder)),
     ]
 
 
-def kill_often(options: argparse.Namespace, folder: Path) -> None:
-    """Start or resume, wait until a trial more is finished, then a random moment, then kill -9."""
+def kill_often(options: argparse.Namespace, folder: Path, every: int) -> None:
+    """Start or resume, wait until a few more trainings are finished, then a random moment, then kill -9."""
     moments = random.Random(options.seed)
-    before: list[TrialRecord] = []
+    before: list[Row] = []
     for kill in range(options.kills):
         resume = ["--resume"] if (folder / "manifest.json").exists() else []
         process = subprocess.Popen(
             [*command(options, folder), *resume], stderr=subprocess.DEVNULL, start_new_session=True
         )
-        while process.poll() is None and len(finished(folder)) <= len(before):
+        while process.poll() is None and len(finished(folder)) < len(before) + every:
             time.sleep(0.2)
-        time.sleep(moments.uniform(0, 8))
+        time.sleep(moments.uniform(0, 4))
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
         after = finished(folder)
-        kept = all(row in essence(after) for row in essence(before))
+        kept = all(row in after for row in before)
         report(f"kill {kill + 1} lost nothing", kept, f"{len(before)} → {len(after)} finished")
         before = after
 
 
-def finished(folder: Path) -> list[TrialRecord]:
-    table = folder / "trials.csv"
-    return [row for row in read_trials(table) if row.state in FINISHED] if table.exists() else []
-
-
-def essence(rows: list[TrialRecord]) -> list[tuple[object, ...]]:
-    return [(row.fingerprint, row.state, row.metric, row.netscore, row.epochs) for row in rows]
+def finished(folder: Path) -> list[Row]:
+    """What every training that was not interrupted came to, in the order of the study."""
+    path = folder / "study.db"
+    if not path.exists():
+        return []
+    try:
+        trials = optuna.load_study(study_name="search", storage=f"sqlite:///{path}").trials
+    except (KeyError, sqlite3.Error, optuna.exceptions.StorageInternalError):  # not made yet
+        return []
+    over = [t for t in trials if t.state.name in FINISHED and t.user_attrs.get("reason") != "interrupted"]
+    return [tuple(trial.user_attrs.get(name) for name in FIGURES) for trial in over]
 
 
 def report(claim: str, holds: bool, detail: str) -> None:
