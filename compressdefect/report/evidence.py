@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 from compressdefect.deploy.manifest import BundleManifest, LatencyFigures, parse_manifest
 from compressdefect.errors import RunError
@@ -17,7 +18,7 @@ from compressdefect.models.design import Design
 from compressdefect.models.designs import read_design
 from compressdefect.runs import RunFolder
 from compressdefect.search.objective import baseline
-from compressdefect.search.trials import TrialRecord, read_trials
+from compressdefect.search.trials import Tally, TrialRecord, read_trials
 from compressdefect.train.operating_point import OVERKILL, Choice
 
 
@@ -65,6 +66,21 @@ class Score(NamedTuple):
     number: int
     metric: float
     netscore: float
+
+
+class Rated(NamedTuple):
+    """A trial by what tells all designs apart: on a ladder its score on the lowest rung, else its metric."""
+
+    trial: TrialRecord
+    number: int
+    value: float
+
+
+class Agreement(NamedTuple):
+    """Kendall's τ between what two trainings say of the same ``n`` designs; None where either says one thing of all."""
+
+    tau: float | None
+    n: int
 
 
 class PassedOver(NamedTuple):
@@ -145,6 +161,49 @@ class Evidence:
         return tuple(sorted(scores, key=lambda score: score.number))
 
     @property
+    def rungs(self) -> tuple[str, ...]:
+        """The short trainings that come before those to the end, the lowest first, in words; none without a ladder."""
+        return tuple((self.manifest.get("search") or {}).get("ladder") or ())
+
+    @cached_property
+    def tally(self) -> Tally:
+        """How many designs were asked, and how far they came."""
+        return Tally.of(self.trials)
+
+    @cached_property
+    def rated(self) -> tuple[Rated, ...]:
+        """The trials by what most of them have, by number."""
+        if not self.rungs:
+            return tuple(Rated(score.trial, score.number, score.metric) for score in self.finished)
+        found = [Rated(t, t.number, t.score) for t in self.trials if t.number is not None and t.score is not None]
+        return tuple(sorted(found, key=lambda rated: rated.number))
+
+    @property
+    def rated_title(self) -> str:
+        """The name of that, for an axis."""
+        return "score on the lowest rung" if self.rungs else f"{self.metric_title} on validation"
+
+    @property
+    def score_title(self) -> str:
+        """What the score of short trainings is."""
+        return _fine_title(str(self.manifest.get("task")))
+
+    @property
+    def rated_zero(self) -> Rated | None:
+        """Trial 0's design by the same."""
+        first = next((trial.fingerprint for trial in self.trials if trial.number == 0), None)
+        return next((rated for rated in self.rated if rated.trial.fingerprint == first), None)
+
+    @property
+    def agreement(self) -> Agreement:
+        """What the lowest rung said of the designs that were finished, beside what the end said."""
+        known = [(score.trial.score, score.metric) for score in self.finished if score.trial.score is not None]
+        if len(known) < 2:
+            return Agreement(None, len(known))
+        tau = float(kendalltau(*zip(*known, strict=True)).statistic)
+        return Agreement(None if np.isnan(tau) else tau, len(known))
+
+    @property
     def trial_zero(self) -> Score | None:
         """The space's own named design, repaired to the budget; another trial repeats one that was interrupted."""
         first = baseline(self.trials)
@@ -209,13 +268,18 @@ class Evidence:
 
 
 def leaders(evidence: Evidence) -> list[Score]:
-    """The trials that led the search when they were the last, by number; the one that leads now is the last of them.
+    """The trials that led the search when they were the last, in order; the one that leads now is the last of them.
 
-    A lead that went to an earlier trial is left out: one with a better metric may end the lead of a cheaper one.
+    A lead that went back to a trial that was finished earlier is left out: one with a better metric may end the lead of
+    a cheaper one. Without a ladder, trials are finished by number.
     """
     known, leads = {score.number: score for score in evidence.finished}, list[Score]()
     for number in evidence.manifest.get("led") or ():
-        leads = [score for score in leads if score.number < number]
+        if evidence.rungs:
+            again = next((place for place, score in enumerate(leads) if score.number == number), len(leads))
+            leads = leads[:again]
+        else:
+            leads = [score for score in leads if score.number < number]
         leads += [known[number]] if number in known else []
     return leads
 
@@ -225,6 +289,13 @@ def _titles(task: str) -> dict[str, str]:
     from compressdefect.train.tasks import TASKS
 
     return {figure.key: figure.title for figure in TASKS[task].figures} if task in TASKS else {}
+
+
+def _fine_title(task: str) -> str:
+    """What a task calls the score of short trainings."""
+    from compressdefect.train.tasks import TASKS
+
+    return TASKS[task].fine_title if task in TASKS else "score"
 
 
 def read_evidence(path: Path) -> Evidence:

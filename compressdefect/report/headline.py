@@ -33,6 +33,9 @@ def sentence(evidence: Evidence) -> str:
     if evidence.best is None:
         best = evidence.winner
         if best is None:
+            compared = evidence.tally.compared
+            if compared:
+                return f"No design was trained to its end yet; {compared} were compared by short trainings."
             return "No trial has ended yet, so there is nothing to compare."
         reached = f"{units.percent(best.metric)} {evidence.metric_title} on validation"
         return f"No model was delivered yet. So far trial {best.number} leads with {reached}."
@@ -116,9 +119,12 @@ def _accuracy_at_threshold(evidence: Evidence) -> float | None:
 
 
 def _quality_so_far(evidence: Evidence) -> list[Tile]:
-    turned_away = sum(trial.state == "infeasible" for trial in evidence.trials)
-    lines = (f"{len(evidence.trials)} designs asked, {turned_away} turned away untrained",)
-    tiles = [Tile("Trials finished", str(len(evidence.finished)), lines, kind="lead")]
+    tally, title = evidence.tally, "Trials finished"
+    lines = [f"{tally.asked} designs asked, {tally.infeasible} turned away untrained"]
+    if evidence.rungs:
+        title = "Designs trained to the end"
+        lines.append(f"{tally.compared} compared by short trainings, of which {tally.climbed} climbed")
+    tiles = [Tile(title, str(tally.finished), tuple(lines), kind="lead")]
     best = evidence.winner
     if best is not None:
         title = f"Best {evidence.metric_title} so far"

@@ -26,9 +26,11 @@ def trials(evidence: Evidence) -> Table:
     on_front = _front_numbers(evidence)
     rows = sorted(evidence.trials, key=lambda t: (t.number is None, t.number or 0))[:TRIALS_SHOWN]
     winner = evidence.winner.trial if evidence.winner else None
+    short = (Column("rung", numeric=True), Column("score", numeric=True)) if evidence.rungs else ()
     columns = (
         Column("trial", numeric=True),
         Column("state"),
+        *short,
         Column(f"{evidence.metric_title}, val", numeric=True),
         Column("NetScore", numeric=True),
         Column("FLOPs", numeric=True),
@@ -41,17 +43,29 @@ def trials(evidence: Evidence) -> Table:
         Column("note"),
     )
     zero = evidence.trial_zero.number if evidence.trial_zero else 0
-    shown = [_trial_row(t, on_front, evidence.winner_title if t is winner else "", t.number == zero) for t in rows]
+    shown = []
+    for trial in rows:
+        won = evidence.winner_title if trial is winner else ""
+        shown.append(_trial_row(trial, _on_ladder(evidence, trial), on_front, won, trial.number == zero))
     return Table(columns, shown)
 
 
-def _trial_row(trial: TrialRecord, on_front: set[int], won: str, is_zero: bool) -> Row:
+def _on_ladder(evidence: Evidence, trial: TrialRecord) -> tuple[str, ...]:
+    """How far a trial climbed, and its score on the lowest rung."""
+    if not evidence.rungs:
+        return ()
+    rung = f"{trial.rung + 1} of {len(evidence.rungs) + 1}"
+    return (units.NONE if trial.number is None else rung, units.percent(trial.score))
+
+
+def _trial_row(trial: TrialRecord, on_ladder: tuple[str, ...], on_front: set[int], won: str, is_zero: bool) -> Row:
     notes = [won, "trial 0: the space's named design" if is_zero else ""]
     notes += ["on the front" if trial.number in on_front else "", "repaired" if trial.repaired else "", trial.reason]
-    mark = "winner" if won else "zero" if is_zero else "" if trial.state == "complete" else "muted"
+    mark = "winner" if won else "zero" if is_zero else "" if trial.state in ("complete", "compared") else "muted"
     cells = (
         units.NONE if trial.number is None else str(trial.number),
         trial.state,
+        *on_ladder,
         units.percent(trial.metric),
         units.plain(trial.netscore),
         units.count(trial.flops),

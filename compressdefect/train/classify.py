@@ -61,6 +61,7 @@ class Classify:
     notes: ClassVar[str] = ""
     claim: ClassVar[str] = "names the right class for {} of the images"
     basis: ClassVar[str] = "by the most probable class of each image"
+    fine_title: ClassVar[str] = "area under the ROC curve"
 
     def __post_init__(self) -> None:
         self.check(Aim(self.metric))

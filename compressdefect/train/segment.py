@@ -81,6 +81,7 @@ class Segment:
     )
     claim: ClassVar[str] = "finds defects with a Dice of {}"
     basis: ClassVar[str] = "by the most probable class of each pixel"
+    fine_title: ClassVar[str] = "mean Dice"
 
     def __post_init__(self) -> None:
         assert len(self.pixels) >= 2, "the background and at least one defect"

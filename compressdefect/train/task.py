@@ -76,7 +76,7 @@ class Task(Protocol):
     - ``suits`` tells whether the annotations of a folder are made for it; the first task that says so is the default;
     - ``space`` is where a search looks by default, ``recipe`` where its training differs from ``FitConfig``;
     - ``outputs`` are the outputs of the exported graph with their shapes, ``figures`` the columns of its tables;
-    - ``claim`` and ``basis`` put the first figure in words.
+    - ``claim`` and ``basis`` put the first figure in words, ``fine_title`` names what ``fine_score`` is.
 
     ``on_images`` and ``on_heads`` make the task: from the images that it is trained on, or from what a trained model
     says of itself. Then the life of one batch is:
@@ -108,6 +108,7 @@ class Task(Protocol):
     notes: ClassVar[str]  # what a reader of the figures should know, a sentence or none
     claim: ClassVar[str]  # what a model does, {} for the first figure: "names the right class for {} of the images"
     basis: ClassVar[str]  # what is counted: "by the most probable class of each image"
+    fine_title: ClassVar[str]  # what ``fine_score`` is: "area under the ROC curve"
 
     @classmethod
     def suits(cls, samples: Sequence[Sample]) -> bool:

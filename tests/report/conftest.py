@@ -23,6 +23,19 @@ def search(search_run: Path) -> Evidence:
     return read_evidence(search_run)
 
 
+@pytest.fixture(scope="session")
+def climbed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same search on a ladder: most designs have a score on its lowest rung alone."""
+    path = tmp_path_factory.mktemp("climbed") / "run"
+    make_run(path, ladder=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def climbed(climbed_run: Path) -> Evidence:
+    return read_evidence(climbed_run)
+
+
 @pytest.fixture
 def evidence_of(tmp_path: Path) -> Callable[..., Evidence]:
     """Make and read a small run folder as asked."""

@@ -43,32 +43,34 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A search with a good class and small defects, and a training with six classes and long names."""
+    """A search with a good class and small defects, one on a ladder, and a training with six classes and long names."""
     root = tmp_path_factory.mktemp("pages")
     images = make_run(root / "search", side=96, seed=3)
     names = read_evidence(root / "search").best.predictions.names
     images = images._replace(extents={n: Extent(9 + i, Box(40, 40, 45, 45)) for i, n in enumerate(names[150:])})
     write_report(root / "search", images=images, explanation=explain(images))
+    climbed = make_run(root / "climbed", side=16, per_class=20, ladder=True)
+    write_report(root / "climbed", images=climbed, explanation=explain(climbed))
     long = tuple(f"{name}_of_a_rolled_and_pickled_strip" for name in SIX)
     six = make_run(root / "train", classes=long, good=None, trials=0, side=16, per_class=40)
     write_report(root / "train", images=six, explanation=explain(six))
-    return {name: root / name / "report.html" for name in ("search", "train")}
+    return {name: root / name / "report.html" for name in ("search", "climbed", "train")}
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("name", ["search", "train"])
+@pytest.mark.parametrize("name", ["search", "climbed", "train"])
 def test_the_page_draws_its_charts_without_a_complaint(
     browser: Any, pages: dict[str, Path], name: str, dark: bool
 ) -> None:
     open_page(browser, pages[name], dark=dark)
-    assert len(browser.find_elements("css selector", ".main-svg")) >= (12 if name == "search" else 0)
+    assert len(browser.find_elements("css selector", ".main-svg")) >= {"search": 12, "climbed": 14, "train": 0}[name]
     assert [entry["message"] for entry in browser.get_log("browser")] == []
     paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert paper == ("rgb(20, 24, 29)" if dark else "rgb(250, 250, 248)")
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
-@pytest.mark.parametrize("name", ["search", "train"])
+@pytest.mark.parametrize("name", ["search", "climbed", "train"])
 def test_nothing_overflows(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
     open_page(browser, pages[name], width)
     for details in browser.find_elements("css selector", "details"):

@@ -44,6 +44,7 @@ class Locate:
     notes: ClassVar[str] = "A defect is located where the box overlaps it by half."
     claim: ClassVar[str] = "locates {} of the defects"
     basis: ClassVar[str] = "by an overlap of half"
+    fine_title: ClassVar[str] = "mean overlap"
     decided_by: ClassVar[str] = "the largest score"
 
     @classmethod

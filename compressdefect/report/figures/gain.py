@@ -7,7 +7,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from compressdefect import units
-from compressdefect.report.evidence import Evidence, leaders
+from compressdefect.report.evidence import Evidence, Score, leaders
 from compressdefect.report.figures import theme
 from compressdefect.report.table import Row, Table, named
 
@@ -23,11 +23,14 @@ class Step(NamedTuple):
 
 
 class GainData(NamedTuple):
-    """``steps`` starts at trial ``zero`` itself; ``last`` is the number of the last trial asked."""
+    """``steps`` starts at trial ``zero`` itself; ``last`` is the number of the last trial asked.
+
+    It is None on a ladder, where designs are finished in another order than they were asked in.
+    """
 
     steps: list[Step]
     zero: int
-    last: int
+    last: int | None
 
 
 def compute(evidence: Evidence) -> GainData | None:
@@ -43,18 +46,30 @@ def compute(evidence: Evidence) -> GainData | None:
             flops_ratio=_ratio(score.trial.flops, zero.trial.flops),
             latency_ratio=_ratio(score.trial.latency_ms, zero.trial.latency_ms),
         )
-        for score in [zero, *(score for score in leaders(evidence) if score.number > zero.number)]
+        for score in [zero, *_after(zero, evidence)]
     ]
-    return GainData(steps, zero.number, max(t.number for t in evidence.trials if t.number is not None))
+    last = max(t.number for t in evidence.trials if t.number is not None)
+    return GainData(steps, zero.number, None if evidence.rungs else last)
+
+
+def _after(zero: Score, evidence: Evidence) -> list[Score]:
+    """Those that took the lead after trial 0; on a ladder, where it may never have led, all of them then."""
+    leads = leaders(evidence)
+    if not evidence.rungs:
+        return [score for score in leads if score.number > zero.number]
+    return leads[leads.index(zero) + 1 :] if zero in leads else leads
 
 
 def draw(data: GainData) -> go.Figure:
-    """Steps of NetScore over trial number, from trial 0's own level."""
+    """Steps of NetScore over trial number, from trial 0's own level; on a ladder one step for each change."""
     last = data.steps[-1]
     x, y = [s.number for s in data.steps], [s.netscore_gain for s in data.steps]
+    end = data.last
+    if end is None:
+        x, end = list(range(len(data.steps))), len(data.steps)
     traces = [
         go.Scatter(
-            x=[*x, data.last],
+            x=[*x, end],
             y=[*y, y[-1]],
             mode="lines",
             line={"shape": "hv", "color": theme.WINNER, "width": 2},
@@ -82,7 +97,10 @@ def draw(data: GainData) -> go.Figure:
         ),
     ]
     figure = theme.figure(traces, height=380)
-    figure.update_xaxes(title_text="trial", rangemode="tozero", dtick=1 if data.last < 10 else None)
+    figure.update_xaxes(title_text="trial", rangemode="tozero", dtick=1 if end < 10 else None)
+    if data.last is None:
+        named = [f"{s.number}" for s in data.steps]
+        figure.update_xaxes(title_text="trial, as they took the lead", tickvals=x, ticktext=named)
     figure.update_yaxes(title_text="NetScore over trial 0", rangemode="tozero")
     return figure
 

@@ -1,8 +1,7 @@
-"""All trials as they came: what each scored, how it ended, and the best so far."""
+"""All trials as they came: what each scored, how it ended or how far it climbed, and the best so far."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -10,10 +9,11 @@ import plotly.graph_objects as go
 
 from compressdefect import units
 from compressdefect.report.evidence import Evidence
-from compressdefect.report.figures import theme
+from compressdefect.report.figures import ladder, theme
 from compressdefect.search.trials import TrialRecord
 
 STATES = {
+    **{name: (mark["symbol"], mark["color"]) for name, mark in ladder.MARKS.items()},
     "complete": ("circle", theme.TRIAL),
     "pruned": ("x-thin-open", theme.TRIAL),
     "failed": ("triangle-down", theme.DEFECT),
@@ -30,9 +30,13 @@ TITLES = {
 
 
 class HistoryData(NamedTuple):
-    """(number, metric or None) by state; ``best`` is the running maximum over complete ones, to the ``last``."""
+    """(number, value or None) by state; ``best`` is the running maximum of values that count, to the ``last``.
 
-    metric_title: str
+    A value is the metric, which counts of complete trials. On a ladder it is the score on the lowest rung, and trials
+    that have one are told apart by how far they climbed.
+    """
+
+    title: str
     by_state: dict[str, list[tuple[int, float | None]]]
     best: list[tuple[int, float]]
     last: int
@@ -46,27 +50,28 @@ def compute(evidence: Evidence) -> HistoryData | None:
     asked = sorted((t for t in evidence.trials if t.number is not None), key=lambda t: t.number or 0)
     if not asked:
         return None
-    last = asked[-1].number or 0
-    by_state = {state: _rows(asked, state) for state in STATES if any(t.state == state for t in asked)}
-    scored = [(number, metric) for number, metric in by_state.get("complete", []) if metric is not None]
-    best = list(zip([n for n, _ in scored], accumulate((m for _, m in scored), max), strict=True))
+    last, on_ladder = asked[-1].number or 0, bool(evidence.rungs)
+    rows = [(_state(t, on_ladder), (t.number or 0, t.score if on_ladder else t.metric)) for t in asked]
+    by_state = {state: found for state in STATES if (found := [row for own, row in rows if own == state])}
+    scored = evidence.rated
+    best = list(zip([r.number for r in scored], accumulate((r.value for r in scored), max), strict=True))
     if best:
         best.append((last, best[-1][1]))
-    zero, winner = evidence.trial_zero, evidence.winner
+    zero, winner = evidence.rated_zero, evidence.winner
     return HistoryData(
-        metric_title=evidence.metric_title,
+        title=evidence.rated_title,
         by_state=by_state,
         best=best,
         last=last,
-        trial_zero=zero.metric if zero else None,
+        trial_zero=zero.value if zero else None,
         winner=winner.number if winner else None,
         winner_title=evidence.winner_title,
     )
 
 
 def draw(data: HistoryData) -> go.Figure:
-    """Metric over trial number; trials without a score sit on the bottom edge."""
-    traces = [_state(data, state) for state in data.by_state]
+    """Value over trial number; trials without one sit on the bottom edge."""
+    traces = [_dots(data, state) for state in data.by_state]
     if data.best:
         traces.append(
             go.Scatter(
@@ -78,7 +83,7 @@ def draw(data: HistoryData) -> go.Figure:
                 hoverinfo="skip",
             )
         )
-    chosen = [(n, m) for n, m in data.by_state.get("complete", []) if n == data.winner and m is not None]
+    chosen = [(n, m) for rows in data.by_state.values() for n, m in rows if n == data.winner and m is not None]
     if chosen:
         traces.append(
             go.Scatter(
@@ -94,7 +99,7 @@ def draw(data: HistoryData) -> go.Figure:
         )
     figure = theme.figure(traces, height=380)
     figure.update_xaxes(title_text="trial", rangemode="tozero", dtick=1 if data.last < 10 else None)
-    figure.update_yaxes(title_text=f"{data.metric_title} on validation (%)")
+    figure.update_yaxes(title_text=f"{data.title} (%)")
     if data.trial_zero is not None:
         figure.add_hline(y=100 * data.trial_zero, line={"color": theme.TRIAL_ZERO, "width": 1.5, "dash": "dot"})
         figure.update_layout(margin_r=64)
@@ -110,11 +115,12 @@ def draw(data: HistoryData) -> go.Figure:
     return figure
 
 
-def _rows(trials: Sequence[TrialRecord], state: str) -> list[tuple[int, float | None]]:
-    return [(t.number, t.metric) for t in trials if t.state == state and t.number is not None]
+def _state(trial: TrialRecord, on_ladder: bool) -> str:
+    came_through = on_ladder and trial.state in ("compared", "complete")
+    return ladder.reached(trial) if came_through else trial.state
 
 
-def _state(data: HistoryData, state: str) -> go.Scatter:
+def _dots(data: HistoryData, state: str) -> go.Scatter:
     rows = data.by_state[state]
     scores = [m for group in data.by_state.values() for _, m in group if m is not None]
     bottom = min(scores, default=0.0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
 from compressdefect import units
-from compressdefect.report.evidence import Evidence, Score
+from compressdefect.report.evidence import Evidence, Rated
 from compressdefect.report.figures import theme
 from compressdefect.report.figures.pareto import cost_axis
 from compressdefect.report.table import Row, Table, named
@@ -41,7 +41,10 @@ class Axis(NamedTuple):
 
 
 class ParallelData(NamedTuple):
-    """One entry per finished trial in every field; ``winner`` is a position among them."""
+    """One entry per finished trial in every field; ``winner`` is a position among them.
+
+    On a ladder they are all trials that were compared, and their score on the lowest rung stands for the metric.
+    """
 
     numbers: list[int]
     metric: NDArray[np.float64]
@@ -51,23 +54,24 @@ class ParallelData(NamedTuple):
 
 
 def compute(evidence: Evidence) -> ParallelData | None:
-    """The axes of a search with at least three finished trials, else None."""
-    scores = evidence.finished
+    """The axes of a search with at least three such trials, else None."""
+    scores = evidence.rated
     if len(scores) < 3:
         return None
-    metric = np.array([score.metric for score in scores], dtype=np.float64)
+    metric = np.array([score.value for score in scores], dtype=np.float64)
     table = [genes_of(score.trial) for score in scores]
     varied = [g for g in dict.fromkeys(name for genes in table for name in genes) if _varies(table, g)]
     ranked = sorted(varied, key=lambda gene: -association([genes.get(gene) for genes in table], metric))[:GENES]
     axes = [_gene_axis(gene, [genes.get(gene) for genes in table]) for gene in sorted(ranked, key=varied.index)]
     axes += _cost_axes(evidence, scores)
-    axes.append(_number_axis(evidence.metric_title, metric, units.percent))
+    axes.append(_number_axis("score" if evidence.rungs else evidence.metric_title, metric, units.percent))
     winner = evidence.winner
+    places = {score.number: place for place, score in enumerate(scores)}
     return ParallelData(
         numbers=[score.number for score in scores],
         metric=metric,
         axes=axes,
-        winner=scores.index(winner) if winner else None,
+        winner=places.get(winner.number) if winner else None,
         genes_left_out=len(varied) - len(ranked),
     )
 
@@ -206,7 +210,7 @@ def _number_axis(title: str, values: NDArray[np.float64], text: Any, said: list[
     return Axis(title, (values - low) / span, said or [text(v) for v in values], ticks)
 
 
-def _cost_axes(evidence: Evidence, scores: Sequence[Score]) -> list[Axis]:
+def _cost_axes(evidence: Evidence, scores: Sequence[Rated]) -> list[Axis]:
     budgeted = cost_axis(evidence).column
     axes = []
     for column, (title, text) in COSTS.items():

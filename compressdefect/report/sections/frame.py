@@ -11,6 +11,9 @@ from compressdefect.report.table import Table
 
 CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtons": [["toImage", "zoom2d", "pan2d", "resetScale2d"]]}
 
+LONG = 20
+"""Rows of a table under a chart from which on it scrolls by itself."""
+
 
 class Section(NamedTuple):
     """A part of the page that the navigation points to."""
@@ -41,7 +44,9 @@ def plot(
     chart = element("div", Markup(drawn), role="img", aria_label=said, class_="wide" if wide else None)
     if wide:
         chart = element("div", chart, class_="scroll", role="region", aria_label=title, tabindex=0)
-    table = [fold("The same as a table", scroll(data, f"{title}, as a table"))] if data else []
+    table = []
+    if data:
+        table = [fold("The same as a table", scroll(data, f"{title}, as a table", tall=len(data.rows) > LONG))]
     return element("figure", element("h3", title), chart, element("figcaption", note), table)
 
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 from compressdefect import units
 from compressdefect.report import tables
 from compressdefect.report.evidence import Evidence, PassedOver
-from compressdefect.report.figures import gain, history, parallel, pareto
+from compressdefect.report.figures import gain, history, ladder, parallel, pareto
 from compressdefect.report.markup import Markup, element
 from compressdefect.report.sections.frame import Section, empty, note, plot, scroll, section
 
+FEW = 5
+"""Finished designs below which nothing is said of how well the lowest rung foretold them."""
+
+_NONE_ENDED = "No trial has been trained to its end yet."
+
 
 def search(evidence: Evidence) -> list[Section]:
-    """How the search went: front, history, gain, parallel coordinates."""
-    front = pareto.compute(evidence)
-    if front is None:
-        return [section("search", "The search", empty("No trial has been trained to its end yet."))]
-    content = [plot("pareto", pareto.draw(front), "Pareto front", _front_note(front), pareto.table(front))]
-    if evidence.passed_over:
-        content.append(note(_passed_over_note(evidence, evidence.passed_over)))
+    """How the search went: front, ladder, history, gain, parallel coordinates."""
+    if not evidence.rated:
+        return [section("search", "The search", empty(_NONE_ENDED))]
+    content = [*_front(evidence), *_ladder(evidence)]
     content.append(element("div", _history(evidence), _gain(evidence), class_="halves"))
     lines = parallel.compute(evidence)
     if lines:
-        title, text = "What the designs are made of", _parallel_note(lines)
+        title, text = "What the designs are made of", _parallel_note(evidence, lines)
         content.append(plot("parallel", parallel.draw(lines), title, text, parallel.table(lines), wide=True))
     return [section("search", "The search", *content)]
 
@@ -33,8 +35,45 @@ def trials(evidence: Evidence) -> list[Section]:
     left_out = len(evidence.trials) - tables.TRIALS_SHOWN
     text = f"The headings sort. NetScore is 20·log10 of the {evidence.metric_title} (%) squared"
     text += " over the root of params (M) times MACs (G)."
+    text += " A rung is how far a design climbed; score is what it had on the lowest one." if evidence.rungs else ""
     text += f" {left_out} more rows are in trials.csv." if left_out > 0 else ""
     return [section("trials", "All trials", note(text), scroll(tables.trials(evidence), "All trials", tall=True))]
+
+
+def _front(evidence: Evidence) -> list[Markup]:
+    data = pareto.compute(evidence)
+    if data is None:
+        return [empty(_NONE_ENDED)]
+    drawn = plot("pareto", pareto.draw(data), "Pareto front", _front_note(evidence, data), pareto.table(data))
+    better = evidence.passed_over
+    return [drawn, note(_passed_over_note(evidence, better))] if better else [drawn]
+
+
+def _ladder(evidence: Evidence) -> list[Markup]:
+    data = ladder.compute(evidence)
+    if data is None:
+        return []
+    return [plot("ladder", ladder.draw(data), "The ladder", _ladder_note(data), ladder.table(data))]
+
+
+def _ladder_note(data: ladder.LadderData) -> str:
+    """How many designs came how far, and how well the lowest rung foretold the end."""
+    tally = data.tally
+    text = f"Designs asked: {tally.asked}; turned away before any training: {tally.infeasible}; "
+    text += f"compared by short trainings of {data.rungs[0]}: {tally.compared}; climbed from there: {tally.climbed}, "
+    text += f"of which trained to the end: {tally.finished}. The score is the {data.score_title}. "
+    tau, n = data.agreement
+    if n < FEW:
+        return f"{text}So few finished designs do not tell how well the lowest rung foretells the end."
+    if tau is None:
+        return f"{text}The {n} finished designs are alike in that score or at the end: there is no order to compare."
+    text += (
+        f"Kendall's τ between that score and the final {data.metric_title} is {tau:.2f} over the {n} finished designs "
+    )
+    text += (
+        "(1: the same order, 0: no relation). These were chosen by their score, so it is lower than over all as a rule."
+    )
+    return text
 
 
 def _history(evidence: Evidence) -> Markup:
@@ -61,8 +100,9 @@ def _gain(evidence: Evidence) -> Markup:
     return plot("gain", gain.draw(data), title, f"{', '.join([text, *parts])}. {rule}", gain.table(data))
 
 
-def _front_note(data: pareto.ParetoData) -> str:
-    text = f"Trained designs: {len(data.points)}; on the front, where none is cheaper and better: {len(data.front)}."
+def _front_note(evidence: Evidence, data: pareto.ParetoData) -> str:
+    trained = "Designs trained to the end" if evidence.rungs else "Trained designs"
+    text = f"{trained}: {len(data.points)}; on the front, where none is cheaper and better: {len(data.front)}."
     text += f" Turned away before any training: {len(data.turned_away)}." if data.turned_away else ""
     text += f" {data.below} lie below the axis: a double click shows them." if data.below else ""
     return text
@@ -79,8 +119,9 @@ def _passed_over_note(evidence: Evidence, better: PassedOver) -> str:
     return f"{text}It was passed over for trial {winner.number}, which has {', '.join(ratios)}."
 
 
-def _parallel_note(data: parallel.ParallelData) -> str:
-    text = "Each line is a trained design, the more orange the better its metric; the winner is the thick blue one."
+def _parallel_note(evidence: Evidence, data: parallel.ParallelData) -> str:
+    kind, by = ("compared", "score on the lowest rung") if evidence.rungs else ("trained", "metric")
+    text = f"Each line is a {kind} design, the more orange the better its {by}; the winner is the thick blue one."
     if data.genes_left_out:
-        text += f" The genes shown go most with the metric; {data.genes_left_out} others that vary are not shown."
+        text += f" The genes shown go most with the {by}; {data.genes_left_out} others that vary are not shown."
     return text
