@@ -45,7 +45,8 @@ class Ladder:
 
 
 NO_LADDER = Ladder()
-LADDER = Ladder((Rung(64, 0.5, until=0.18), Rung(256, 0.5, until=0.32)))
+LADDER = Ladder((Rung(64, 0.5, until=0.15),))
+"""One short rung: on the evaluation table four times the steps, or the whole resolution, rank designs no better."""
 
 
 def on_rung(trials: Sequence[StoredTrial], number: int) -> list[StoredTrial]:
