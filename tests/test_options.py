@@ -35,7 +35,7 @@ TRAINING = "epochs loss balance gradual augment metric overkill"
 RUN = "time accelerator threads peers seed run-dir json"
 COMMANDS = {
     "search": f"{DATA} {TRAINING} {RUN} resume budget-flops budget-macs budget-params budget-memory budget-latency"
-    " objective latency-exponent sampler trials workers threads-per-trial storage study",
+    " objective latency-exponent sampler trials ladder workers threads-per-trial storage study",
     "train": f"{DATA} {TRAINING} {RUN} optimizer schedule learning-rate batch-size",
     "evaluate": "data format labels good unlabelled group json",
     "cost": "input channels classes task json",

@@ -15,8 +15,27 @@ from compressdefect.data.statistics import pixel_statistics
 from compressdefect.models.design import Design
 from compressdefect.models.inspector import Inspector
 from compressdefect.train.config import FitConfig
-from compressdefect.train.task import Task
+from compressdefect.train.task import Records, Task
 from compressdefect.train.validate import seeded
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of a design that was trained before, by the recipe of the assignment.
+
+    Attributes:
+        indices: the validation images (n,), or all training images where these were predicted out of fold.
+        records: what was answered on them (n, …).
+        weights: of the finished network; None where it was trained on parts of the images alone.
+        epochs: how many were trained.
+        seconds: how long that took.
+    """
+
+    indices: NDArray[np.int64]
+    records: Records
+    weights: bytes | None
+    epochs: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,7 @@ class Assignment:
         threads: CPU threads that latency is measured with.
         budgets: the limits that the design keeps, for the card.
         deviations: what a reader of the card should know, in sentences.
+        earlier: what need not be trained again.
     """
 
     name: str
@@ -44,6 +64,7 @@ class Assignment:
     threads: int = 1
     budgets: Mapping[str, float] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
+    earlier: Earlier | None = None
 
     def network(self) -> Inspector:
         """The untrained network on raw pixels, normalised by the training images."""

@@ -9,7 +9,7 @@ from compressdefect.deploy.assignment import Assignment
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.judging import judge
 from compressdefect.deploy.packaging import package
-from compressdefect.deploy.training import Earlier, Say, train_to_end
+from compressdefect.deploy.training import Say, train_to_end
 from compressdefect.runs import RunFolder
 from compressdefect.train.fit import OnEpoch
 from compressdefect.train.schedule import Deadline
@@ -33,7 +33,6 @@ def deliver(
     run: RunFolder,
     job: Assignment,
     *,
-    earlier: Earlier | None = None,
     decides: bool = True,
     deadline: Deadline | None = None,
     on_epoch: OnEpoch | None = None,
@@ -45,7 +44,7 @@ def deliver(
         TrainingError: the training diverged, or there was no time for it.
         BundleError: the exported graph does not reproduce the network.
     """
-    trained = train_to_end(job, earlier=earlier, decides=decides, deadline=deadline, on_epoch=on_epoch, say=say)
+    trained = train_to_end(job, decides=decides, deadline=deadline, on_epoch=on_epoch, say=say)
     say("testing")
     judged = judge(job, trained.network, trained.val.get("threshold"))
     bundle = package(run.best, job, trained, judged, say)

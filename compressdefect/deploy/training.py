@@ -6,39 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from compressdefect.deploy.assignment import Assignment
+from compressdefect.deploy.assignment import Assignment, Earlier
 from compressdefect.deploy.judging import metrics
 from compressdefect.errors import TrainingError
 from compressdefect.models.inspector import Inspector
 from compressdefect.models.weights import load_weights
 from compressdefect.train.fit import FitResult, OnEpoch, fit
 from compressdefect.train.schedule import Deadline
-from compressdefect.train.task import Records
 from compressdefect.train.validate import FOLDS, validate
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What is known of a design that was trained before, by the recipe of the assignment.
-
-    Attributes:
-        indices: the validation images (n,), or all training images where these were predicted out of fold.
-        records: what was answered on them (n, …).
-        weights: of the finished network; None where it was trained on parts of the images alone.
-        epochs: how many were trained.
-        seconds: how long that took.
-    """
-
-    indices: NDArray[np.int64]
-    records: Records
-    weights: bytes | None
-    epochs: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -53,7 +30,6 @@ class Trained:
 def train_to_end(
     job: Assignment,
     *,
-    earlier: Earlier | None = None,
     decides: bool = True,
     deadline: Deadline | None = None,
     on_epoch: OnEpoch | None = None,
@@ -67,7 +43,6 @@ def train_to_end(
 
     Args:
         job: what to train.
-        earlier: what need not be trained again.
         decides: whether anything is decided; if not, there is no threshold, and no escape and overkill either.
         deadline: for all trainings.
         on_epoch: sees every epoch of every training.
@@ -77,11 +52,11 @@ def train_to_end(
         TrainingError: the training diverged, or there was no time for it.
     """
     val: dict[str, Any] = {}
-    if earlier is not None:
-        val = metrics(job.task, job.images, earlier.indices, earlier.records)
-        finished = _finished(job, earlier)
+    if job.earlier is not None:
+        val = metrics(job.task, job.images, job.earlier.indices, job.earlier.records)
+        finished = _finished(job, job.earlier)
         if finished is not None:
-            return Trained(finished, val, _taken_over(job, finished, earlier))
+            return Trained(finished, val, _taken_over(job, finished, job.earlier))
     elif decides and not len(job.split.val):
         say(f"training {FOLDS} times on parts of the images, for the threshold")
         folds_deadline = None if deadline is None else deadline.part(2 / 3)

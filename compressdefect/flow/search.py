@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from compressdefect.data.statistics import pixel_statistics
-from compressdefect.deploy.assignment import Assignment, describe_data
+from compressdefect.deploy.assignment import Assignment, Earlier, describe_data
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.deliver import Delivered, deliver
-from compressdefect.deploy.training import Earlier
 from compressdefect.errors import TrainingError
 from compressdefect.flow.finish import recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_free, prepare, say_what_hides
@@ -226,14 +225,13 @@ class _SearchFlow:
             threads=request.options.threads,
             budgets=_limits(request.budgets),
             deviations=self._deviations(outcome),
+            earlier=earlier,
         )
         deadline = None
         if request.limit_s is not None:
             left_s = max(self.clock.left_s - request.finish_s, FINAL_SHARE * request.limit_s / 3)
             deadline = Deadline.after(left_s)
-        delivered = deliver(
-            self.run, job, earlier=earlier, deadline=deadline, on_epoch=self.voice.epoch, say=self.voice.say
-        )
+        delivered = deliver(self.run, job, deadline=deadline, on_epoch=self.voice.epoch, say=self.voice.say)
         limit_ms = request.budgets.latency_ms
         if limit_ms is not None and delivered.latency_ms > limit_ms:
             self.voice.say(
