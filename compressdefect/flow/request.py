@@ -121,13 +121,15 @@ class Request:
 
     def ladder(self, data: Prepared) -> Ladder:
         """The short trainings that come first, as far as these images can be used for them."""
-        wanted = self.space.ladder if self.options.ladder == "auto" else self.options.ladder == "on"
-        return LADDER if wanted and self.why_no_ladder(data) is None else NO_LADDER
+        return LADDER if self._wants_ladder and self.why_no_ladder(data) is None else NO_LADDER
 
     def why_no_ladder(self, data: Prepared) -> str | None:
         """Why there are no short trainings though they are wanted, in words."""
-        wanted = self.space.ladder if self.options.ladder == "auto" else self.options.ladder == "on"
-        return why_not(data.images, data.split, data.task) if wanted else None
+        return why_not(data.images, data.split, data.task) if self._wants_ladder else None
+
+    @property
+    def _wants_ladder(self) -> bool:
+        return self.space.ladder if self.options.ladder == "auto" else self.options.ladder == "on"
 
     def workers(self, ladder: Ladder) -> int:
         """How many trainings there are at a time: two of one thread get through more than one of two."""
@@ -143,10 +145,8 @@ class Request:
     def reserve(self, data: Prepared, epoch_s: float) -> float:
         """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial.
 
-        On a ladder a trial and the final training are alike, so the search counts with it itself.
+        Not for a ladder, whose trials to the end are like the final training: there the search itself counts with it.
         """
-        if self.ladder(data).top:
-            return self.finish_s
         final_s = fit_config(self.options, data.shown, self.task).epochs * epoch_s
         if not len(data.split.val):
             final_s *= 1.5  # a trial's epoch passes over the images twice, in three folds of two thirds; then once more

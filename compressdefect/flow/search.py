@@ -174,19 +174,24 @@ class _SearchFlow:
         reason = self.request.why_no_ladder(self.data)
         if reason is not None:
             self.voice.say(f"every design is trained to the end, without short trainings before: {reason}")
+        config = self.request.config(self.data)
+
+        def reserve(epoch_s: float) -> float:
+            return self.request.finish_s if config.ladder.top else self.request.reserve(self.data, epoch_s)
+
         with Bar(self.voice.console) as bar:
             outcome = search(
-                self.request.config(self.data),
+                config,
                 self.gate,
                 self.evaluator,
                 self.run,
                 clock=self.clock,
                 open_workers=open_workers,
-                reserve=lambda epoch_s: self.request.reserve(self.data, epoch_s),
+                reserve=reserve,
                 progress=bar,
                 resume=resume,
             )
-        self.voice.say(f"{_came_to(outcome, self.request.ladder(self.data).top > 0)}; {outcome.ended}")
+        self.voice.say(f"{_came_to(outcome, config.ladder.top > 0)}; {outcome.ended}")
         return outcome
 
     def _deliver(self, outcome: SearchOutcome) -> Best:
