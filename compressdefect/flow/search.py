@@ -30,6 +30,7 @@ from compressdefect.search.gate import Gate
 from compressdefect.search.held_out import held_out_path, read_held_out
 from compressdefect.search.identity import check_identity
 from compressdefect.search.latency import LatencyProbe
+from compressdefect.search.plan import final_epochs
 from compressdefect.search.progress import Bar
 from compressdefect.search.reach import first_design
 from compressdefect.search.samplers import derive_seed
@@ -219,7 +220,10 @@ class _SearchFlow:
             config = replace(config, threads=1)
         if request.ladder(data).top:
             seed = derive_seed(request.options.seed, trial.fingerprint)
-            config, earlier = replace(config, epochs=outcome.plan.epochs, seed=seed), self._earlier(trial)
+            epochs = outcome.plan.epochs
+            if not len(data.split.val):
+                epochs = final_epochs(epochs, config.epochs)
+            config, earlier = replace(config, epochs=epochs, seed=seed), self._earlier(trial)
         job = Assignment(
             name,
             FamilyDesign(name, trial.design, input=data.images.shape[1]),
@@ -259,7 +263,10 @@ class _SearchFlow:
         if outcome.baseline is None:
             found.append("trial 0 was not finished, so this model was not compared with the named design")
         if not len(self.data.split.val):
-            found.append("validation figures and threshold are out of fold, of trainings by the final one's recipe")
+            length = f" for {outcome.plan.epochs} epochs" if self.request.ladder(self.data).top else ""
+            found.append(
+                f"validation figures and threshold are out of fold, of trainings by the final one's recipe{length}"
+            )
         if self.data.split.group == "none":
             found.append("duplicates were not kept together, so the test figures may be too good")
         if (self.run.best / "bundle.json").is_file():

@@ -18,6 +18,7 @@ MIN_EPOCHS, MAX_EPOCHS = 4, 30
 TIMED_TRIALS = 12
 FEWEST, MOST = 4, 9  # designs that are trained to the end, trial 0 among them
 SURE = 0.9  # of the time, since what an epoch takes is an estimate
+FINAL_EPOCHS = 2  # times those of a training on the top, at most: the threshold is then still that of a like network
 
 Reserve = Callable[[float], float]
 """What must be left of the time when the search ends: from seconds per trial epoch to seconds."""
@@ -139,8 +140,8 @@ def plan_top(
     def plan(designs: int) -> TopPlan:
         chosen = epoch_s[:designs]
         top_s, final_s = _makespan(chosen, workers), final * max(chosen)
-        epochs = wanted if math.isinf(left_s) else min(wanted, max(1, int(SURE * left_s / (top_s + final_s))))
-        return TopPlan(designs, epochs, top_s / (top_s + final_s))
+        epochs = wanted if math.isinf(left_s) else _epochs(SURE * left_s, top_s, final_s, wanted)
+        return TopPlan(designs, epochs, top_s * epochs / (top_s * epochs + final_s * final_epochs(epochs, wanted)))
 
     few, most = (min(number, len(epoch_s)) for number in (FEWEST, FEWEST if math.isinf(left_s) else MOST))
     for designs in range(most, few, -1):
@@ -150,6 +151,23 @@ def plan_top(
         if plan(designs).epochs >= min(least, wanted):
             return plan(designs)
     return plan(min(2, len(epoch_s)))
+
+
+def final_epochs(epochs: int, wanted: int) -> int:
+    """How long the final training is, where those before it that give its threshold had so many epochs.
+
+    >>> final_epochs(40, 100), final_epochs(60, 100)
+    (80, 100)
+    """
+    return min(wanted, FINAL_EPOCHS * epochs)
+
+
+def _epochs(left_s: float, top_s: float, final_s: float, wanted: int) -> int:
+    """The most epochs for which all trainings on the top and the final one fit."""
+    both = int(left_s / (top_s + FINAL_EPOCHS * final_s))
+    if FINAL_EPOCHS * both > wanted:
+        both = int((left_s - wanted * final_s) / top_s)
+    return min(wanted, max(1, both))
 
 
 def _makespan(seconds: Sequence[float], workers: int) -> float:
