@@ -23,7 +23,7 @@ from compressdefect.search.constraints import Budgets, active_rules
 from compressdefect.search.ladder import LADDER, NO_LADDER, Ladder
 from compressdefect.search.objective import Objective
 from compressdefect.search.quantity import parse_seconds
-from compressdefect.search.rungs import why_not
+from compressdefect.search.rungs import fitted, why_not
 from compressdefect.search.samplers import SearchDimensions, sampler
 from compressdefect.space.space import Space
 from compressdefect.train.batches import steps_per_epoch
@@ -123,7 +123,9 @@ class Request:
 
     def ladder(self, data: Prepared) -> Ladder:
         """The short trainings that come first, as far as these images can be used for them."""
-        return LADDER if self._wants_ladder and self.why_no_ladder(data) is None else NO_LADDER
+        if not self._wants_ladder or self.why_no_ladder(data) is not None:
+            return NO_LADDER
+        return Ladder(tuple(fitted(rung, data.images, data.split) for rung in LADDER.rungs))
 
     def why_no_ladder(self, data: Prepared) -> str | None:
         """Why there are no short trainings though they are wanted, in words."""

@@ -176,6 +176,8 @@ class _SearchFlow:
         if reason is not None:
             self.voice.say(f"every design is trained to the end, without short trainings before: {reason}")
         config = self.request.config(self.data)
+        if any(rung.scale == 1 for rung in config.ladder.rungs):
+            self.voice.say("designs are compared on images as large as the input: smaller ones would lose defects")
 
         def reserve(epoch_s: float) -> float:
             return self.request.finish_s if config.ladder.top else self.request.reserve(self.data, epoch_s)

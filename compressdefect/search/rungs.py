@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from compressdefect.data.images import Images
 from compressdefect.data.shrink import at_side
@@ -19,6 +20,8 @@ BATCH = 16  # images a step: in so few steps more of them are worth more than mo
 MOST_SCORED = 512  # images: more of them take time, and a few steps of training leave more in doubt
 LEAST_SIDE = 32  # pixels of the images on a rung
 LEAST_SCORED = 8
+LEAST_WIDTH = 3  # pixels of the median defect in smaller images: the narrower half may be lost in them
+_MEASURED = 64  # images whose defects are measured
 _SIDES = 8  # a side is a multiple of it
 
 
@@ -63,6 +66,28 @@ def side_of(images: Images, rung: Rung) -> int:
     """The height and width in pixels of the images on a rung."""
     side = images.shape[1]
     return min(side, max(LEAST_SIDE, _SIDES * round(rung.scale * side / _SIDES)))
+
+
+def fitted(rung: Rung, images: Images, split: Split) -> Rung:
+    """The rung for these images: as large as the input where they have masks and the median defect is too narrow."""
+    width = median_width(images, split.train)
+    is_narrow = width is not None and width * side_of(images, rung) / images.shape[1] < LEAST_WIDTH
+    return replace(rung, scale=1.0) if is_narrow else rung
+
+
+def median_width(images: Images, rows: NDArray[np.int64]) -> float | None:
+    """The width in pixels of the median defect where it is widest, in the first few of these images that have any.
+
+    None without masks, or where nothing is marked.
+    """
+    if images.masks is None or images.sizes is not None:
+        return None
+    widths: list[float] = []
+    for mask in images.masks[rows[images.masks[rows].any(axis=(1, 2))][:_MEASURED]]:
+        parts, count = ndimage.label(mask, structure=np.ones((3, 3)))
+        depths = ndimage.distance_transform_edt(np.pad(mask > 0, 1))[1:-1, 1:-1]
+        widths += [2 * depth - 1 for depth in ndimage.maximum(depths, parts, range(1, count + 1))]
+    return float(np.median(widths)) if widths else None
 
 
 def recipe(config: FitConfig, rung: Rung, shown: int) -> FitConfig:

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compressdefect.data.images import Images
 from compressdefect.data.split import Split
 from compressdefect.data.synthetic.plates import plates
-from compressdefect.search.rungs import BATCH, LEAST_SIDE, Rung, course, recipe, side_of, why_not
+from compressdefect.search.rungs import BATCH, LEAST_SIDE, Rung, course, fitted, median_width, recipe, side_of, why_not
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 
@@ -65,3 +66,25 @@ def test_why_images_cannot_be_used() -> None:
     assert "is scored on shows one class" in str(why_not(IMAGES, Split(ALL[:100], ALL[100:], NONE), TASK))
     tiled = replace(IMAGES, sizes=np.full((120, 2), 64), tile=32)
     assert "tiles" in str(why_not(tiled, fine, TASK))
+
+
+def marked(*widths: int) -> Images:
+    """An image for each width, with one stripe so wide."""
+    masks = np.zeros((len(widths), 64, 64), dtype=np.uint8)
+    for mask, width in zip(masks, widths, strict=True):
+        mask[10:50, 20 : 20 + width] = 1
+    return replace(plates(0, len(widths), 64), masks=masks)
+
+
+def test_narrow_defects_are_compared_at_the_whole_side() -> None:
+    for widths, scale in (((1, 5, 5), 1.0), ((7, 7, 1), 0.5), ((0, 0), 0.5)):
+        images = marked(*widths)
+        split = Split(np.arange(len(widths)), NONE, NONE)
+        assert fitted(rung(), images, split).scale == scale
+    assert fitted(rung(), replace(images, masks=None), split) == rung()
+
+
+def test_a_width_is_that_of_the_median_defect_at_its_widest() -> None:
+    assert median_width(marked(1, 3, 9), np.arange(3)) == 3
+    assert median_width(marked(1, 3, 9), np.array([2])) == 9
+    assert median_width(marked(0), np.arange(1)) is None
