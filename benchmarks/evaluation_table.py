@@ -46,6 +46,7 @@ from compressdefect.runs import atomic_write
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.draws import derive_seed, mutate
 from compressdefect.search.gate import Gate
+from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.repair import Admission, admit, shrink
 from compressdefect.space.genotype import Genotype
 from compressdefect.train.batches import gather, steps_per_epoch
@@ -457,7 +458,16 @@ def main() -> None:
             break
         for origin, admission in mutations(table, min(left, ROUND)):
             table.add_design(origin, admission)
+    time_designs(table, load(datasets[0], options.data))
     run(table, asks(table, datasets, options.repeated), options)
+
+
+def time_designs(table: Table, data: Data) -> None:
+    """Measure the latency of the exported designs, as far as it is not known, while nothing else runs."""
+    probe = LatencyProbe(Bench(data, 0, 1).built, data.task, data.images[SIDE].shape)
+    for row in table.designs.values():
+        row["latency_ms"] = row["latency_ms"] or round(probe(_decoded(row["flat"])), 4)
+    table.write_designs()
 
 
 def run(table: Table, wanted: Sequence[Ask], options: argparse.Namespace) -> None:
