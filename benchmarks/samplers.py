@@ -2,11 +2,10 @@
 
 python benchmarks/samplers.py [--seeds 20] [--samplers random,tpe,surrogate] [--rules] [--csv FILE] [--figure FILE.html]
 
-A pass is one training image at full resolution; at half resolution it counts a quarter, with ``--measured`` what its
-training takes in seconds beside that of a whole one. Without a ladder every design takes a whole training; the ladder
-compares many on rung 0, the better ones on rung 1 and trains a few to the end. A search without the ladder pays for a
-final training too; the ladder has it for its own designs, since it ships what it trained. All begin with trial 0, its
-half and its quarter. The portfolio comes from the other datasets alone. Designs cheaper than any of the table are
+A pass is one training image at full resolution; a short training counts as many as its seconds are worth beside a
+whole one. Without a ladder every design takes a whole training, and the winner a final one; the ladder compares many by
+short trainings for as much of the time as `search/ladder.py` says, and trains a few to the end. All begin with trial 0,
+its half and its quarter. The portfolio comes from the other datasets alone. Designs cheaper than any of the table are
 refused.
 
 The winner is named as `search/winner.py` does: of the designs within min(SE, 1 point) of the best, in the metric and,
@@ -32,28 +31,28 @@ import numpy as np
 import optuna
 from evaluation_table import BUDGET, gate_of
 from plotly.subplots import make_subplots
-from simulated import Answer, KnownCosts, World, portfolio
+from portfolio import cover, ranks_of
+from simulated import Answer, KnownCosts, World
 from table_figures import FOLDER, SCORES, datasets, designs
 
 from compressdefect.search.draws import derive_seed, uniform
 from compressdefect.search.generative import Generative
 from compressdefect.search.improvement import Improver
+from compressdefect.search.ladder import LADDER, SIZE_WEIGHT, in_tiers, size_adjusted
 from compressdefect.search.proposal import Past, Proposer, SearchDimensions
 from compressdefect.search.repair import Admission, admit, shrink
 from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.winner import TOLERANCE
 
-PASSES = (16_000, 24_000, 32_000, 48_000, 64_000, 96_000, 128_000)
-README, LONG = 32_000, 128_000  # six minutes: four or five trainings and the final one; 25 minutes: four times that
-TRIAL, FINAL, TABLE_END = 5_000, 10_000, 20_000  # passes of a trial without the ladder, a final training, the table's
-RUNG0, RUNG1 = 64 * 16, 256 * 16
-UNTIL0, UNTIL1 = 0.3, 0.45  # shares of a search's passes after which rungs 0 and 1 end
-CLIMBING, LEAST_CLIMBING, FINISHING = 0.25, 6, 3
-MOST = 64  # designs on rung 0
+PASSES = (48_000, 64_000, 96_000, 128_000, 192_000, 384_000)
+README, LONG = 96_000, 384_000  # of two cores in six and in 25 minutes
+TRIAL, FINAL, TABLE_END = 10_000, 20_000, 20_000  # passes of a trial without the ladder, a final training, the table's
+FINISHING = 3  # designs besides trial 0
+MOST = 64  # designs compared
 PORTFOLIO = 12
 GUIDED_ATTEMPTS, ATTEMPTS = 50, 200
 STEEP = 2.0
-NEEDED = ("half", "point")
+NEEDED = {"half": 0.5, "quarter": 0.75}
 DECIDES = 0.6  # least tau of the forest
 NEW: Mapping[str, Callable[[SearchDimensions], Proposer]] = {
     "surrogate": Improver,
@@ -63,31 +62,29 @@ NEW: Mapping[str, Callable[[SearchDimensions], Proposer]] = {
 PROPOSERS = {**SAMPLERS, **NEW}
 
 
-class Costs(NamedTuple):
-    """Passes of one training on each rung."""
-
-    rung0: float
-    rung1: float
-
-
 class Setting(NamedTuple):
     """How a simulated search works.
 
     ``rule`` says which designs climb, ``needed`` what samplers are told that a winner needs on rung 0: a ``point`` less
-    than the best, as at the end, or to be in the better ``half``.
+    than the best, as at the end, or to be in the better ``half`` or ``quarter``. ``size_weight`` adjusts scores.
     """
 
     sampler: str
     ladder: bool = True
     portfolio: bool = True
-    score: str = "log loss"
-    rule: str = "half"
-    needed: str = "half"
+    score: str = "area under ROC"
+    rule: str = "tiers"
+    needed: str = "quarter"
+    size_weight: float = SIZE_WEIGHT
 
     @property
     def name(self) -> str:
         """In words."""
-        how = f"ladder by {self.score}, {self.rule}, {self.needed}" if self.ladder else "whole trainings"
+        how = (
+            f"ladder by {self.score}, {self.rule}, {self.needed}, size {self.size_weight}"
+            if self.ladder
+            else "whole trainings"
+        )
         return f"{self.sampler}, {how}" + (", portfolio" if self.portfolio else "")
 
 
@@ -130,7 +127,10 @@ def told(setting: Setting, answer: Answer) -> float:
 def history(setting: Setting, seen: Sequence[Answer]) -> list[Past]:
     """What a search tells its sampler."""
     figures = [told(setting, answer) for answer in seen]
-    floor = float(np.median(figures)) if setting.ladder and setting.needed == "half" else max(figures) - TOLERANCE
+    floor = max(figures) - TOLERANCE
+    if setting.ladder:
+        figures = size_adjusted(figures, [answer.verdict.cost.params for answer in seen], setting.size_weight)
+        floor = float(np.quantile(figures, NEEDED[setting.needed]))
     past = []
     for answer, figure in zip(seen, figures, strict=True):
         score = answer.netscore(figure)
@@ -175,15 +175,19 @@ def winner(answers: Sequence[Answer], world: World) -> Answer:
     return max(able, key=lambda answer: answer.netscore(answer.metric))
 
 
-def climb(world: World, setting: Setting, seen: Sequence[Answer], passes: float, costs: Costs) -> list[Answer]:
+def compared(passes: float, cost: float, most: int) -> int:
+    """How many designs a ladder compares."""
+    return max(FINISHING + 1, min(most, int(LADDER.rungs[0].until * passes / cost)))
+
+
+def climb(world: World, setting: Setting, seen: Sequence[Answer]) -> list[Answer]:
     """The designs that a ladder trains to the end, trial 0 among them."""
-    asked = max(FINISHING + 1, min(len(seen), int(UNTIL0 * passes / costs.rung0)))
-    rung0 = seen[:asked]
-    room = int((UNTIL1 * passes - asked * costs.rung0) / costs.rung1) - 1
-    climbing = max(FINISHING, min(room, max(LEAST_CLIMBING, round(CLIMBING * asked))))
-    rule = RULES[setting.rule]
-    rung1 = rule(world, rung0[1:], "rung0-half", setting.score)[:climbing]
-    return [seen[0], *rule(world, rung1, "rung1-half", setting.score)[:FINISHING]]
+    if setting.rule == "tiers":
+        figures = [told(setting, answer) for answer in seen]
+        merits = size_adjusted(figures, [answer.verdict.cost.params for answer in seen], setting.size_weight)
+        order = in_tiers(merits[1:], [answer.macs for answer in seen[1:]], seen[0].macs)
+        return [seen[0], *(seen[1:][index] for index in order[:FINISHING])]
+    return [seen[0], *RULES[setting.rule](world, seen[1:], "rung0-half", setting.score)[:FINISHING]]
 
 
 def worth(answer: Answer, measure: str, kind: str) -> float:
@@ -244,20 +248,20 @@ RULES: Mapping[str, Rule] = {
 
 
 def results(
-    world: World, settings: Sequence[Setting], queue: Sequence[Admission], costs: Costs, seed: int, most: int
+    world: World, settings: Sequence[Setting], queue: Sequence[Admission], seed: int, most: int
 ) -> tuple[list[Result], list[Answer]]:
     """What searches that ask for the same designs came to, and all the designs that they saw."""
-    setting = settings[0]
-    count = most if setting.ladder else (max(PASSES) - FINAL) // TRIAL
-    seen = list(walk(world, setting, queue, count, seed))
+    cost, ladder = cost_of(world), settings[0].ladder
+    counts = {
+        passes: compared(passes, cost, most) if ladder else min(most, max(1, (passes - FINAL) // TRIAL))
+        for passes in PASSES
+    }
+    seen = list(walk(world, settings[0], queue, max(counts.values()), seed))
     found = []
     for each in settings:
-        for passes in PASSES:
-            trained = (
-                climb(world, each, seen, passes, costs) if each.ladder else seen[: max(1, (passes - FINAL) // TRIAL)]
-            )
-            asked = min(len(seen), int(UNTIL0 * passes / costs.rung0)) if each.ladder else len(trained)
-            found.append(Result(world.data.name, each, seed, passes, asked, winner(trained, world)))
+        for passes, count in counts.items():
+            trained = climb(world, each, seen[:count]) if ladder else seen[:count]
+            found.append(Result(world.data.name, each, seed, passes, count, winner(trained, world)))
     return found, seen
 
 
@@ -271,30 +275,28 @@ def worlds(folder: Path) -> dict[str, World]:
     return {data.name: World(data, known, gate) for data in datasets(folder)}
 
 
-def costs_of(world: World, *, measured: bool) -> Costs:
-    """Passes of a training on both rungs."""
-    if not measured:
-        return Costs(RUNG0 / 4, RUNG1 / 4)
-    seconds = {
-        m: np.mean([s for (_, _, name), s in world.data.seconds.items() if name == m])
-        for m in ("rung0-half", "rung1-half", "end")
-    }
-    return Costs(*(float(TABLE_END * seconds[m] / seconds["end"]) for m in ("rung0-half", "rung1-half")))
+def cost_of(world: World) -> float:
+    """Passes of a short training."""
+    short, whole = (
+        np.median([seconds for (_, _, name), seconds in world.data.seconds.items() if name == measure])
+        for measure in ("rung0-half", "end")
+    )
+    return float(TABLE_END * short / whole)
 
 
 def simulate(
-    folder: Path, dataset: str, seed: int, groups: Sequence[Sequence[Setting]], measured: bool, most: int
+    folder: Path, dataset: str, seed: int, groups: Sequence[Sequence[Setting]], most: int
 ) -> list[dict[str, Any]]:
     """All searches of one dataset and seed, as rows with their regret."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     everything = worlds(folder)
     world = everything[dataset]
-    others = [other for name, other in everything.items() if name != dataset]
-    shipped = [admit(world.gate, others[0].flats[design]) for design in portfolio(others, PORTFOLIO)]
+    known = designs(folder)
+    shipped = [admit(world.gate, known[d]["flat"]) for d in cover(ranks_of(folder, [dataset]), PORTFOLIO)]
     found, pool = [], {}
     for group in groups:
         queue = starts(world) + (shipped if group[0].portfolio else [])
-        came, seen = results(world, group, queue, costs_of(world, measured=measured), seed, most)
+        came, seen = results(world, group, queue, seed, most)
         found += came
         pool |= {answer.fingerprint: answer for answer in seen}
     for flat in world.flats.values():
@@ -353,7 +355,7 @@ def show(rows: Sequence[Mapping[str, Any]], against: str) -> None:
 
 def show_parts(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print mean regrets by each part of a setting, over all others."""
-    for passes, part in itertools.product((README, LONG), ("sampler", "score", "rule", "needed")):
+    for passes, part in itertools.product((README, LONG), ("sampler", "rule", "needed", "size_weight")):
         own = [row for row in rows if row["passes"] == passes]
         means = {value: interval([r["regret"] for r in own if r[part] == value]) for value in {r[part]: 0 for r in own}}
         said = (f"{value} {mean:.2f} [{low:.2f}, {high:.2f}]" for value, (mean, low, high) in means.items())
@@ -394,8 +396,11 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def groups_of(names: Sequence[str], score: str, *, rules: bool) -> list[list[Setting]]:
     """Settings that share a walk, together."""
     if rules:
-        ways = itertools.product(names, SCORES, NEEDED)
-        return [[Setting(name, score=kind, rule=rule, needed=need) for rule in RULES] for name, kind, need in ways]
+        ways = itertools.product(names, (score,), NEEDED, (0.0, SIZE_WEIGHT))
+        return [
+            [Setting(name, score=kind, rule=rule, needed=need, size_weight=weight) for rule in (*RULES, "tiers")]
+            for name, kind, need, weight in ways
+        ]
     found = [[Setting(name, ladder=False, portfolio=False)] for name in names]
     found += [[Setting(name, ladder=False)] for name in names]
     found += [[Setting(name, portfolio=False, score=score)] for name in names]
@@ -407,10 +412,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--samplers", default=",".join(PROPOSERS))
-    parser.add_argument("--score", default="log loss", choices=SCORES)
+    parser.add_argument("--score", default="area under ROC", choices=SCORES)
     parser.add_argument("--rules", action="store_true", help="compare rules and scores of promotion instead")
     parser.add_argument("--datasets", help="some only")
-    parser.add_argument("--measured", action="store_true", help="count short trainings by the seconds they took")
     parser.add_argument("--most", type=int, default=MOST, help="designs on rung 0")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--csv", type=Path)
@@ -426,11 +430,11 @@ def main() -> None:
         said = ", ".join(f"{measure} {score} {tau:.2f}" for (measure, score), tau in taus.items())
         verdict = "" if min(list(taus.values())[:2]) >= DECIDES else f": below {DECIDES}, so that it decides nothing"
         print(f"{name}: {len(world.known)} designs; cross-validated tau of the forest: {said}{verdict}")
-        print(f"  passes of a training on rungs 0 and 1: {costs_of(world, measured=options.measured)}")
+        print(f"  passes of a short training: {cost_of(world):.0f}")
     groups = groups_of(options.samplers.split(","), options.score, rules=options.rules)
     with ProcessPoolExecutor(options.workers) as pool:
         asked = [
-            pool.submit(simulate, options.folder, name, seed, groups, options.measured, options.most)
+            pool.submit(simulate, options.folder, name, seed, groups, options.most)
             for name in (options.datasets.split(",") if options.datasets else everything)
             for seed in range(options.seeds)
         ]

@@ -8,7 +8,7 @@ ranks designs that it has not seen is ``taus``; no proposer sees the forest, whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from compressdefect.search.repair import Flat
 from compressdefect.search.surrogate import COSTS, Encoder
 from compressdefect.space.genotype import Genotype
 
-MEASURES = ("rung0-half", "rung0-full", "rung1-half", "rung1-full", "end")
+MEASURES = ("rung0-half", "end")
 COLUMNS = tuple((measure, score) for measure in MEASURES for score in SCORES)
 PROBES = ("stage1", "stage2", "stage3", "stage4")
 TREES, FOLDS, REPEATS = 150, 5, 3
@@ -155,20 +155,3 @@ def _forth(kind: str, value: float) -> float:
 
 def _back(kind: str, value: float) -> float:
     return float(-np.exp(-value) if kind in LOSSES else 1 - np.sin(np.clip(-value, 0, np.pi / 2)) ** 2)
-
-
-def portfolio(others: Sequence[World], count: int) -> list[str]:
-    """The designs of the table that are good on other datasets: by loss and by loss for their size, in turn."""
-    shared = [design for design in others[0].known if all(design in world.known for world in others)]
-    ranks: dict[bool, Floats] = {}
-    for sized in (False, True):
-        ranks[sized] = np.zeros(len(shared))
-        for world in others:
-            gate, flats = world.gate, [world.flats[design] for design in shared]
-            answers = [world.answer(flat, gate.cheap(gate.space.decode(flat)), 0) for flat in flats]
-            loss = np.array([-_forth("log loss", a.scores["end", "balanced log loss"]) for a in answers])
-            size = np.log([a.macs for a in answers])
-            left = loss - np.polyval(np.polyfit(size, loss, 1), size) if sized else loss
-            ranks[sized] += np.argsort(np.argsort(left))
-    pairs = zip(np.argsort(ranks[False], kind="stable"), np.argsort(ranks[True], kind="stable"), strict=True)
-    return [shared[i] for i in dict.fromkeys(int(i) for pair in pairs for i in pair)][:count]

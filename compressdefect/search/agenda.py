@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from compressdefect.search.asking import Asker
 from compressdefect.search.config import SearchConfig
-from compressdefect.search.ladder import by_design, climbers, floor_of, on_rung
+from compressdefect.search.ladder import as_seen_by_samplers, by_design, climbers, on_rung
 from compressdefect.search.plan import MOST
 from compressdefect.search.planning import Planner
 from compressdefect.search.repair import Admission
@@ -18,11 +18,10 @@ _UNDER_WAY = (*TRAINED, "running")
 
 
 class Step(NamedTuple):
-    """A design to train, the rung to train it on, and the share of the time left that it may take."""
+    """A design to train, and the rung to train it on."""
 
     admission: Admission
     rung: int = 0
-    share: float = 1.0
 
 
 class Agenda:
@@ -70,8 +69,9 @@ class Agenda:
 
         if not may_ask():
             return None
-        entered = [trial.as_compared(self._config.objective) for trial in trials if trial.rung == 0]
-        floor = floor_of(entered, self._config.objective) if self._ladder.top else None
+        entered, floor = list(trials), None
+        if self._ladder.top:
+            entered, floor = as_seen_by_samplers(trials, self._config.objective)
         admission = self._asker.next(entered, may_ask, floor)
         if admission is None:
             self.ended = self.ended or "no further feasible design was found"
@@ -89,17 +89,16 @@ class Agenda:
     def _climber(self, trials: Sequence[StoredTrial], rung: int, winner: StoredTrial | None) -> Step | None:
         """The best design that is to climb to a rung and has not been trained there."""
         if rung == self._ladder.top:
-            self._planner.plan_top(climbers(trials, rung, MOST, self._first, self._config.objective), trials)
+            self._planner.plan_top(climbers(trials, rung, MOST, self._first), trials)
             count = self._planner.plan.to_the_top or 0
         else:
             count = self._ladder.climbing(sum(trial.state == "compared" for trial in on_rung(trials, 0)))
         there = {trial.fingerprint for trial in on_rung(trials, rung)}
-        chosen = climbers(trials, rung, count, self._first, self._config.objective)
+        chosen = climbers(trials, rung, count, self._first)
         waiting = [trial for trial in chosen if trial.fingerprint not in there]
         if not waiting or not self._is_time_for(trials, winner, rung=rung, macs=waiting[0].macs):
             return None
-        share = self._planner.share(waiting, trials) if rung == self._ladder.top else 1.0
-        return Step(self._asker.again(waiting[0]), rung, share)
+        return Step(self._asker.again(waiting[0]), rung)
 
     def _is_time_for(self, trials: Sequence[StoredTrial], winner: StoredTrial | None, *, rung: int, macs: int) -> bool:
         """Whether a design of so many macs can be trained in the time left; the first of a rung is shortened to it."""

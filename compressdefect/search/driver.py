@@ -191,7 +191,7 @@ class _Search:
             derive_seed(self.config.seed, genotype.fingerprint),
             plan.epochs,
             self._stop_rule(step.admission),
-            self.planner.pacing.limit_s(whole, self._winner, first=not whole, share=step.share),
+            self.planner.pacing.limit_s(whole, self._winner, first=not whole),
             self.planner.threads,
             short,
             probed=self.config.sampler in PROBING,

@@ -14,14 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
-from statistics import median
+
+import numpy as np
 
 from compressdefect.search.objective import Objective
 from compressdefect.search.rungs import Rung
 from compressdefect.search.study import StoredTrial
 
 CLIMBING_SHARE, LEAST_CLIMBING = 1 / 4, 6
+SIZE_WEIGHT = 0.5
+NEEDED = 0.75  # of the designs on the lowest rung a winner is better than
+TIERS = (1.0, 0.5, 0.25)
 
 
 @dataclass(frozen=True)
@@ -54,52 +57,73 @@ def on_rung(trials: Sequence[StoredTrial], number: int) -> list[StoredTrial]:
     return [trial for trial in trials if trial.rung == number and trial.state != "interrupted"]
 
 
-def climbers(
-    trials: Sequence[StoredTrial], rung: int, count: int, first: str, objective: Objective
-) -> list[StoredTrial]:
+def climbers(trials: Sequence[StoredTrial], rung: int, count: int, first: str) -> list[StoredTrial]:
     """The designs that climb to a rung from those below, best first, each as its trial on the highest of these.
 
     There are ``count`` of them and, in the second place, the design ``first``. What came further goes before what did
     not, for lack of time.
     """
     ranked: list[StoredTrial] = []
+    most = next((trial.macs for trial in trials if trial.fingerprint == first), 0)
     for below in reversed(range(rung)):
         known = {trial.fingerprint for trial in ranked}
         compared = [trial for trial in on_rung(trials, below) if trial.state == "compared"]
-        ranked += best([trial for trial in compared if trial.fingerprint not in known], objective)
+        ranked += _in_order([trial for trial in adjusted(compared) if trial.fingerprint not in known], most)
     others = [trial for trial in ranked if trial.fingerprint != first][:count]
     return [*others[:1], *[trial for trial in ranked if trial.fingerprint == first], *others[1:]]
 
 
-def best(compared: Sequence[StoredTrial], objective: Objective) -> list[StoredTrial]:
-    """Designs in the order to go on with: in turn the best score, and the best value for the objective.
+def adjusted(compared: Sequence[StoredTrial]) -> list[StoredTrial]:
+    """Trials on a short rung with their scores made comparable between sizes."""
+    scores = size_adjusted([trial.score or 0.0 for trial in compared], [trial.params for trial in compared])
+    return [replace(trial, score=score) for trial, score in zip(compared, scores, strict=True)]
 
-    The second is of the better half by score alone, so that a cheap design is not lost because an expensive one is a
-    little ahead after a few steps, nor a bad one kept because it is cheap.
+
+def _in_order(compared: Sequence[StoredTrial], most: int) -> list[StoredTrial]:
+    order = in_tiers([trial.score or 0.0 for trial in compared], [trial.macs for trial in compared], most)
+    return [compared[index] for index in order]
+
+
+def size_adjusted(scores: Sequence[float], params: Sequence[int], weight: float = SIZE_WEIGHT) -> list[float]:
+    """Scores in [0, 1] of designs after a short training, less what small ones owe to learning fast.
+
+    A design one standard deviation above the others in log params gets ``weight`` standard deviations of the scores.
+
+    >>> size_adjusted([0.5, 0.7], [10, 1000])
+    [0.45, 0.75]
     """
-    by_score = sorted(compared, key=lambda trial: (-(trial.score or 0.0), trial.number))
-    half = [trial.as_compared(objective) for trial in by_score[: (len(by_score) + 1) // 2]]
-    front = {trial.number for trial in objective.front(half)}
-    by_value = sorted(
-        half,
-        key=lambda trial: (
-            objective.kind == "pareto" and trial.number not in front,
-            -(trial.netscore or 0.0),
-            trial.number,
-        ),
-    )
-    numbered = {trial.number: trial for trial in by_score}
-    order = [trial.number for pair in zip_longest(by_score, by_value) for trial in pair if trial is not None]
-    return [numbered[number] for number in dict.fromkeys(order)]
+    sizes = np.log(np.maximum(params, 1))
+    if len(scores) < 2 or not sizes.std():
+        return list(scores)
+    adjusted = np.array(scores) + weight * np.std(scores) * (sizes - sizes.mean()) / sizes.std()
+    return [float(value) for value in np.clip(adjusted, 0.0, 1.0).round(12)]
 
 
-def floor_of(compared: Sequence[StoredTrial], objective: Objective) -> float:
-    """The score that a design needs on the lowest rung to be worth its low cost: the median.
+def in_tiers(merits: Sequence[float], macs: Sequence[int], most: int) -> list[int]:
+    """The order in which designs climb, as their indices: the best of all, of the cheaper ones, of the cheapest.
 
-    After a few steps the best score is that of what learns fastest, and designs far below it end as well.
+    In turn the best design not yet taken that has at most ``most`` macs, a half and a quarter of them. So what ends as
+    the best is there, and so are designs that could take its place for less.
+
+    >>> in_tiers([0.9, 0.8, 0.5, 0.4], [100, 90, 50, 20], most=100)
+    [0, 2, 3, 1]
     """
-    scores = [trial.metric for trial in compared if trial.metric is not None]
-    return median(scores) if scores and objective.kind != "pareto" else -math.inf
+    order = sorted(range(len(merits)), key=lambda index: -merits[index])
+    taken: list[int] = []
+    for number in range(len(TIERS) * len(order)):
+        limit = math.inf if number % len(TIERS) == 0 else TIERS[number % len(TIERS)] * most
+        taken += [index for index in order if index not in taken and macs[index] <= limit][:1]
+    return taken
+
+
+def as_seen_by_samplers(trials: Sequence[StoredTrial], objective: Objective) -> tuple[list[StoredTrial], float]:
+    """The trials on the lowest rung as if their adjusted scores were metrics, and the metric that a winner needs."""
+    entered = [trial for trial in trials if trial.rung == 0]
+    compared = {trial.number: trial for trial in adjusted([t for t in entered if t.state == "compared"])}
+    shown = [compared.get(trial.number, trial).as_compared(objective) for trial in entered]
+    scores = [trial.score for trial in compared.values() if trial.score is not None]
+    floor = float(np.quantile(scores, NEEDED)) if scores and objective.kind != "pareto" else -math.inf
+    return shown, floor
 
 
 def by_design(trials: Sequence[StoredTrial]) -> list[StoredTrial]:

@@ -64,10 +64,8 @@ class Pacing:
         epoch_s = 0.0 if speed is None else speed.epoch_s(self.first_macs if winner is None else winner.macs)
         return self.clock.left_s - self.reserve(epoch_s)
 
-    def limit_s(
-        self, trials: Sequence[TrialRecord], winner: TrialRecord | None, *, first: bool, share: float = 1.0
-    ) -> float | None:
-        """The most that a trial that starts now may take: a share of what is left; the first always gets some time."""
+    def limit_s(self, trials: Sequence[TrialRecord], winner: TrialRecord | None, *, first: bool) -> float | None:
+        """The most that a trial that starts now may take: what is left; the first always gets some time."""
         if self.clock.limit_s is None:
             return None
-        return max(share * self.left_s(trials, winner), FIRST_SHARE * self.clock.limit_s if first else 0.0)
+        return max(self.left_s(trials, winner), FIRST_SHARE * self.clock.limit_s if first else 0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
@@ -130,11 +129,6 @@ class Planner:
         of_first_s = took.get(self._first.verdict.genotype.fingerprint) or max(took.values(), default=1.0)
         return [(self.plan.epoch_s or 1.0) * took[trial.fingerprint] / of_first_s for trial in candidates]
 
-    def share(self, chosen: Sequence[StoredTrial], trials: Sequence[StoredTrial]) -> float:
-        """The share of the time left that the first of the designs chosen for the top may take."""
-        epochs_s = self.epochs_s(chosen, trials)
-        return min(1.0, self._workers.size * epochs_s[0] / sum(epochs_s))
-
     @property
     def threads(self) -> int | None:
         """The CPU threads of a trial, where these are not the ones that its worker has."""
@@ -160,16 +154,16 @@ class Planner:
         )
 
     def _timed_first(self) -> tuple[float, bool]:
-        """Seconds of an epoch of trial 0's design, and whether one thread is faster than one for each core."""
-        first, cores = self._first.verdict.genotype, os.cpu_count() or 1
+        """Seconds of an epoch of trial 0's design, and whether one thread is faster than all that a trial has."""
+        first, threads = self._first.verdict.genotype, self._workers.threads
         try:
-            epoch_s = {1: self._workers.epoch_s(first, 1)}
-            if cores > 1:
-                epoch_s[cores] = self._workers.epoch_s(first, cores, epoch_s[1])
-            busy = epoch_s[cores] > BUSY * epoch_s[1]
-            threads = self._threads(busy) or self._workers.threads
-            found = epoch_s.get(threads, math.inf)
-            if math.isinf(found):  # not timed yet, or not to its end
+            found = alone = self._workers.epoch_s(first, 1)
+            if threads > 1:
+                found = self._workers.epoch_s(first, threads, alone)
+            busy = found > BUSY * alone
+            if self._threads(busy):
+                found = alone
+            elif math.isinf(found):  # it was not timed to its end
                 found = self._workers.epoch_s(first, threads)
             return max(found, 1e-3), busy
         except TrainingError as error:

@@ -6,6 +6,7 @@ dies, so a killed search leaves nothing behind that goes on training.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import multiprocessing
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
-from multiprocessing.synchronize import Event
+from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +28,7 @@ from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.space.genotype import Genotype
 
 POLL_S = 0.5
+_TOGETHER_S = 60.0  # for which a process waits for the others to start
 
 Tell = Callable[[float], None]
 """Is told the mean share of the running trials that is done, whenever it is known."""
@@ -100,11 +102,12 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         self._cancel = context.Event()
         self._shares = context.RawArray("d", size)
+        together = context.Barrier(size)
         self._pool = ProcessPoolExecutor(
             size,
             mp_context=context,
             initializer=_begin,
-            initargs=(evaluator.without_data(folder), folder, threads, self._cancel, self._shares),
+            initargs=(evaluator.without_data(folder), folder, threads, self._cancel, self._shares, together),
         )
         self._running: dict[Future[TrialResult], tuple[int, int]] = {}  # number and slot
 
@@ -128,12 +131,13 @@ class Processes:
         return answers
 
     def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
-        """See ``Workers``; measured in one of the processes.
+        """See ``Workers``; measured in as many processes at a time as train later, which slow each other down.
 
         Raises:
             TrainingError: as in ``collect``.
         """
-        return self._answer(self._pool.submit(epoch_s, genotype, threads, patience_s))
+        asked = [self._pool.submit(epoch_s, genotype, threads, patience_s) for _ in range(self.size)]
+        return max(self._answer(future) for future in asked)
 
     def _answer(self, future: Future[Answer]) -> Answer:
         try:
@@ -168,7 +172,9 @@ def evaluate(slot: int, job: TrialJob) -> TrialResult:
 
 
 def epoch_s(genotype: Genotype, threads: int, patience_s: float) -> float:
-    """Time a design in a worker process."""
+    """Time a design in a worker process, while the others do the same."""
+    with contextlib.suppress(threading.BrokenBarrierError):
+        _PROCESS["together"].wait(_TOGETHER_S)
     return float(_PROCESS["evaluator"].epoch_s(genotype, threads, patience_s))
 
 
@@ -176,14 +182,19 @@ _PROCESS: dict[str, Any] = {}  # what `_begin` leaves for `evaluate` and `epoch_
 
 
 def _begin(
-    evaluator: Evaluator, folder: Path, threads: int, cancel: Event, shares: ctypes.Array[ctypes.c_double]
+    evaluator: Evaluator,
+    folder: Path,
+    threads: int,
+    cancel: Event,
+    shares: ctypes.Array[ctypes.c_double],
+    together: Barrier,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from compressdefect import compat
 
     compat.install()
-    _PROCESS.update(evaluator=evaluator.prepare(threads, folder), cancel=cancel, shares=shares)
+    _PROCESS.update(evaluator=evaluator.prepare(threads, folder), cancel=cancel, shares=shares, together=together)
 
 
 def _end_with_parent() -> None:

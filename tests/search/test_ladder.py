@@ -8,10 +8,12 @@ from typing import Any
 
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from compressdefect.errors import RunError
 from compressdefect.search.constraints import Budgets
-from compressdefect.search.ladder import Ladder, best, by_design, climbers, floor_of
+from compressdefect.search.ladder import Ladder, as_seen_by_samplers, by_design, climbers, in_tiers, size_adjusted
 from compressdefect.search.objective import Objective
 from compressdefect.search.rungs import Rung
 from compressdefect.search.study import StoredTrial
@@ -58,8 +60,8 @@ def test_all_designs_are_compared_some_climb_and_a_few_are_trained_to_the_end(tm
     assert first in trained[40]
     assert first in trained[0]
     assert set(trained[0]) <= set(trained[40]) <= set(trained[10])
-    compared = sorted(outcome.trials, key=lambda t: -(t.score or 0))
-    assert compared[0].fingerprint in trained[0]
+    merits = size_adjusted([t.score or 0 for t in outcome.trials], [t.params for t in outcome.trials])
+    assert outcome.trials[merits.index(max(merits))].fingerprint in trained[40]
     assert outcome.winner is not None
     assert outcome.winner.fingerprint in trained[0]
     assert outcome.baseline is not None
@@ -158,31 +160,60 @@ def test_weights_are_kept_of_designs_that_were_trained_to_the_end(tmp_path: Path
     assert read_weights(weights_path(tmp_path / "run", "another")) is None
 
 
-def test_the_best_score_and_the_best_value_climb_in_turn() -> None:
-    trials = [trial(0, 0.9, macs=1000), trial(1, 0.89, macs=10), trial(2, 0.5, macs=1), trial(3, 0.88, macs=1000)]
-    assert [t.number for t in best(trials, Objective())] == [0, 1, 3, 2]
+def test_the_best_of_every_size_climb_in_turn() -> None:
+    """Beside the best the best of half of trial 0's macs, and of a quarter."""
+    macs = (1000, 1000, 1000, 500, 400, 250, 10)
+    scores = (0.5, 0.9, 0.8, 0.7, 0.75, 0.6, 0.4)
+    trials = [trial(number, score, macs=m) for number, (score, m) in enumerate(zip(scores, macs, strict=True))]
+    assert [t.number for t in climbers(trials, 1, 5, "design 0")] == [1, 0, 4, 5, 2, 3]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 1000)), max_size=20), st.integers(1, 1000))
+def test_every_design_has_a_place_and_the_best_the_first(designs: list[tuple[float, int]], most: int) -> None:
+    merits, macs = [merit for merit, _ in designs], [m for _, m in designs]
+    order = in_tiers(merits, macs, most)
+    assert sorted(order) == list(range(len(designs)))
+    assert not designs or merits[order[0]] == max(merits)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 10**7)), max_size=20))
+def test_a_larger_design_of_the_same_score_is_expected_to_end_better(designs: list[tuple[float, int]]) -> None:
+    scores, params = [score for score, _ in designs], [count for _, count in designs]
+    found = size_adjusted(scores, params)
+    assert all(0 <= value <= 1 for value in found)
+    pairs = list(zip(scores, params, found, strict=True))
+    assert all(a[2] >= b[2] - 1e-9 for a in pairs for b in pairs if a[0] >= b[0] and a[1] >= b[1])
+
+
+def test_equal_sizes_keep_their_scores() -> None:
+    assert size_adjusted([0.2, 0.9], [5, 5]) == [0.2, 0.9]
+    assert size_adjusted([0.2], [5]) == [0.2]
 
 
 def test_trial_zero_always_climbs_and_is_not_counted() -> None:
     trials = [trial(number, 0.9 - number / 100) for number in range(5)]
-    chosen = climbers(trials, 1, 2, "design 4", Objective())
+    chosen = climbers(trials, 1, 2, "design 4")
     assert [t.number for t in chosen] == [0, 4, 1]
 
 
 def test_what_came_further_climbs_first() -> None:
     trials = [trial(0, 0.9), trial(1, 0.5), replace(trial(2, 0.4, rung=1), fingerprint="design 1")]
-    assert [t.fingerprint for t in climbers(trials, 2, 2, "none", Objective())] == ["design 1", "design 0"]
+    assert [t.fingerprint for t in climbers(trials, 2, 2, "none")] == ["design 1", "design 0"]
 
 
 def test_failed_and_interrupted_trials_do_not_climb() -> None:
     trials = [trial(0, None, state="failed"), trial(1, None, state="interrupted"), trial(2, 0.5)]
-    assert [t.number for t in climbers(trials, 1, 3, "none", Objective())] == [2]
+    assert [t.number for t in climbers(trials, 1, 3, "none")] == [2]
 
 
-def test_the_better_half_on_a_rung_is_worth_a_saving() -> None:
-    compared = [trial(number, score).as_compared(Objective()) for number, score in enumerate((0.2, 0.9, 0.4))]
-    assert floor_of(compared, Objective()) == 0.4
-    assert floor_of([], Objective()) == floor_of(compared, Objective("pareto")) == -math.inf
+def test_samplers_see_scores_as_metrics_of_which_a_winner_needs_the_upper_quarter() -> None:
+    trials = [trial(number, score) for number, score in enumerate((0.2, 0.9, 0.4, 0.5, 0.8))]
+    waiting, higher = trial(5, None, state="interrupted"), trial(6, None, rung=1, state="complete", metric=0.3)
+    shown, floor = as_seen_by_samplers([*trials, waiting, higher], Objective())
+    assert [t.metric for t in shown] == [0.2, 0.9, 0.4, 0.5, 0.8, None]
+    assert floor == 0.8
+    assert as_seen_by_samplers([], Objective()) == ([], -math.inf)
+    assert as_seen_by_samplers(trials, Objective("pareto"))[1] == -math.inf
 
 
 def test_a_row_sums_up_the_trainings_of_a_design() -> None:
