@@ -2,10 +2,10 @@
 
 python benchmarks/portfolio.py [--designs 12] [--without neu_det] [--out search_spaces/lightdefectnet.portfolio.json]
 
-Of every dataset and budget the table's designs are ranked by their log loss at the end. Designs are then taken one by
-one, always the one that raises most the mean over datasets and budgets of the best rank that fits: so the first ones
-are good everywhere, later ones where the others are not. `--without` leaves a dataset out, for searches on it that
-should not know its figures.
+Of every dataset and budget the table's designs are ranked by their balanced log loss at the end. Designs are then
+taken one by one, always the one that raises most the mean over datasets and budgets of the best rank that fits: so the
+first ones are good everywhere, later ones where the others are not. `--without` leaves a dataset out, for searches on
+it that should not know its figures.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def ranks_of(folder: Path, without: Sequence[str]) -> dict[str, Mapping[str, flo
 
 
 def _loss(data, design: str) -> float:
-    """The log loss at the end, over the seeds that there are."""
+    """The balanced log loss at the end, over the seeds that there are."""
     seeds = [answer for (name, _, measure), answer in data.answers.items() if name == design and measure == "end"]
-    return float(np.mean([data.log_loss(answer) for answer in seeds]))
+    return float(np.mean([data.log_loss(answer, balanced=True) for answer in seeds]))
 
 
 def cover(ranks: Mapping[str, Mapping[str, float]], count: int) -> list[str]:

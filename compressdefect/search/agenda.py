@@ -90,7 +90,8 @@ class Agenda:
         """The best design that is to climb to a rung and has not been trained there."""
         if rung == self._ladder.top:
             self._planner.plan_top(climbers(trials, rung, MOST, self._first), trials)
-            count = self._planner.plan.to_the_top or 0
+            plan = self._planner.plan
+            count = MOST if plan.top_until_s is not None else plan.to_the_top or 0
         else:
             count = self._ladder.climbing(sum(trial.state == "compared" for trial in on_rung(trials, 0)))
         there = {trial.fingerprint for trial in on_rung(trials, rung)}

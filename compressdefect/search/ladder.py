@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from compressdefect.search.study import StoredTrial
 CLIMBING_SHARE, LEAST_CLIMBING = 1 / 4, 6
 SIZE_WEIGHT = 0.5
 NEEDED = 0.75  # of the designs on the lowest rung a winner is better than
-TIERS = (1.0, 0.5, 0.25)
+TIERS = (0.5, 0.25)  # of trial 0's macs
 
 
 @dataclass(frozen=True)
@@ -100,20 +101,18 @@ def size_adjusted(scores: Sequence[float], params: Sequence[int], weight: float 
 
 
 def in_tiers(merits: Sequence[float], macs: Sequence[int], most: int) -> list[int]:
-    """The order in which designs climb, as their indices: the best of all, of the cheaper ones, of the cheapest.
+    """The order in which designs climb, as their indices: in turn the best not yet taken of each size.
 
-    In turn the best design not yet taken that has at most ``most`` macs, a half and a quarter of them. So what ends as
-    the best is there, and so are designs that could take its place for less.
+    Sizes are over a half of ``most`` macs, over a quarter, and below. So what could end as the best is there, and so is
+    what could take its place for less: small designs are ahead after a few steps and not at the end.
 
-    >>> in_tiers([0.9, 0.8, 0.5, 0.4], [100, 90, 50, 20], most=100)
+    >>> in_tiers([0.9, 0.8, 0.5, 0.7], [100, 90, 40, 20], most=100)
     [0, 2, 3, 1]
     """
-    order = sorted(range(len(merits)), key=lambda index: -merits[index])
-    taken: list[int] = []
-    for number in range(len(TIERS) * len(order)):
-        limit = math.inf if number % len(TIERS) == 0 else TIERS[number % len(TIERS)] * most
-        taken += [index for index in order if index not in taken and macs[index] <= limit][:1]
-    return taken
+    tiers: list[list[int]] = [[] for _ in range(len(TIERS) + 1)]
+    for index in sorted(range(len(merits)), key=lambda index: -merits[index]):
+        tiers[sum(macs[index] <= share * most for share in TIERS)].append(index)
+    return [index for turn in zip_longest(*tiers) for index in turn if index is not None]
 
 
 def as_seen_by_samplers(trials: Sequence[StoredTrial], objective: Objective) -> tuple[list[StoredTrial], float]:

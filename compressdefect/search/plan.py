@@ -17,7 +17,7 @@ DEFAULT_EPOCHS = 20
 MIN_EPOCHS, MAX_EPOCHS = 4, 30
 TIMED_TRIALS = 12
 FEWEST, MOST = 4, 9  # designs that are trained to the end, trial 0 among them
-SURE = 0.9  # of the time, since what an epoch takes is an estimate
+SURE = 0.95  # of the time, since what an epoch takes is an estimate
 FINAL_EPOCHS = 2  # times those of a training on the top, at most: the threshold is then still that of a like network
 
 Reserve = Callable[[float], float]
@@ -33,8 +33,9 @@ class Plan:
     each for its turn, a training can take ten times as long.
 
     On a ladder these are the epochs of the trainings on its top. They are planned when the first of these begins, for
-    ``to_the_top`` designs besides trial 0 and to end ``top_until_s``, with the ``limit_s`` that the search had; until
-    then the epochs are those wanted. ``began_s`` is the time that had gone by when the search began.
+    ``to_the_top`` designs besides trial 0, or more if there is time, and to end ``top_until_s``, with the ``limit_s``
+    that the search had; until then the epochs are those wanted. ``began_s`` is the time that had gone by when the
+    search began.
     """
 
     epochs: int

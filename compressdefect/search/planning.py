@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
@@ -12,7 +13,7 @@ from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig
 from compressdefect.search.ladder import on_rung
 from compressdefect.search.pacing import Pacing
-from compressdefect.search.plan import DEFAULT_EPOCHS, Plan, Reserve, plan_top, plan_trials
+from compressdefect.search.plan import DEFAULT_EPOCHS, FEWEST, Plan, Reserve, fit_speed, plan_top, plan_trials
 from compressdefect.search.repair import Admission
 from compressdefect.search.study import SearchStudy, StoredTrial
 from compressdefect.search.workers import Workers
@@ -93,7 +94,7 @@ class Planner:
         self.pacing = self._paced(plan)
 
     def plan_top(self, candidates: Sequence[StoredTrial], trials: Sequence[StoredTrial]) -> None:
-        """Plan the trainings on the top of the ladder by what those on its foot took, once for each time limit.
+        """Plan the trainings on the top of the ladder by a few steps of each, once for each time limit.
 
         Args:
             candidates: the designs that may be trained there, the best first and trial 0 among them.
@@ -104,16 +105,17 @@ class Planner:
         planned = self.plan.to_the_top is not None and self.plan.limit_s == self._clock.limit_s
         if not waiting or (planned and (there or self._clock.limit_s is None)):
             return
+        is_limited = self._clock.limit_s is not None
+        epochs_s = self._timed(waiting) if is_limited else [1.0] * len(waiting)
         left_s = self._clock.left_s - self._reserve(0.0)
         found = plan_top(
             left_s,
-            self.epochs_s(waiting, trials),
+            epochs_s,
             workers=self._workers.size,
             wanted=self._study.epochs or self._wanted,
             least=max(self._config.least_epochs, self._wanted // LEAST_SHARE),
             final=self._config.final,
         )
-        is_limited = self._clock.limit_s is not None
         plan = replace(
             self.plan,
             epochs=found.epochs,
@@ -122,12 +124,6 @@ class Planner:
             limit_s=self._clock.limit_s,
         )
         self.agree(plan)
-
-    def epochs_s(self, candidates: Sequence[StoredTrial], trials: Sequence[StoredTrial]) -> list[float]:
-        """Seconds of an epoch of each candidate's design on the top: trial 0's, by what both took on the foot."""
-        took = {trial.fingerprint: trial.seconds or 0.0 for trial in on_rung(trials, 0)}
-        of_first_s = took.get(self._first.verdict.genotype.fingerprint) or max(took.values(), default=1.0)
-        return [(self.plan.epoch_s or 1.0) * took[trial.fingerprint] / of_first_s for trial in candidates]
 
     @property
     def threads(self) -> int | None:
@@ -153,17 +149,23 @@ class Planner:
             least=self._config.least_epochs,
         )
 
+    def _timed(self, candidates: Sequence[StoredTrial]) -> list[float]:
+        """Seconds of an epoch of each candidate: of the first few by some steps, of the others by their macs."""
+        timed = self._workers.epochs_s([trial.design for trial in candidates[:FEWEST]])
+        speed = fit_speed([(trial.macs, epoch_s) for trial, epoch_s in zip(candidates, timed, strict=False)])
+        return timed if speed is None else [*timed, *(speed.epoch_s(trial.macs) for trial in candidates[FEWEST:])]
+
     def _timed_first(self) -> tuple[float, bool]:
-        """Seconds of an epoch of trial 0's design, and whether one thread is faster than all that a trial has."""
-        first, threads = self._first.verdict.genotype, self._workers.threads
+        """Seconds of an epoch of trial 0's design, and whether one thread is faster than one for each core."""
+        first, cores = self._first.verdict.genotype, os.cpu_count() or 1
         try:
-            found = alone = self._workers.epoch_s(first, 1)
-            if threads > 1:
-                found = self._workers.epoch_s(first, threads, alone)
-            busy = found > BUSY * alone
-            if self._threads(busy):
-                found = alone
-            elif math.isinf(found):  # it was not timed to its end
+            epoch_s = {1: self._workers.epoch_s(first, 1)}
+            if cores > 1:
+                epoch_s[cores] = self._workers.epoch_s(first, cores, epoch_s[1])
+            busy = epoch_s[cores] > BUSY * epoch_s[1]
+            threads = self._threads(busy) or self._workers.threads
+            found = epoch_s.get(threads, math.inf)
+            if math.isinf(found):  # not timed yet, or not to its end
                 found = self._workers.epoch_s(first, threads)
             return max(found, 1e-3), busy
         except TrainingError as error:

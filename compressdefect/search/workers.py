@@ -6,7 +6,6 @@ dies, so a killed search leaves nothing behind that goes on training.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import math
 import multiprocessing
@@ -15,11 +14,11 @@ import signal
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
-from multiprocessing.synchronize import Barrier, Event
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -28,7 +27,6 @@ from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.space.genotype import Genotype
 
 POLL_S = 0.5
-_TOGETHER_S = 60.0  # for which a process waits for the others to start
 
 Tell = Callable[[float], None]
 """Is told the mean share of the running trials that is done, whenever it is known."""
@@ -50,6 +48,9 @@ class Workers(Protocol):
 
     def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
         """Seconds of an epoch of this design; see ``Evaluator.epoch_s``. Nothing may be running."""
+
+    def epochs_s(self, genotypes: Sequence[Genotype]) -> list[float]:
+        """Likewise of several designs, as many at a time as are trained at a time: these slow each other down."""
 
     def close(self) -> None:
         """Give up what is running and let go of everything; once more does no harm."""
@@ -88,6 +89,10 @@ class InProcess:
         """See ``Workers``."""
         return self._evaluator.epoch_s(genotype, threads, patience_s)
 
+    def epochs_s(self, genotypes: Sequence[Genotype]) -> list[float]:
+        """See ``Workers``."""
+        return [self.epoch_s(genotype, self.threads) for genotype in genotypes]
+
     def close(self) -> None:
         """Nothing to let go of."""
 
@@ -102,12 +107,11 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         self._cancel = context.Event()
         self._shares = context.RawArray("d", size)
-        together = context.Barrier(size)
         self._pool = ProcessPoolExecutor(
             size,
             mp_context=context,
             initializer=_begin,
-            initargs=(evaluator.without_data(folder), folder, threads, self._cancel, self._shares, together),
+            initargs=(evaluator.without_data(folder), folder, threads, self._cancel, self._shares),
         )
         self._running: dict[Future[TrialResult], tuple[int, int]] = {}  # number and slot
 
@@ -131,13 +135,21 @@ class Processes:
         return answers
 
     def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
-        """See ``Workers``; measured in as many processes at a time as train later, which slow each other down.
+        """See ``Workers``; measured in one of the processes.
 
         Raises:
             TrainingError: as in ``collect``.
         """
-        asked = [self._pool.submit(epoch_s, genotype, threads, patience_s) for _ in range(self.size)]
-        return max(self._answer(future) for future in asked)
+        return self._answer(self._pool.submit(epoch_s, genotype, threads, patience_s))
+
+    def epochs_s(self, genotypes: Sequence[Genotype]) -> list[float]:
+        """See ``Workers``.
+
+        Raises:
+            TrainingError: as in ``collect``.
+        """
+        asked = [self._pool.submit(epoch_s, genotype, self.threads, math.inf) for genotype in genotypes]
+        return [self._answer(future) for future in asked]
 
     def _answer(self, future: Future[Answer]) -> Answer:
         try:
@@ -172,9 +184,7 @@ def evaluate(slot: int, job: TrialJob) -> TrialResult:
 
 
 def epoch_s(genotype: Genotype, threads: int, patience_s: float) -> float:
-    """Time a design in a worker process, while the others do the same."""
-    with contextlib.suppress(threading.BrokenBarrierError):
-        _PROCESS["together"].wait(_TOGETHER_S)
+    """Time a design in a worker process."""
     return float(_PROCESS["evaluator"].epoch_s(genotype, threads, patience_s))
 
 
@@ -187,14 +197,13 @@ def _begin(
     threads: int,
     cancel: Event,
     shares: ctypes.Array[ctypes.c_double],
-    together: Barrier,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from compressdefect import compat
 
     compat.install()
-    _PROCESS.update(evaluator=evaluator.prepare(threads, folder), cancel=cancel, shares=shares, together=together)
+    _PROCESS.update(evaluator=evaluator.prepare(threads, folder), cancel=cancel, shares=shares)
 
 
 def _end_with_parent() -> None:

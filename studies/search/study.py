@@ -8,6 +8,7 @@ by bootstrap over images or, where parts are shown several times, over these gro
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressdefect import api
-from compressdefect.catalog import find_space
+from compressdefect.catalog import find_space, spaces
 from compressdefect.errors import DataError, RunError
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.search.constraints import Budgets
@@ -91,7 +92,8 @@ class _Measured:
         time = f"{60 * arm.minutes * self.share:g}s"
         if arm.kind in ("ladder", "off"):
             ladder = "on" if arm.kind == "ladder" else "off"
-            found = api.search(SPACE, budget_flops=BUDGET, time=time, ladder=ladder, **own)
+            space = str(_space(arm.data, context.folder))
+            found = api.search(space, budget_flops=BUDGET, time=time, ladder=ladder, **own)
             return {**_model(found), **{name: found[name] for name in ("asked", "compared", "finished")}}
         searched = _search_beside(arm, context.results)
         own["split"] = str(searched / "split.json")
@@ -99,6 +101,17 @@ class _Measured:
             return _model(api.train(NAMED, time=time, **own))
         own["epochs"] = _bundle(searched)["training"]["epochs"]
         return _model(api.train(str(_scaled(searched, context.folder / f"{arm.key}.json")), **own))
+
+
+def _space(data: str, folder: Path) -> Path:
+    """The space with the portfolio that knows the other datasets only."""
+    own, shipped = folder / "spaces" / data, spaces()[SPACE]
+    own.mkdir(parents=True, exist_ok=True)
+    shutil.copy(shipped, own / shipped.name)
+    portfolio = Path(__file__).parent / "portfolios" / f"without_{data}.json"
+    if portfolio.is_file():
+        shutil.copy(portfolio, own / f"{SPACE}.portfolio.json")
+    return own / shipped.name
 
 
 def _model(found: Mapping[str, Any]) -> dict[str, Any]:

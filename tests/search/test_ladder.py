@@ -132,7 +132,8 @@ def test_a_time_limit_is_shared_among_the_rungs(tmp_path: Path) -> None:
     trained = on_rungs(tmp_path / "run")
     assert len(trained[10]) > 20
     assert 4 <= len(trained[0]) <= 9
-    assert outcome.plan.to_the_top == len(trained[0]) - 1
+    assert outcome.plan.to_the_top is not None
+    assert outcome.plan.to_the_top <= len(trained[0]) - 1
     assert 700 < time.now <= 1000
 
 
@@ -161,19 +162,19 @@ def test_weights_are_kept_of_designs_that_were_trained_to_the_end(tmp_path: Path
 
 
 def test_the_best_of_every_size_climb_in_turn() -> None:
-    """Beside the best the best of half of trial 0's macs, and of a quarter."""
+    """Of trial 0's, of about half its macs, and of a quarter."""
     macs = (1000, 1000, 1000, 500, 400, 250, 10)
     scores = (0.5, 0.9, 0.8, 0.7, 0.75, 0.6, 0.4)
     trials = [trial(number, score, macs=m) for number, (score, m) in enumerate(zip(scores, macs, strict=True))]
-    assert [t.number for t in climbers(trials, 1, 5, "design 0")] == [1, 0, 4, 5, 2, 3]
+    assert [t.number for t in climbers(trials, 1, 6, "design 0")] == [1, 0, 4, 5, 2, 3, 6]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 1000)), max_size=20), st.integers(1, 1000))
-def test_every_design_has_a_place_and_the_best_the_first(designs: list[tuple[float, int]], most: int) -> None:
+def test_every_design_has_a_place_and_the_best_one_of_the_first(designs: list[tuple[float, int]], most: int) -> None:
     merits, macs = [merit for merit, _ in designs], [m for _, m in designs]
     order = in_tiers(merits, macs, most)
     assert sorted(order) == list(range(len(designs)))
-    assert not designs or merits[order[0]] == max(merits)
+    assert not designs or max(merits[index] for index in order[:3]) == max(merits)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 10**7)), max_size=20))

@@ -88,7 +88,8 @@ def test_four_designs_are_trained_for_fewer_epochs_rather_than_less_of_them() ->
     planned = plan_top(105.0, [1.0] * 9, workers=2, wanted=100, least=25, final=0.5)
     assert planned == TopPlan(4, int(SURE * 105 / 3), 2 / 3), "twice as long a final training"
     planned = plan_top(300.0, [1.0] * 9, workers=2, wanted=100, least=25, final=1.0)
-    assert planned == TopPlan(4, int((SURE * 300 - 100) / 2), 170 / 270), "a final training of all epochs"
+    epochs = int((SURE * 300 - 100) / 2)
+    assert planned == TopPlan(4, epochs, 2 * epochs / (2 * epochs + 100)), "a final training of all epochs"
     assert plan_top(20.0, [1.0] * 9, workers=1, wanted=100, least=8, final=0.0).designs == 2
     assert plan_top(0.1, [1.0] * 9, workers=1, wanted=100, least=8, final=0.0) == TopPlan(2, 1, 1.0)
     assert plan_top(0.1, [1.0], workers=1, wanted=100, least=8, final=0.0) == TopPlan(1, 1, 1.0)
