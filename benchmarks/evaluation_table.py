@@ -64,7 +64,8 @@ PASSES, RUNG0_STEPS, CHILD_STEPS, RUNG1_STEPS, SMALL_BATCH = 20_000, 64, 32, 256
 VAL_SHARE, FRESH_PLATES = 0.3, 400
 METRICS = {"magnetic_tile": "balanced_accuracy"}
 FIRST, ROUND = 20, 19  # designs that are named or random, and mutations added at a time
-AT_BOTH_SIDES = 24  # designs whose longer training is made at both sizes
+WHOLLY = 40  # designs that are measured in every way, with the first seed; of others how they begin and end
+AT_BOTH_SIDES = 24  # of these, whose longer training is made at both sizes
 FEWER = {"magnetic_tile": 40}  # designs, where not all are measured
 ANSWERS = ("design", "seed", "measure", "side", "steps", "seconds", "parent", "probabilities")
 DESIGNS = ("number", "design", "origin", "params", "macs", "peak_bytes", "latency_ms", "flat")
@@ -174,19 +175,8 @@ def measure(ask: Ask, data: Data, designs: Mapping[str, Mapping[str, Any]], thre
     half, answer = bench.trained(genotype, "rung0-half", HALF, RUNG0_STEPS)
     answers.append(answer)
     figures["probes"] = bench.probes(half)
-    _, answer = bench.trained(genotype, "rung0-full", SIDE, RUNG0_STEPS)
-    answers.append(answer)
-    parent = row["origin"].removeprefix("mutation of ") if row["origin"].startswith("mutation") else None
-    if parent is None and row["origin"] != "named":
-        parent = nearest(row, designs)
-    if parent is not None and ask.seed == 0:
-        lender = bench.trained(_decoded(designs[parent]["flat"]), "", HALF, RUNG0_STEPS)[0].state_dict()
-        for name, child in (("child", genotype), ("clone", _decoded(designs[parent]["flat"]))):
-            _, answer = bench.trained(child, name, HALF, CHILD_STEPS, parent=(parent, lender))
-            answers.append(answer)
-    longer = [("rung1-half", HALF), ("rung1-full", SIDE)]
-    for name, side in longer[: 2 if int(row["number"]) < AT_BOTH_SIDES and ask.seed == 0 else 1]:
-        answers.append(bench.trained(genotype, name, side, RUNG1_STEPS)[1])
+    if ask.seed == 0 and int(row["number"]) < WHOLLY:
+        answers += in_other_ways(bench, row, designs)
     answers.append(bench.trained(genotype, "end", SIDE, None)[1])
     for answer in answers:
         answer.update(design=ask.fingerprint, seed=ask.seed)
@@ -194,6 +184,26 @@ def measure(ask: Ask, data: Data, designs: Mapping[str, Mapping[str, Any]], thre
         "answers": answers,
         "figures": {"design": ask.fingerprint, "seed": ask.seed, "figures": json.dumps(figures)},
     }
+
+
+def in_other_ways(
+    bench: Bench, row: Mapping[str, Any], designs: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What a short training at full size says of a design, one as a child of another, and a longer one."""
+    genotype = _decoded(row["flat"])
+    answers = [bench.trained(genotype, "rung0-full", SIDE, RUNG0_STEPS)[1]]
+    parent = row["origin"].removeprefix("mutation of ") if row["origin"].startswith("mutation") else None
+    if parent is None and row["origin"] != "named":
+        parent = nearest(row, designs)
+    if parent is not None:
+        lender = bench.trained(_decoded(designs[parent]["flat"]), "", HALF, RUNG0_STEPS)[0].state_dict()
+        for name, child in (("child", genotype), ("clone", _decoded(designs[parent]["flat"]))):
+            _, answer = bench.trained(child, name, HALF, CHILD_STEPS, parent=(parent, lender))
+            answers.append(answer)
+    longer = [("rung1-half", HALF), ("rung1-full", SIDE)]
+    for name, side in longer[: 2 if int(row["number"]) < AT_BOTH_SIDES else 1]:
+        answers.append(bench.trained(genotype, name, side, RUNG1_STEPS)[1])
+    return answers
 
 
 def nearest(row: Mapping[str, Any], designs: Mapping[str, Mapping[str, Any]]) -> str:
