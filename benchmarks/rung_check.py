@@ -28,9 +28,9 @@ from compressdefect.options import SearchOptions
 from compressdefect.search.draws import derive_seed
 from compressdefect.search.evaluate import TrainingEvaluator, TrialJob
 from compressdefect.search.gate import Gate
-from compressdefect.search.ladder import size_adjusted
 from compressdefect.search.reach import first_design
 from compressdefect.search.repair import Admission, admit, shrink
+from compressdefect.search.sizes import size_adjusted
 from compressdefect.search.workers import Processes
 from compressdefect.train.batches import steps_per_epoch
 

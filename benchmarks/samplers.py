@@ -38,10 +38,11 @@ from table_figures import FOLDER, SCORES, datasets, designs
 from compressdefect.search.draws import derive_seed, uniform
 from compressdefect.search.generative import Generative
 from compressdefect.search.improvement import Improver
-from compressdefect.search.ladder import LADDER, SIZE_WEIGHT, in_tiers, size_adjusted
+from compressdefect.search.ladder import LADDER
 from compressdefect.search.proposal import Past, Proposer, SearchDimensions
 from compressdefect.search.repair import Admission, admit, shrink
 from compressdefect.search.samplers import SAMPLERS
+from compressdefect.search.sizes import SIZE_WEIGHT, in_tiers, size_adjusted
 from compressdefect.search.winner import TOLERANCE
 
 PASSES = (48_000, 64_000, 96_000, 128_000, 192_000, 384_000)
@@ -67,6 +68,7 @@ class Setting(NamedTuple):
 
     ``rule`` says which designs climb, ``needed`` what samplers are told that a winner needs on rung 0: a ``point`` less
     than the best, as at the end, or to be in the better ``half`` or ``quarter``. ``size_weight`` adjusts scores.
+    ``of_all_sizes`` is what samplers are asked for instead.
     """
 
     sampler: str
@@ -76,15 +78,15 @@ class Setting(NamedTuple):
     rule: str = "tiers"
     needed: str = "quarter"
     size_weight: float = SIZE_WEIGHT
+    of_all_sizes: bool = True
 
     @property
     def name(self) -> str:
         """In words."""
-        how = (
-            f"ladder by {self.score}, {self.rule}, {self.needed}, size {self.size_weight}"
-            if self.ladder
-            else "whole trainings"
-        )
+        how = "whole trainings"
+        if self.ladder:
+            sizes = "all sizes" if self.of_all_sizes else f"needs the better {self.needed}"
+            how = f"ladder, {self.score}, {self.rule}, {sizes}, size weight {self.size_weight}"
         return f"{self.sampler}, {how}" + (", portfolio" if self.portfolio else "")
 
 
@@ -106,7 +108,9 @@ def walk(world: World, setting: Setting, queue: Sequence[Admission], count: int,
     """Trial 0 and the others in the queue, then what the sampler proposes, which is told one figure of each."""
     first, gate = queue[0], world.gate
     directions = ("maximize",)
-    proposer = PROPOSERS[setting.sampler](SearchDimensions(gate.space.dimensions, directions, first.flat, gate))
+    spread = setting.ladder and setting.of_all_sizes
+    dimensions = SearchDimensions(gate.space.dimensions, directions, first.flat, gate, of_all_sizes=spread)
+    proposer = PROPOSERS[setting.sampler](dimensions)
     seen: list[Answer] = []
     while len(seen) < count:
         known = {answer.fingerprint for answer in seen}

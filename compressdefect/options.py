@@ -194,7 +194,12 @@ class SearchOptions(JobOptions, BudgetOptions):
     space: Annotated[str | None, Help("A space by name or .toml path; default: the task's own.", argument=True)] = None
     objective: Annotated[str, Help("netscore, or pareto (metric against MACs or latency).")] = "netscore"
     latency_exponent: Annotated[float, Help("Weight of latency in NetScore.")] = 0.0
-    sampler: Annotated[str, Help("random, tpe, nsga2, surrogate, generative, nni:evolution or nni:tpe.")] = "tpe"
+    sampler: Annotated[
+        str,
+        Help(
+            "random, tpe, nsga2, surrogate, generative, nni:evolution, nni:tpe; auto: surrogate on a ladder, else tpe."
+        ),
+    ] = "auto"
     trials: Annotated[int | None, Help("How many designs to train.")] = None
     ladder: Annotated[
         str,

@@ -39,6 +39,7 @@ Half as many, since a trial is three trainings on two thirds; but all cores shar
 """
 FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
 LADDERS = ("auto", "on", "off")
+AUTO_SAMPLERS = ("tpe", "surrogate")  # without a ladder, and on one
 MOST_WORKERS = 4  # by default: each holds a network, its gradients and PyTorch, some 0.5 GB
 _NOT_RECIPE = ("epochs", "seed", "threads", "accelerator")
 
@@ -82,7 +83,8 @@ class Request:
         )
         if options.ladder not in LADDERS:
             raise SpaceError("--ladder is one of " + ", ".join(LADDERS), got=options.ladder)
-        sampler(options.sampler, SearchDimensions(space.dimensions, objective.directions, {}))
+        if options.sampler != "auto":
+            sampler(options.sampler, SearchDimensions(space.dimensions, objective.directions, {}))
         timed = options.time or (None if options.trials else DEFAULT_TIME)
         return cls(
             options,
@@ -106,7 +108,7 @@ class Request:
         steps = steps_per_epoch(data.shown_to_decide, recipe.batch_size)
         return SearchConfig(
             objective=self.objective,
-            sampler=options.sampler,
+            sampler=self.sampler(ladder),
             seed=options.seed,
             trials=options.trials,
             epochs=recipe.epochs if ladder.top else options.epochs,
@@ -134,6 +136,11 @@ class Request:
     @property
     def _wants_ladder(self) -> bool:
         return self.space.ladder if self.options.ladder == "auto" else self.options.ladder == "on"
+
+    def sampler(self, ladder: Ladder) -> str:
+        """The sampler by name; one that models the metric needs the many comparisons of a ladder."""
+        asked, (without, on_ladder) = self.options.sampler, AUTO_SAMPLERS
+        return asked if asked != "auto" else on_ladder if ladder.top else without
 
     def workers(self, ladder: Ladder) -> int:
         """How many trainings there are at a time: two of one thread get through more than one of two."""

@@ -127,7 +127,7 @@ def _manifest(request: Request, data: Prepared) -> dict[str, Any]:
         "space": request.space.name,
         "metric": data.task.metric,
         "objective": options.objective,
-        "sampler": options.sampler,
+        "sampler": request.sampler(request.ladder(data)),
         "budgets": request.budgets.to_json(),
         "seed": options.seed,
         "data": describe_data(data.images, data.split),

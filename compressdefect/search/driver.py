@@ -91,7 +91,13 @@ def search(
         stack.callback(study.close)
         study.interrupt()
         table.rewrite(by_design(study.trials()))
-        dimensions = SearchDimensions(gate.space.dimensions, config.objective.directions, first.flat, gate)
+        dimensions = SearchDimensions(
+            gate.space.dimensions,
+            config.objective.directions,
+            first.flat,
+            gate,
+            of_all_sizes=config.ladder.top > 0,
+        )
         asker = Asker(
             gate,
             config.objective,

@@ -5,7 +5,9 @@ is guessed by ``surrogate.Surrogate``; its cost, and so its NetScore for any met
 expected improvement of NetScore where the metric reaches what a winner needs (Schonlau, Welch and Jones, 1998). The
 designs that candidates are compared with count as what the model expects of them, since the best of many noisy
 observations looks better than it is. For a front it is the expected area that the front gains, over the metric and the
-logarithm of macs. Latency is never measured for candidates: NetScore is that without its term, macs stand for it.
+logarithm of macs. Where designs of all sizes are wanted, each tier of sizes has its turn, and what is maximised is the
+expected improvement of the metric within it. Latency is never measured for candidates: NetScore is that without its
+term, macs stand for it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from compressdefect.search.draws import Flat, cross, derive_seed, mutate, unifor
 from compressdefect.search.gate import Gate, Verdict
 from compressdefect.search.proposal import Past, SearchDimensions
 from compressdefect.search.repair import Admission, admit, scale_widths
+from compressdefect.search.sizes import TIERS, tier_of
 from compressdefect.search.starting import STARTUP, start
 from compressdefect.search.surrogate import Belief, Encoder
 from compressdefect.space.domain import Value
@@ -51,17 +54,20 @@ class Improver:
         if len(finished) < STARTUP:
             return start(self.dimensions, history, seed)
         trained = {self._gate.space.decode(past.flat).fingerprint for past in history}
-        moves = self._moves(parents(finished), seed)
+        moves = self._moves(self._parents(finished), seed)
         fresh = [a for a in admitted(self._gate, moves) if a.verdict.genotype.fingerprint not in trained]
         if not fresh:
             return start(self.dimensions, history, seed)
         belief = Belief(history, self._gate, self._encoder)
-        return dict(fresh[int(np.argmax(self._gains(belief, finished, [a.verdict for a in fresh])))].flat)
+        gains = self._gains(belief, finished, [a.verdict for a in fresh], turn=len(history))
+        return dict(fresh[int(np.argmax(gains))].flat)
 
-    def _gains(self, belief: Belief, finished: Sequence[Past], verdicts: Sequence[Verdict]) -> Floats:
+    def _gains(self, belief: Belief, finished: Sequence[Past], verdicts: Sequence[Verdict], turn: int) -> Floats:
         """What each design promises (n,)."""
         prediction = belief.predict(verdicts)
         samples = np.clip(prediction.mean + QUANTILES[:, None] * prediction.deviation, LEAST, 1)
+        if self.dimensions.of_all_sizes:
+            return tier_gains(samples, self._tiers(verdicts), belief.expected, self._tiers(belief.finished), turn)
         if len(self.dimensions.directions) > 1:
             return front_gains(samples, log_macs(verdicts), belief.expected, log_macs(belief.finished))
         best = max(past.metric for past in finished if past.metric is not None)
@@ -69,6 +75,18 @@ class Improver:
         return netscore_gains(
             samples, free_of_metric(verdicts), belief.expected, free_of_metric(belief.finished), floor
         )
+
+    def _tiers(self, verdicts: Sequence[Verdict]) -> NDArray[np.int64]:
+        most = self._gate.cheap(self._gate.space.decode(self.dimensions.prototype)).cost.macs
+        return np.array([tier_of(verdict.cost.macs, most) for verdict in verdicts])
+
+    def _parents(self, finished: Sequence[Past]) -> list[Flat]:
+        if not self.dimensions.of_all_sizes:
+            return parents(finished)
+        tiers = self._tiers([self._gate.cheap(self._gate.space.decode(past.flat)) for past in finished])
+        order = sorted(range(len(finished)), key=lambda index: -(finished[index].metric or 0.0))
+        best = [[index for index in order if tiers[index] == tier][: PARENTS // TIERS] for tier in range(TIERS)]
+        return [finished[index].flat for chosen in best for index in chosen]
 
     def _moves(self, parents: Sequence[Flat], seed: int) -> Iterator[dict[str, Value]]:
         domains = self.dimensions.domains
@@ -139,6 +157,19 @@ def netscore_gains(samples: Floats, free: Floats, expected: Floats, free_before:
     gains = np.maximum(free + SLOPE * np.log10(samples) - incumbent, 0) if np.isfinite(incumbent) else 1.0
     reached = samples >= floor
     return (gains * reached).mean(axis=0) + 1e-9 * samples.mean(axis=0)
+
+
+def tier_gains(
+    samples: Floats, tiers: NDArray[np.int64], expected: Floats, tiers_before: NDArray[np.int64], turn: int
+) -> Floats:
+    """Expected improvement over the best metric in the tier whose turn it is (n,); -1 for candidates of others.
+
+    The turn passes over tiers without a candidate.
+    """
+    tier = next((turn + step) % TIERS for step in range(TIERS) if np.any(tiers == (turn + step) % TIERS))
+    best = expected[tiers_before == tier].max(initial=0.0)
+    gains = np.maximum(samples - best, 0).mean(axis=0) + 1e-9 * samples.mean(axis=0)
+    return np.where(tiers == tier, gains, -1.0)
 
 
 def front_gains(samples: Floats, prices: Floats, expected: Floats, prices_before: Floats) -> Floats:

@@ -14,18 +14,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
 import numpy as np
 
 from compressdefect.search.objective import Objective
 from compressdefect.search.rungs import Rung
+from compressdefect.search.sizes import in_tiers, size_adjusted
 from compressdefect.search.study import StoredTrial
 
 CLIMBING_SHARE, LEAST_CLIMBING = 1 / 4, 6
-SIZE_WEIGHT = 0.5
 NEEDED = 0.75  # of the designs on the lowest rung a winner is better than
-TIERS = (0.5, 0.25)  # of trial 0's macs
 
 
 @dataclass(frozen=True)
@@ -83,36 +81,6 @@ def adjusted(compared: Sequence[StoredTrial]) -> list[StoredTrial]:
 def _in_order(compared: Sequence[StoredTrial], most: int) -> list[StoredTrial]:
     order = in_tiers([trial.score or 0.0 for trial in compared], [trial.macs for trial in compared], most)
     return [compared[index] for index in order]
-
-
-def size_adjusted(scores: Sequence[float], params: Sequence[int], weight: float = SIZE_WEIGHT) -> list[float]:
-    """Scores in [0, 1] of designs after a short training, less what small ones owe to learning fast.
-
-    A design one standard deviation above the others in log params gets ``weight`` standard deviations of the scores.
-
-    >>> size_adjusted([0.5, 0.7], [10, 1000])
-    [0.45, 0.75]
-    """
-    sizes = np.log(np.maximum(params, 1))
-    if len(scores) < 2 or not sizes.std():
-        return list(scores)
-    adjusted = np.array(scores) + weight * np.std(scores) * (sizes - sizes.mean()) / sizes.std()
-    return [float(value) for value in np.clip(adjusted, 0.0, 1.0).round(12)]
-
-
-def in_tiers(merits: Sequence[float], macs: Sequence[int], most: int) -> list[int]:
-    """The order in which designs climb, as their indices: in turn the best not yet taken of each size.
-
-    Sizes are over a half of ``most`` macs, over a quarter, and below. So what could end as the best is there, and so is
-    what could take its place for less: small designs are ahead after a few steps and not at the end.
-
-    >>> in_tiers([0.9, 0.8, 0.5, 0.7], [100, 90, 40, 20], most=100)
-    [0, 2, 3, 1]
-    """
-    tiers: list[list[int]] = [[] for _ in range(len(TIERS) + 1)]
-    for index in sorted(range(len(merits)), key=lambda index: -merits[index]):
-        tiers[sum(macs[index] <= share * most for share in TIERS)].append(index)
-    return [index for turn in zip_longest(*tiers) for index in turn if index is not None]
 
 
 def as_seen_by_samplers(trials: Sequence[StoredTrial], objective: Objective) -> tuple[list[StoredTrial], float]:

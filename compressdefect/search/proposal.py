@@ -21,12 +21,15 @@ class SearchDimensions:
         prototype: where the search starts.
         gate: for samplers that check and price designs of their own before they propose one. They ask only what it
             computes: no latency is measured for a design that nobody may train.
+        of_all_sizes: whether good designs of every cost are wanted, whatever the objective, since what is known of
+            their metrics is early and says less of what costs little.
     """
 
     domains: Mapping[str, Domain]
     directions: tuple[Direction, ...]
     prototype: Mapping[str, Value]
     gate: Gate | None = None
+    of_all_sizes: bool = False
 
 
 @dataclass(frozen=True)

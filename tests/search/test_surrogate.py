@@ -17,11 +17,13 @@ from compressdefect.search.improvement import (
     free_of_metric,
     front_gains,
     netscore_gains,
+    tier_gains,
     what_a_winner_needs,
 )
 from compressdefect.search.objective import Direction, Objective
 from compressdefect.search.proposal import Past, SearchDimensions
 from compressdefect.search.repair import Flat, admit
+from compressdefect.search.sizes import TIERS, tier_of
 from compressdefect.search.starting import STARTUP
 from compressdefect.search.surrogate import COSTS, GRID, Apart, Belief, Encoder, Kernel, Surrogate
 from compressdefect.space.genotype import Genotype
@@ -150,18 +152,38 @@ def test_of_designs_that_are_as_good_it_seeks_the_cheap_ones() -> None:
     assert np.median(found) < cheapest
 
 
+def larger_is_better(needed: float) -> list[Past]:
+    """Designs whose metric is that of their size; a winner needs the quantile ``needed`` of them."""
+    flats = [SPACE.sample(random.Random(seed)) for seed in range(STARTUP + 20)]
+    macs = [verdict(admit(gate(BUDGETS), flat).flat).cost.macs for flat in flats]
+    metrics = 0.2 + 0.2 * np.log10(np.array(macs) / 1e5)
+    floor = float(np.quantile(metrics, needed))
+    return [past(flat, float(metric), floor) for flat, metric in zip(flats, metrics, strict=True)]
+
+
 def test_cheap_designs_that_see_too_little_are_left() -> None:
     """Where the metric is that of size, the best NetScore is the smallest network's, which no rule would name."""
-    known = []
-    for seed in range(STARTUP + 20):
-        flat = SPACE.sample(random.Random(seed))
-        metric = 0.2 + 0.2 * float(np.log10(verdict(admit(gate(BUDGETS), flat).flat).cost.macs / 1e5))
-        known.append((flat, metric))
-    best = max(metric for _, metric in known)
-    told = [past(flat, metric, best - 0.01) for flat, metric in known]
+    told = larger_is_better(1.0)
     macs = [verdict(each.flat).cost.macs for each in told]
     found = [verdict(flat).cost.macs for flat, _ in designs(improver(), told)]
     assert np.median(found) > np.median(macs)
+
+
+def test_where_all_sizes_are_wanted_each_has_its_turn() -> None:
+    """Though small designs have the better NetScore throughout."""
+    told, most = history(STARTUP + 22, good=0.8, bad=0.8), verdict(FLAT).cost.macs
+    seeks = Improver(SearchDimensions(SPACE.dimensions, ("maximize",), FLAT, gate(BUDGETS), of_all_sizes=True))
+    proposed = [seeks.propose(told[: STARTUP + 20 + turn], 0) for turn in range(TIERS)]
+    assert [tier_of(verdict(flat).cost.macs, most) for flat in proposed] == [
+        (STARTUP + 20 + turn) % TIERS for turn in range(TIERS)
+    ]
+
+
+def test_gains_within_a_tier_in_closed_form() -> None:
+    samples, tiers = np.array([[0.9, 0.6, 0.9], [0.7, 0.6, 0.9]]), np.array([0, 0, 2])
+    before, places = np.array([0.7, 0.95]), np.array([0, 2])
+    assert tier_gains(samples, tiers, before, places, turn=3) == pytest.approx([0.1, 0.0, -1.0], abs=1e-6)
+    assert tier_gains(samples, tiers, before, places, turn=1) == pytest.approx([-1.0, -1.0, 0.0], abs=1e-6), "no 1"
 
 
 def test_no_latency_is_measured() -> None:
