@@ -22,7 +22,7 @@ from compressdefect.models.graph import Heads
 from compressdefect.train import operating_point as op
 from compressdefect.train.activation import defect_masks
 from compressdefect.train.losses import SEGMENTATION_LOSSES
-from compressdefect.train.metrics import interval
+from compressdefect.train.metrics import area_under_roc, interval
 from compressdefect.train.segment_metrics import (
     Counts,
     detection,
@@ -81,7 +81,7 @@ class Segment:
     )
     claim: ClassVar[str] = "finds defects with a Dice of {}"
     basis: ClassVar[str] = "by the most probable class of each pixel"
-    fine_title: ClassVar[str] = "mean Dice"
+    fine_title: ClassVar[str] = "area under the ROC curve (Dice without good images)"
 
     def __post_init__(self) -> None:
         assert len(self.pixels) >= 2, "the background and at least one defect"
@@ -192,8 +192,12 @@ class Segment:
         return float(value)
 
     def fine_score(self, records: Records, labels: NDArray[np.integer]) -> float:
-        """Mean Dice over the defect classes, which moves with every pixel; 0 where nothing is there or found."""
-        return float(np.nan_to_num(overlap(_counts(records)).mean_dice))
+        """The area under the ROC curve of images with a defect; mean Dice where all have one.
+
+        After a few steps no pixel is called a defect, and Dice is 0 for every network.
+        """
+        area = area_under_roc(defect_scores(self.image_probabilities(records), 0), labels > 0)
+        return float(np.nan_to_num(overlap(_counts(records)).mean_dice)) if np.isnan(area) else area
 
     def check_labels(self, labels: NDArray[np.integer]) -> None:
         """See ``Task.check_labels``; an overlap needs a defect, rates of whole images need a good one too."""

@@ -107,3 +107,15 @@ def test_wrong_metrics_and_losses_are_named() -> None:
         parse_criterion("ce+dise")
     with pytest.raises(DataError, match="unknown loss: got nothing"):
         parse_criterion("")
+
+
+def test_short_trainings_are_compared_by_how_images_are_ranked() -> None:
+    masks = torch.zeros(3, 2, 2, dtype=torch.uint8)
+    masks[1:, 0, 0] = 1
+    suspicion = torch.tensor([0.3, 0.4, 0.2])  # in one pixel; none is called a defect
+    probabilities = torch.zeros(3, 3, 2, 2)
+    probabilities[:, 1, 1, 1], probabilities[:, 0] = suspicion, 1.0
+    probabilities[:, 0, 1, 1] = 1 - suspicion
+    records, labels = recorded(probabilities, masks), np.array([0, 1, 1])
+    assert TASK.fine_score(records, labels) == 0.5
+    assert TASK.fine_score(records[1:], labels[1:]) == 0.0
