@@ -84,7 +84,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Ask:
-    """One design to measure; the parent lends its weights."""
+    """One design to measure with one seed."""
 
     dataset: str
     fingerprint: str

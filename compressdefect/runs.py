@@ -45,6 +45,18 @@ def atomic_write(path: Path, content: str | bytes) -> None:
         raise RunError(f"cannot write {path}", got=error.strerror, fix="free space or choose another folder") from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder in one that is there, unless it is there itself.
+
+    Raises:
+        RunError: it cannot be made.
+    """
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make {path}", got=error.strerror, fix="free space or choose another folder") from error
+
+
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

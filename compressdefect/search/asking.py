@@ -71,11 +71,7 @@ class Asker:
 
     def again(self, trial: StoredTrial) -> Admission:
         """A stored trial's design as it was admitted, without measuring it again."""
-        verdict = self.gate.cheap(trial.design)
-        if trial.latency_ms is not None:
-            checks = (*verdict.checks, *self.gate.budgets.latency_check(trial.latency_ms))
-            verdict = replace(verdict, checks=checks, latency_ms=trial.latency_ms)
-        return Admission(trial.flat, verdict, trial.repaired)
+        return as_admitted(self.gate, trial)
 
     def _start(self, stored: int, known: set[str]) -> Admission | None:
         """Trial 0, the same design at smaller widths, then the space's portfolio, one for each trial that is stored.
@@ -123,6 +119,15 @@ class Asker:
         """Write down why a design cannot be trained."""
         self._rejected.add(admission.verdict.genotype.fingerprint)
         self.table.reject(_rejection(admission))
+
+
+def as_admitted(gate: Gate, trial: StoredTrial) -> Admission:
+    """A stored trial's design as the gate let it in, without measuring it again."""
+    verdict = gate.cheap(trial.design)
+    if trial.latency_ms is not None:
+        checks = (*verdict.checks, *gate.budgets.latency_check(trial.latency_ms))
+        verdict = replace(verdict, checks=checks, latency_ms=trial.latency_ms)
+    return Admission(trial.flat, verdict, trial.repaired)
 
 
 def _rejection(admission: Admission) -> TrialRecord:

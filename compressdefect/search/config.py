@@ -31,6 +31,7 @@ class SearchConfig:
         workers: trials at a time.
         threads: CPU threads per trial; None shares the cores out.
         ladder: the short trainings that come before those to the end.
+        whole: epochs of the trainings on its top, as far as there is time, where ``epochs`` is None.
         final: what an epoch of the training that follows the search takes, as a share of an epoch of a trial.
         first: the space's named design to start from; None takes the first.
         storage: database URL; None is ``study.db`` in the run folder.
@@ -48,6 +49,7 @@ class SearchConfig:
     workers: int = 1
     threads: int | None = None
     ladder: Ladder = NO_LADDER
+    whole: int | None = None
     final: float = 0.0
     first: str | None = None
     storage: str | None = None

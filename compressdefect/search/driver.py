@@ -13,7 +13,7 @@ from typing import Literal
 from compressdefect.errors import TrainingError
 from compressdefect.runs import RunFolder
 from compressdefect.search.agenda import Agenda
-from compressdefect.search.asking import Asker
+from compressdefect.search.asking import Asker, as_admitted
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
 from compressdefect.search.deciding import Decider
@@ -90,7 +90,9 @@ def search(
         )
         stack.callback(study.close)
         study.interrupt()
-        table.rewrite(by_design(study.trials()))
+        stored = study.trials()
+        first = next((as_admitted(gate, trial) for trial in stored if trial.number == 0), first)
+        table.rewrite(by_design(stored))
         dimensions = SearchDimensions(
             gate.space.dimensions,
             config.objective.directions,
@@ -226,7 +228,7 @@ class _Search:
         trial = next(trial for trial in self.trials if trial.number == number)
         if result.held_out is not None:
             write_held_out(held_out_path(self.run.path, trial.fingerprint), result.held_out)
-        if result.weights is not None:
+        if result.weights is not None and self.config.ladder.top:
             write_weights(weights_path(self.run.path, trial.fingerprint), result.weights)
         self.study.finish(number, result)
         del self.running[number]
@@ -298,7 +300,7 @@ class _Search:
         if designs is None:
             return None
         climbing = min(designs, ladder.climbing(designs) + 1)
-        to_the_top = min(designs, (self.planner.plan.to_the_top or FEWEST) + 1)
+        to_the_top = min(designs, FEWEST if self.planner.plan.to_the_top is None else self.planner.plan.to_the_top + 1)
         return designs + (ladder.top - 1) * climbing + to_the_top
 
     def _left_s(self, done: int) -> float | None:

@@ -28,7 +28,7 @@ from compressdefect.space.genotype import Genotype
 from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.calibrate import score_steps
 from compressdefect.train.config import FitConfig
-from compressdefect.train.fit import EpochReport, fit
+from compressdefect.train.fit import EpochReport, fit, using_threads
 from compressdefect.train.schedule import Deadline
 from compressdefect.train.task import Task
 from compressdefect.train.validate import FOLDS, seeded, validate
@@ -199,11 +199,10 @@ class TrainingEvaluator:
         if found.stopped is not None or found.val_records is None:
             return watch.result("pruned", reason=NO_TIME)
         labels = self.task.labels(track.images, track.scored)
-        return replace(
-            watch.result("compared"),
-            score=self.task.fine_score(found.val_records, labels),
-            probes=probe(network, track, self.task) if job.probed else {},
-        )
+        with using_threads(config.threads):
+            probes = probe(network, track, self.task) if job.probed else {}
+        score = self.task.fine_score(found.val_records, labels)
+        return replace(watch.result("compared"), score=score, probes=probes)
 
     @property
     def trainings(self) -> int:

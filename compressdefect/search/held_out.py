@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from compressdefect.data.images import Images
 from compressdefect.data.verdict import defect_scores
 from compressdefect.errors import DataError
-from compressdefect.runs import atomic_write
+from compressdefect.runs import atomic_write, make_folder
 from compressdefect.search.winner import Figure, Measures
 from compressdefect.train.metrics import area_under_roc
 from compressdefect.train.task import Records, Task
@@ -48,7 +48,7 @@ def write_held_out(path: Path, answers: HeldOut) -> None:
     kept["index"], kept["record"] = answers.indices, records
     content = io.BytesIO()
     np.save(content, kept, allow_pickle=False)
-    path.parent.mkdir(exist_ok=True)
+    make_folder(path.parent)
     atomic_write(path, content.getvalue())
 
 

@@ -58,7 +58,7 @@ class Pacing:
 
     def left_s(self, trials: Sequence[TrialRecord], winner: TrialRecord | None) -> float:
         """Time left for trials, if the winner so far is what will be trained to the end; below 0 when it is over."""
-        if self.plan.top_until_s is not None:
+        if self.plan.top_until_s is not None and self.plan.limit_s == self.clock.limit_s:
             return self.plan.top_until_s - self.clock.elapsed_s
         speed = self.speed(trials)
         epoch_s = 0.0 if speed is None else speed.epoch_s(self.first_macs if winner is None else winner.macs)

@@ -47,8 +47,9 @@ class Planner:
     ) -> None:
         self._config, self._study, self._workers = config, study, workers
         self._clock, self._reserve, self._run, self._first = clock, reserve, run, first
-        self._wanted = config.epochs or max(DEFAULT_EPOCHS, config.least_epochs)
+        self._wanted = config.epochs or config.whole or max(DEFAULT_EPOCHS, config.least_epochs)
         self.pacing = self._paced(Plan(self._wanted))
+        self._timing: Callable[[], None] = lambda: None
 
     @property
     def plan(self) -> Plan:
@@ -58,12 +59,13 @@ class Planner:
     def begin(self, timing: Callable[[], None]) -> None:
         """Take up the run's plan or make one: the epochs asked, else what fits the time by a few steps of trial 0.
 
-        ``timing`` is called before these.
+        ``timing`` is called before these, and whenever else steps are timed.
 
         Raises:
             RunError: the study's trials train for other epochs than were asked.
             TrainingError: trial 0's design cannot be trained.
         """
+        self._timing = timing
         stored = self._run.manifest.get("plan")
         if stored is not None:
             self.agree(Plan(**stored))
@@ -151,9 +153,14 @@ class Planner:
 
     def _timed(self, candidates: Sequence[StoredTrial]) -> list[float]:
         """Seconds of an epoch of each candidate: of the first few by some steps, of the others by their macs."""
-        timed = self._workers.epochs_s([trial.design for trial in candidates[:FEWEST]])
-        speed = fit_speed([(trial.macs, epoch_s) for trial, epoch_s in zip(candidates, timed, strict=False)])
-        return timed if speed is None else [*timed, *(speed.epoch_s(trial.macs) for trial in candidates[FEWEST:])]
+        self._timing()
+        threads = self.threads or self._workers.threads
+        timed = dict(enumerate(self._workers.epochs_s([trial.design for trial in candidates[:FEWEST]], threads)))
+        known = {place: epoch_s for place, epoch_s in timed.items() if math.isfinite(epoch_s)}
+        speed = fit_speed([(candidates[place].macs, epoch_s) for place, epoch_s in known.items()])
+        if speed is None:
+            return [self.plan.epoch_s or 1.0] * len(candidates)
+        return [known.get(place, speed.epoch_s(trial.macs)) for place, trial in enumerate(candidates)]
 
     def _timed_first(self) -> tuple[float, bool]:
         """Seconds of an epoch of trial 0's design, and whether one thread is faster than one for each core."""

@@ -21,7 +21,7 @@ MOST_SCORED = 512  # images: more of them take time, and a few steps of training
 LEAST_SIDE = 32  # pixels of the images on a rung
 LEAST_SCORED = 8
 LEAST_WIDTH = 3  # pixels of the median defect in smaller images: the narrower half may be lost in them
-_MEASURED = 64  # images whose defects are measured
+_MEASURED = 24  # images whose defects are measured
 _SIDES = 8  # a side is a multiple of it
 
 
@@ -55,16 +55,18 @@ def course(images: Images, split: Split, task: Task, rung: Rung) -> Course:
     Without a validation part they are those of the first fold.
     """
     train, scored = parts_of(images, split)[0]
-    return Course(
-        at_side(images, side_of(images, rung)),
-        _thinned(train, task.labels(images, train), rung.steps * BATCH, split.seed),
-        _thinned(scored, task.labels(images, scored), MOST_SCORED, split.seed),
-    )
+    train = _thinned(train, task.labels(images, train), rung.steps * BATCH, split.seed)
+    scored = _thinned(scored, task.labels(images, scored), MOST_SCORED, split.seed)
+    shown = images.subset(np.concatenate([train, scored]))
+    places = np.arange(len(shown))
+    return Course(at_side(shown, side_of(images, rung)), places[: len(train)], places[len(train) :])
 
 
 def side_of(images: Images, rung: Rung) -> int:
     """The height and width in pixels of the images on a rung."""
     side = images.shape[1]
+    if rung.scale == 1:
+        return side
     return min(side, max(LEAST_SIDE, _SIDES * round(rung.scale * side / _SIDES)))
 
 
@@ -76,17 +78,19 @@ def fitted(rung: Rung, images: Images, split: Split) -> Rung:
 
 
 def median_width(images: Images, rows: NDArray[np.int64]) -> float | None:
-    """The width in pixels of the median defect where it is widest, in the first few of these images that have any.
+    """The width in pixels of the median defect where it is widest, in a few of these images that have any.
 
     None without masks, or where nothing is marked.
     """
     if images.masks is None or images.sizes is not None:
         return None
+    marked = rows[images.marked[rows]]
     widths: list[float] = []
-    for mask in images.masks[rows[images.masks[rows].any(axis=(1, 2))][:_MEASURED]]:
-        parts, count = ndimage.label(mask, structure=np.ones((3, 3)))
-        depths = ndimage.distance_transform_edt(np.pad(mask > 0, 1))[1:-1, 1:-1]
-        widths += [2 * depth - 1 for depth in ndimage.maximum(depths, parts, range(1, count + 1))]
+    for mask in images.masks[marked[:: max(1, len(marked) // _MEASURED)]]:
+        doubled = np.pad(mask.repeat(2, axis=0).repeat(2, axis=1), 1)  # so that the middle of even widths is a pixel
+        parts, count = ndimage.label(doubled, structure=np.ones((3, 3)))
+        depths = ndimage.distance_transform_edt(doubled > 0)
+        widths += list(ndimage.maximum(depths, parts, range(1, count + 1)))
     return float(np.median(widths)) if widths else None
 
 

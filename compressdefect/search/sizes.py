@@ -29,6 +29,7 @@ def size_adjusted(scores: Sequence[float], params: Sequence[int], weight: float 
     """Scores in [0, 1] of designs after a short training, less what small ones owe to learning fast.
 
     A design one standard deviation above the others in log params gets ``weight`` standard deviations of the scores.
+    If the best of them comes to more than 1, all are lowered by what it is above.
 
     >>> size_adjusted([0.5, 0.7], [10, 1000])
     [0.45, 0.75]
@@ -37,7 +38,8 @@ def size_adjusted(scores: Sequence[float], params: Sequence[int], weight: float 
     if len(scores) < 2 or not sizes.std():
         return list(scores)
     adjusted = np.array(scores) + weight * np.std(scores) * (sizes - sizes.mean()) / sizes.std()
-    return [float(value) for value in np.clip(adjusted, 0.0, 1.0).round(12)]
+    adjusted -= max(0.0, float(adjusted.max()) - 1)
+    return [float(value) for value in np.maximum(adjusted, 0.0).round(12)]
 
 
 def in_tiers(merits: Sequence[float], macs: Sequence[int], most: int) -> list[int]:

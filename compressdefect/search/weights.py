@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compressdefect.runs import atomic_write
+from compressdefect.runs import atomic_write, make_folder
 
 FOLDER = "weights"
 
@@ -20,7 +20,7 @@ def write_weights(path: Path, content: bytes) -> None:
     Raises:
         RunError: the folder cannot be written.
     """
-    path.parent.mkdir(exist_ok=True)
+    make_folder(path.parent)
     atomic_write(path, content)
 
 

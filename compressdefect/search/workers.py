@@ -49,8 +49,11 @@ class Workers(Protocol):
     def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
         """Seconds of an epoch of this design; see ``Evaluator.epoch_s``. Nothing may be running."""
 
-    def epochs_s(self, genotypes: Sequence[Genotype]) -> list[float]:
-        """Likewise of several designs, as many at a time as are trained at a time: these slow each other down."""
+    def epochs_s(self, genotypes: Sequence[Genotype], threads: int) -> list[float]:
+        """Likewise of several designs, as many at a time as are trained at a time: these slow each other down.
+
+        Infinite for a design that cannot be trained.
+        """
 
     def close(self) -> None:
         """Give up what is running and let go of everything; once more does no harm."""
@@ -89,9 +92,9 @@ class InProcess:
         """See ``Workers``."""
         return self._evaluator.epoch_s(genotype, threads, patience_s)
 
-    def epochs_s(self, genotypes: Sequence[Genotype]) -> list[float]:
+    def epochs_s(self, genotypes: Sequence[Genotype], threads: int) -> list[float]:
         """See ``Workers``."""
-        return [self.epoch_s(genotype, self.threads) for genotype in genotypes]
+        return [_if_it_can(self._evaluator, genotype, threads) for genotype in genotypes]
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -142,13 +145,13 @@ class Processes:
         """
         return self._answer(self._pool.submit(epoch_s, genotype, threads, patience_s))
 
-    def epochs_s(self, genotypes: Sequence[Genotype]) -> list[float]:
+    def epochs_s(self, genotypes: Sequence[Genotype], threads: int) -> list[float]:
         """See ``Workers``.
 
         Raises:
             TrainingError: as in ``collect``.
         """
-        asked = [self._pool.submit(epoch_s, genotype, self.threads, math.inf) for genotype in genotypes]
+        asked = [self._pool.submit(epoch_s_if_it_can, genotype, threads) for genotype in genotypes]
         return [self._answer(future) for future in asked]
 
     def _answer(self, future: Future[Answer]) -> Answer:
@@ -186,6 +189,18 @@ def evaluate(slot: int, job: TrialJob) -> TrialResult:
 def epoch_s(genotype: Genotype, threads: int, patience_s: float) -> float:
     """Time a design in a worker process."""
     return float(_PROCESS["evaluator"].epoch_s(genotype, threads, patience_s))
+
+
+def epoch_s_if_it_can(genotype: Genotype, threads: int) -> float:
+    """Time a design in a worker process; infinite if it cannot be trained."""
+    return _if_it_can(_PROCESS["evaluator"], genotype, threads)
+
+
+def _if_it_can(evaluator: Evaluator, genotype: Genotype, threads: int) -> float:
+    try:
+        return evaluator.epoch_s(genotype, threads)
+    except (TrainingError, MemoryError):
+        return math.inf
 
 
 _PROCESS: dict[str, Any] = {}  # what `_begin` leaves for `evaluate` and `epoch_s` in a worker process

@@ -143,8 +143,8 @@ class Classify:
         return _SCORES[self.metric](self, records, labels)
 
     def fine_score(self, records: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-        """The area under the ROC curve of the defects; without a good class the mean of those of each class."""
-        if self.good is not None:
+        """The area under the ROC curve of the defects; without good images the mean of those of each class."""
+        if self.good is not None and (labels == self.good).any():
             found = [area_under_roc(defect_scores(records, self.good), labels != self.good)]
         else:
             found = [area_under_roc(records[:, number], labels == number) for number in range(len(self.classes))]

@@ -99,7 +99,7 @@ class _Measured:
         own["split"] = str(searched / "split.json")
         if arm.kind == "named":
             return _model(api.train(NAMED, time=time, **own))
-        own["epochs"] = _bundle(searched)["training"]["epochs"]
+        own["epochs"] = _bundle(searched)["training"]["epochs_trained"]
         return _model(api.train(str(_scaled(searched, context.folder / f"{arm.key}.json")), **own))
 
 
@@ -109,8 +109,9 @@ def _space(data: str, folder: Path) -> Path:
     own.mkdir(parents=True, exist_ok=True)
     shutil.copy(shipped, own / shipped.name)
     portfolio = Path(__file__).parent / "portfolios" / f"without_{data}.json"
-    if portfolio.is_file():
-        shutil.copy(portfolio, own / f"{SPACE}.portfolio.json")
+    if not portfolio.is_file():
+        raise RunError(f"no portfolio without {data}", got=portfolio, fix="make it with benchmarks/portfolio.py")
+    shutil.copy(portfolio, own / f"{SPACE}.portfolio.json")
     return own / shipped.name
 
 

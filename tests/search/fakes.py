@@ -17,6 +17,7 @@ from torch import nn
 
 from compressdefect.blocks.part import Part, Step
 from compressdefect.cost.piece import Piece, Shape, size
+from compressdefect.errors import TrainingError
 from compressdefect.models.graph import Graph, Heads, series
 from compressdefect.models.template import Gene
 from compressdefect.runs import RunFolder
@@ -24,11 +25,12 @@ from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.driver import search
-from compressdefect.search.evaluate import SHORTENED, GoOn, Interrupted, TrialJob, TrialResult
+from compressdefect.search.evaluate import NO_TIME, SHORTENED, GoOn, Interrupted, TrialJob, TrialResult
 from compressdefect.search.gate import Gate, Latency
 from compressdefect.search.held_out import HeldOut
 from compressdefect.search.plan import Reserve
 from compressdefect.search.progress import SearchProgress
+from compressdefect.search.rungs import Rung
 from compressdefect.search.winner import Measures
 from compressdefect.search.workers import OpenWorkers, open_workers
 from compressdefect.space.domain import ChoiceDomain, FloatDomain, IntDomain
@@ -138,7 +140,7 @@ class FakeEvaluator:
 
     When ``blind`` every design scores 0. With ``images`` each of so many is an answer: the first design gets three
     wrong, any other four to six. With ``time`` every epoch takes some of it, and a job's limit is kept; several threads
-    take ``waiting`` times as long as one.
+    take ``waiting`` times as long as one. When ``untimed`` no design but the first can be timed.
     """
 
     log: Path
@@ -151,6 +153,7 @@ class FakeEvaluator:
     time: FakeTime | None = None
     waiting: float = 1.0
     weights: bool = False
+    untimed: bool = False
 
     def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
         with self.log.open("a") as file:
@@ -166,10 +169,7 @@ class FakeEvaluator:
         curve: list[tuple[float, float]] = []
         moved, began = self.time or FakeTime(), (self.time or FakeTime()).now
         if job.rung is not None:
-            moved.now += moved.epoch_s(job.genotype) * job.rung.steps / 100
-            go_on(1.0)
-            probes = {"stage1": 0.1, "stage2": 0.0} if job.probed else {}
-            return TrialResult("compared", max(moved.now - began, 0.01), score=quality(job.genotype) / 2, probes=probes)
+            return self._compared(job, job.rung, go_on)
         for epoch in range(1, job.epochs + 1):
             time.sleep(self.sleep_s / job.epochs)
             moved.now += moved.epoch_s(job.genotype)
@@ -200,7 +200,19 @@ class FakeEvaluator:
             weights=b"weights of " + job.genotype.fingerprint.encode() if self.weights else None,
         )
 
+    def _compared(self, job: TrialJob, rung: Rung, go_on: GoOn) -> TrialResult:
+        moved = self.time or FakeTime()
+        took_s = moved.epoch_s(job.genotype) * rung.steps / 100
+        moved.now += took_s
+        if job.seconds is not None and took_s > job.seconds:
+            return TrialResult("pruned", took_s, reason=NO_TIME)
+        go_on(1.0)
+        probes = {"stage1": 0.1, "stage2": 0.0} if job.probed else {}
+        return TrialResult("compared", max(took_s, 0.01), score=quality(job.genotype) / 2, probes=probes)
+
     def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
+        if genotype != FIRST and self.untimed:
+            raise TrainingError("training diverged: got a loss of nan")
         found = max(self.sleep_s, 0.01) / 10 if self.time is None else self.time.epoch_s(genotype)
         found *= self.waiting if threads > 1 else 1
         return found if found < IMPATIENT * patience_s else math.inf

@@ -145,6 +145,51 @@ def test_too_short_a_time_still_finishes_a_design(tmp_path: Path) -> None:
     assert time.now < 250
 
 
+LOW = Ladder((Rung(10, 0.5, until=0.2),))
+
+
+def test_a_ladder_under_a_time_limit_goes_on_without_one(tmp_path: Path) -> None:
+    """As long as its trainings were, whatever the recipe's own length is."""
+    time = FakeTime(mac_s=3e-6)
+    given: dict[str, Any] = {"ladder": LOW, "epochs": None, "whole": 100, "seed": 1, "evaluator": {"time": time}}
+    before = run_search(tmp_path / "run", clock=time.clock(150.0), **given)
+    assert before.plan.epochs < 100
+    after = run_search(tmp_path / "run", resume=True, trials=before.trained + 3, **given)
+    assert after.plan.epochs == before.plan.epochs
+    assert after.trained == before.trained + 3
+
+
+def test_more_time_compares_more_designs(tmp_path: Path) -> None:
+    """The end of the trainings on the top that was planned before is not that of the short ones now."""
+    time = FakeTime(mac_s=3e-6)
+    given: dict[str, Any] = {"ladder": LOW, "epochs": None, "whole": 100, "seed": 1, "evaluator": {"time": time}}
+    before = run_search(tmp_path / "run", clock=time.clock(150.0), **given)
+    after = run_search(tmp_path / "run", resume=True, clock=time.clock(1000.0, spent_s=time.now), **given)
+    assert after.tally.compared > before.tally.compared
+    assert {trial.state for trial in after.trials} == {"compared", "complete"}
+
+
+def test_a_design_that_cannot_be_timed_does_not_end_the_search(tmp_path: Path) -> None:
+    time = FakeTime(mac_s=1e-6)
+    outcome = run_search(
+        tmp_path / "run",
+        ladder=LOW,
+        epochs=None,
+        whole=2,
+        seed=1,
+        budgets=Budgets(),
+        clock=time.clock(1000.0),
+        evaluator={"time": time, "untimed": True},
+    )
+    assert outcome.tally.finished > 1
+
+
+def test_scores_near_the_top_climb_in_their_order() -> None:
+    trials = [trial(n, score, params=10**5) for n, score in enumerate((0.5, 0.97, 0.985, 0.999))]
+    trials += [trial(n, 0.6, params=10**3, macs=10) for n in range(4, 8)]
+    assert climbers(trials, 1, 1, "design 0")[0].number == 3
+
+
 def test_several_workers_climb_together(tmp_path: Path) -> None:
     outcome = run_search(tmp_path / "run", ladder=LADDER, trials=16, seed=1, workers=2)
     assert {steps: len(designs) for steps, designs in on_rungs(tmp_path / "run").items()} == {10: 16, 40: 7, 0: 4}

@@ -4,11 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from compressdefect.data.images import Images
 from compressdefect.data.split import Split
 from compressdefect.data.synthetic.plates import plates
-from compressdefect.search.rungs import BATCH, LEAST_SIDE, Rung, course, fitted, median_width, recipe, side_of, why_not
+from compressdefect.search.rungs import (
+    BATCH,
+    LEAST_SIDE,
+    Course,
+    Rung,
+    course,
+    fitted,
+    median_width,
+    recipe,
+    side_of,
+    why_not,
+)
 from compressdefect.train.classify import Classify
 from compressdefect.train.config import FitConfig
 
@@ -22,17 +34,21 @@ def rung(steps: int = 64, scale: float = 0.5) -> Rung:
     return Rung(steps, scale, until=0.5)
 
 
+def names(track: Course, rows: NDArray[np.int64]) -> list[str]:
+    return [track.images.names[row] for row in rows]
+
+
 def test_a_rung_shows_smaller_images_of_the_same_parts() -> None:
     track = course(IMAGES, Split(ALL[::2], ALL[1::2], NONE), TASK, rung())
     assert track.images.shape == (1, 32, 32)
-    assert track.train.tolist() == ALL[::2].tolist()
-    assert track.scored.tolist() == ALL[1::2].tolist()
+    assert names(track, track.train) == [IMAGES.names[i] for i in ALL[::2]]
+    assert names(track, track.scored) == [IMAGES.names[i] for i in ALL[1::2]]
 
 
 def test_without_a_validation_part_the_first_fold_is_scored() -> None:
     track = course(IMAGES, Split(ALL, NONE, NONE), TASK, rung())
     assert len(track.scored) == 40
-    assert sorted([*track.train, *track.scored]) == ALL.tolist()
+    assert sorted([*names(track, track.train), *names(track, track.scored)]) == sorted(IMAGES.names)
 
 
 def test_no_more_images_than_the_steps_can_show_and_every_class_in_proportion() -> None:
@@ -41,9 +57,10 @@ def test_no_more_images_than_the_steps_can_show_and_every_class_in_proportion() 
     split = Split(train, np.setdiff1d(ALL, train), NONE)
     few = course(IMAGES, split, TASK, rung(steps=2))
     assert len(few.train) == 2 * BATCH
-    assert (IMAGES.labels[few.train] == 1).sum() == 3  # 6 of 66, in 32
+    assert (few.images.labels[few.train] == 1).sum() == 3  # 6 of 66, in 32
     again = course(IMAGES, split, TASK, rung(steps=2))
-    assert again.train.tolist() == few.train.tolist()
+    assert names(again, again.train) == names(few, few.train)
+    assert len(few.images) == len(few.train) + len(few.scored), "no image is shrunk for nothing"
 
 
 @pytest.mark.parametrize(("shown", "epochs"), [(64, 16), (600, 2), (1024, 1), (5000, 1)])
@@ -57,6 +74,7 @@ def test_a_side_is_a_multiple_of_eight_and_not_too_small() -> None:
     assert side_of(plates(1, 1, 200), rung()) == 96
     assert side_of(plates(1, 1, 40), rung()) == LEAST_SIDE
     assert side_of(plates(1, 1, 40), rung(scale=1.0)) == 40
+    assert side_of(plates(1, 1, 100), rung(scale=1.0)) == 100
 
 
 def test_why_images_cannot_be_used() -> None:
@@ -77,7 +95,7 @@ def marked(*widths: int) -> Images:
 
 
 def test_narrow_defects_are_compared_at_the_whole_side() -> None:
-    for widths, scale in (((1, 5, 5), 1.0), ((7, 7, 1), 0.5), ((0, 0), 0.5)):
+    for widths, scale in (((1, 5, 5), 1.0), ((7, 7, 1), 0.5), ((6, 6, 1), 0.5), ((4, 4, 9), 1.0), ((0, 0), 0.5)):
         images = marked(*widths)
         split = Split(np.arange(len(widths)), NONE, NONE)
         assert fitted(rung(), images, split).scale == scale
@@ -86,5 +104,6 @@ def test_narrow_defects_are_compared_at_the_whole_side() -> None:
 
 def test_a_width_is_that_of_the_median_defect_at_its_widest() -> None:
     assert median_width(marked(1, 3, 9), np.arange(3)) == 3
+    assert [median_width(marked(width), np.arange(1)) for width in range(1, 9)] == [*range(1, 9)]
     assert median_width(marked(1, 3, 9), np.array([2])) == 9
     assert median_width(marked(0), np.arange(1)) is None

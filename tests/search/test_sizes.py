@@ -26,3 +26,9 @@ def test_a_larger_design_of_the_same_score_is_expected_to_end_better(designs: li
 def test_equal_sizes_keep_their_scores() -> None:
     assert size_adjusted([0.2, 0.9], [5, 5]) == [0.2, 0.9]
     assert size_adjusted([0.2], [5]) == [0.2]
+
+
+def test_scores_near_1_keep_their_order() -> None:
+    scores, params = [0.97, 0.985, 0.999, 0.8, 0.7, 0.6, 0.5], [10**5, 10**5, 10**5, 10**3, 10**3, 10**3, 10**3]
+    found = size_adjusted(scores, params)
+    assert found[0] < found[1] < found[2] == 1.0

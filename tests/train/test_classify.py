@@ -107,3 +107,5 @@ def test_short_trainings_are_compared_by_how_well_they_tell_defects_from_good_pa
     assert Classify(("good", "bad"), 0).fine_score(records, labels) == 0.75
     assert Classify(("a", "b")).fine_score(records, labels) == 0.75
     assert Classify(("good", "bad"), 0).fine_score(records[:2], labels[:2]) == 0.0
+    three = np.array([[0.1, 0.8, 0.1], [0.1, 0.2, 0.7]])
+    assert Classify(("good", "a", "b"), 0).fine_score(three, np.array([1, 2])) == 1.0, "no image is good"
