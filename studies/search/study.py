@@ -322,7 +322,9 @@ def measurements(results: Results) -> dict[str, float]:
         for data in METRICS:
             gap = _difference(results, kind, data, SHORT)
             if gap is not None and gap.seeds == len(SEEDS):
-                found[f"ladder less {kind}, {data}, six minutes"] = gap.mean
+                about = f"ladder less {kind}, {data}, six minutes"
+                found |= {about: gap.mean, f"{about}, lower limit": gap.low}
+                found |= {} if gap.escape is None else {f"{about}, escape": gap.escape}
     timed = _latency_rows(results)
     for batch in sorted({row["batch"] for row in timed}):
         own = [row["median_ms"] for row in timed if row["batch"] == batch and row["model"] != PEER]
