@@ -32,10 +32,11 @@ from compressdefect.train.tasks import TASKS
 DEFAULT_TIME = "6m"
 LEAST_STEPS = 200  # of each training of a trial: after fewer, its metric says little about the design
 FINAL_SHARE = 0.4  # most of a time limit that the final training may take, with the folds that give its threshold
-FINAL_PASSES = 0.4
+FINAL_PASSES = 0.3
 """Of the passes over the images in an epoch of the final training, beside those of a trial on a ladder.
 
-Half as many, since a trial is three trainings on two thirds; but all cores share it, where a trial has one.
+Half as many, since a trial is three trainings on two thirds; and all cores share it, where a trial has one and others
+beside it: 345 images/s for some 200.
 """
 FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
 LADDERS = ("auto", "on", "off")

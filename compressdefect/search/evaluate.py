@@ -35,7 +35,7 @@ from compressdefect.train.validate import FOLDS, seeded, validate
 
 SHORTENED = "trained for less time, to end within the limit"
 NO_TIME = "the time was over before it was trained"
-TIMED_EPOCHS = 6  # of two steps, to time a step
+TIMED_EPOCHS, TIMED_STEPS = 4, 4  # to time a step; of fewer to an epoch each pays more for the epoch's begin and end
 
 
 @dataclass(frozen=True)
@@ -220,9 +220,10 @@ class TrainingEvaluator:
         return steps * self._step_s(genotype, self.images, threads, patience_s / steps)
 
     def _step_s(self, genotype: Genotype, images: Images, threads: int, patience_s: float) -> float:
-        """The median over some epochs of two steps; the first one also pays for all that happens once."""
+        """The median over some epochs of a few steps; the first one also pays for all that happens once."""
         rows = images.rows(self.split.train)
-        few = rows[:: max(1, len(rows) // (2 * self.config.batch_size))][: 2 * self.config.batch_size]
+        shown = TIMED_STEPS * self.config.batch_size
+        few = rows[:: max(1, len(rows) // shown)][:shown]
         config = replace(self.config, epochs=TIMED_EPOCHS, gradual=None, threads=threads)
         ends: list[float] = []
         fit(
@@ -233,7 +234,7 @@ class TrainingEvaluator:
             self.task,
             config,
             on_epoch=lambda report: ends.append(time.monotonic()),
-            deadline=None if math.isinf(patience_s) else Deadline.after(4 * TIMED_EPOCHS * patience_s),
+            deadline=None if math.isinf(patience_s) else Deadline.after(2 * TIMED_EPOCHS * TIMED_STEPS * patience_s),
         )
         steps = steps_per_epoch(len(few), config.batch_size)
         return float(np.median(np.diff(ends))) / steps if len(ends) > 2 else math.inf

@@ -47,7 +47,7 @@ class Ladder:
 
 
 NO_LADDER = Ladder()
-LADDER = Ladder((Rung(64, 0.5, until=0.15),))
+LADDER = Ladder((Rung(64, 0.5, until=0.17),))
 """One short rung: on the evaluation table four times the steps, or the whole resolution, rank designs no better."""
 
 
