@@ -93,17 +93,10 @@ def search(
         stored = study.trials()
         first = next((as_admitted(gate, trial) for trial in stored if trial.number == 0), first)
         table.rewrite(by_design(stored))
-        dimensions = SearchDimensions(
-            gate.space.dimensions,
-            config.objective.directions,
-            first.flat,
-            gate,
-            of_all_sizes=config.ladder.top > 0,
-        )
         asker = Asker(
             gate,
             config.objective,
-            sampler(config.sampler, dimensions),
+            sampler(config.sampler, _dimensions(config, gate, first)),
             table,
             first,
             seed=config.seed,
@@ -340,6 +333,11 @@ def _run_id(run: RunFolder) -> str:
         known = f"{run.manifest['started']} {run.path.resolve()}"
         run.update_manifest(run_id=known)
     return str(known)
+
+
+def _dimensions(config: SearchConfig, gate: Gate, first: Admission) -> SearchDimensions:
+    domains, directions = gate.space.dimensions, config.objective.directions
+    return SearchDimensions(domains, directions, first.flat, gate, of_all_sizes=config.ladder.top > 0)
 
 
 def _named(config: SearchConfig, gate: Gate) -> Genotype | None:
