@@ -24,10 +24,10 @@ class Earlier:
     """What is known of a design that was trained before, by the recipe of the assignment.
 
     Attributes:
-        indices: the validation images (n,), or all training images where these were predicted out of fold.
+        indices: the validation images (n,), or the training images of the folds that were predicted by the others.
         records: what was answered on them (n, …).
         weights: of the finished network; None where it was trained on parts of the images alone.
-        epochs: how many were trained.
+        epochs: how many were trained, in each fold.
         seconds: how long that took.
     """
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from compressdefect.deploy.assignment import Assignment, Earlier
 from compressdefect.deploy.judging import metrics
@@ -13,7 +16,8 @@ from compressdefect.models.inspector import Inspector
 from compressdefect.models.weights import load_weights
 from compressdefect.train.fit import FitResult, OnEpoch, fit
 from compressdefect.train.schedule import Deadline
-from compressdefect.train.validate import FOLDS, validate
+from compressdefect.train.task import Records
+from compressdefect.train.validate import FOLDS, parts_of, validate
 
 Say = Callable[[str], None]
 
@@ -39,7 +43,8 @@ def train_to_end(
 
     The validation part is left out of the training and gives the threshold. Where there is none, all training images
     are used, and the threshold comes from out-of-fold trainings by the same recipe: of networks as good as the one that
-    ships, so that their scores lie where its scores will. They take two thirds of the time.
+    ships, so that their scores lie where its scores will. Folds that were trained earlier are not trained again, and
+    the others for as many epochs as these.
 
     Args:
         job: what to train.
@@ -52,17 +57,13 @@ def train_to_end(
         TrainingError: the training diverged, or there was no time for it.
     """
     val: dict[str, Any] = {}
-    if job.earlier is not None:
+    if job.earlier is not None and len(job.split.val):
         val = metrics(job.task, job.images, job.earlier.indices, job.earlier.records)
         finished = _finished(job, job.earlier)
         if finished is not None:
             return Trained(finished, val, _taken_over(job, finished, job.earlier))
     elif decides and not len(job.split.val):
-        say(f"training {FOLDS} times on parts of the images, for the threshold")
-        folds_deadline = None if deadline is None else deadline.part(2 / 3)
-        val = validate(
-            job.network, job.images, job.split, job.task, job.config, deadline=folds_deadline, on_epoch=on_epoch
-        ).metrics
+        val = metrics(job.task, job.images, *_out_of_fold(job, deadline, on_epoch, say))
     say("training the final model")
     network = job.network()
     fitted = fit(
@@ -73,6 +74,32 @@ def train_to_end(
     if fitted.val_records is not None:
         val = metrics(job.task, job.images, job.split.val, fitted.val_records)
     return Trained(network, val, _described(job, network, fitted))
+
+
+def _out_of_fold(
+    job: Assignment, deadline: Deadline | None, on_epoch: OnEpoch | None, say: Say
+) -> tuple[NDArray[np.int64], Records]:
+    """The training images and what networks answer on them that have not seen them."""
+    known, config = job.earlier, job.config
+    held_out = [part for _, part in parts_of(job.images, job.split)]
+    left = [fold for fold in range(FOLDS) if known is None or not np.isin(held_out[fold], known.indices).all()]
+    if known is not None:
+        config = replace(config, epochs=known.epochs)
+        if not left:
+            return known.indices, known.records
+    say(f"training {len(left)} times on parts of the images, for the threshold")
+    if deadline is not None:
+        folds_epochs = len(left) * (FOLDS - 1) / FOLDS * config.epochs
+        deadline = deadline.part(folds_epochs / (folds_epochs + job.config.epochs))
+    found = validate(
+        job.network, job.images, job.split, job.task, config, only=left, deadline=deadline, on_epoch=on_epoch
+    )
+    if known is None:
+        return found.indices, found.records
+    indices = np.concatenate([known.indices, found.indices])
+    records = np.concatenate([known.records, found.records])
+    order = np.argsort(indices)
+    return indices[order], records[order]
 
 
 def _finished(job: Assignment, earlier: Earlier) -> Inspector | None:

@@ -22,22 +22,19 @@ from compressdefect.search.config import SearchConfig
 from compressdefect.search.constraints import Budgets, active_rules
 from compressdefect.search.ladder import LADDER, NO_LADDER, Ladder
 from compressdefect.search.objective import Objective
+from compressdefect.search.plan import NOTHING_AFTER, After
 from compressdefect.search.quantity import parse_seconds
 from compressdefect.search.rungs import fitted, why_not
 from compressdefect.search.samplers import SearchDimensions, sampler
 from compressdefect.space.space import Space
 from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.tasks import TASKS
+from compressdefect.train.validate import FOLDS
 
 DEFAULT_TIME = "6m"
 LEAST_STEPS = 200  # of each training of a trial: after fewer, its metric says little about the design
 FINAL_SHARE = 0.4  # most of a time limit that the final training may take, with the folds that give its threshold
-FINAL_PASSES = 0.3
-"""Of the passes over the images in an epoch of the final training, beside those of a trial on a ladder.
-
-Half as many, since a trial is three trainings on two thirds; and all cores share it, where a trial has one and others
-beside it: 345 images/s for some 200.
-"""
+ALONE = 0.6  # of the time that a training takes on one core with others beside it: with all, 345 images/s for some 200
 FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
 LADDERS = ("auto", "on", "off")
 AUTO_SAMPLERS = ("tpe", "surrogate")  # without a ladder, and on one
@@ -116,7 +113,7 @@ class Request:
             whole=recipe.epochs if ladder.top else None,
             least_epochs=math.ceil(LEAST_STEPS / steps),
             ladder=ladder,
-            final=FINAL_PASSES if ladder.top and not len(data.split.val) else 0.0,
+            after=self._after(data, ladder),
             workers=self.workers(ladder),
             threads=options.threads_per_trial,
             storage=options.storage,
@@ -124,6 +121,13 @@ class Request:
             data=_fingerprint(data),
             recipe=self.recipe(data),
         )
+
+    def _after(self, data: Prepared, ladder: Ladder) -> After:
+        """The winner's other folds and the final training, where a trial on the top of a ladder is the first fold."""
+        if not ladder.top or len(data.split.val):
+            return NOTHING_AFTER
+        alone = ALONE if self.workers(ladder) > 1 else 1.0
+        return After(folds=alone * (FOLDS - 1), final=alone * FOLDS / (FOLDS - 1))
 
     def ladder(self, data: Prepared) -> Ladder:
         """The short trainings that come first, as far as these images can be used for them."""

@@ -40,6 +40,7 @@ from compressdefect.search.workers import open_workers
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Space
 from compressdefect.train.schedule import Deadline
+from compressdefect.train.validate import FOLDS, parts_of
 
 
 def run_search(
@@ -80,7 +81,10 @@ def run_search(
 def _evaluator(request: Request, data: Prepared) -> Evaluator:
     mean, std = pixel_statistics(data.images, data.split.train)
     config = fit_config(request.options, data.shown, data.task.name)
-    return TrainingEvaluator(request.template, data.images, data.split, data.task, config, mean, std)
+    on_ladder = request.ladder(data).top > 0
+    return TrainingEvaluator(
+        request.template, data.images, data.split, data.task, config, mean, std, first_fold=on_ladder
+    )
 
 
 def _gate(request: Request, data: Prepared) -> Gate:
@@ -265,10 +269,14 @@ class _SearchFlow:
         if outcome.baseline is None:
             found.append("trial 0 was not finished, so this model was not compared with the named design")
         if not len(self.data.split.val):
-            length = f" for {outcome.plan.epochs} epochs" if self.request.ladder(self.data).top else ""
+            on_ladder = self.request.ladder(self.data).top > 0
+            length = f" for {outcome.plan.epochs} epochs" if on_ladder else ""
             found.append(
                 f"validation figures and threshold are out of fold, of trainings by the final one's recipe{length}"
             )
+            if on_ladder:
+                compared_on = len(parts_of(self.data.images, self.data.split)[0][1])
+                found.append(f"designs were compared by the first of {FOLDS} folds, on {compared_on} images")
         if self.data.split.group == "none":
             found.append("duplicates were not kept together, so the test figures may be too good")
         if (self.run.best / "bundle.json").is_file():

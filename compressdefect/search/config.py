@@ -11,7 +11,7 @@ from compressdefect.search.gate import Gate
 from compressdefect.search.identity import space_identity
 from compressdefect.search.ladder import NO_LADDER, Ladder
 from compressdefect.search.objective import Objective
-from compressdefect.search.plan import MIN_EPOCHS, Plan
+from compressdefect.search.plan import MIN_EPOCHS, NOTHING_AFTER, After, Plan
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TRAINED, Tally, TrialRecord
 from compressdefect.search.winner import Choice
@@ -32,7 +32,7 @@ class SearchConfig:
         threads: CPU threads per trial; None shares the cores out.
         ladder: the short trainings that come before those to the end.
         whole: epochs of the trainings on its top, as far as there is time, where ``epochs`` is None.
-        final: what an epoch of the training that follows the search takes, as a share of an epoch of a trial.
+        after: what the trainings take that follow the search; time is left for them on a ladder.
         first: the space's named design to start from; None takes the first.
         storage: database URL; None is ``study.db`` in the run folder.
         study: the study's name in the storage.
@@ -50,7 +50,7 @@ class SearchConfig:
     threads: int | None = None
     ladder: Ladder = NO_LADDER
     whole: int | None = None
-    final: float = 0.0
+    after: After = NOTHING_AFTER
     first: str | None = None
     storage: str | None = None
     study: str = "search"

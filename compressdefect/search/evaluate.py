@@ -126,6 +126,8 @@ class Evaluator(Protocol):
 class TrainingEvaluator:
     """Builds a design, trains it and scores it on the validation part, or out of fold where images are few.
 
+    Out of ``FOLDS`` folds, or of the ``first_fold`` alone: whoever trains the winner to the end makes the others then.
+
     ``template`` describes the designs. ``images`` are None while they are in files alone. ``mean`` and ``std`` are the
     training images' statistics per channel, on the scale 0..255. Of the recipe, epochs and seed are the job's.
     """
@@ -137,6 +139,7 @@ class TrainingEvaluator:
     config: FitConfig
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    first_fold: bool = False
     _courses: dict[Rung, Course] = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
@@ -161,7 +164,16 @@ class TrainingEvaluator:
             networks.append(self.build(job.genotype, images))
             return networks[-1]
 
-        found = validate(build, images, self.split, self.task, config, on_epoch=watch, deadline=watch.deadline(job))
+        found = validate(
+            build,
+            images,
+            self.split,
+            self.task,
+            config,
+            only=range(self.trainings),
+            on_epoch=watch,
+            deadline=watch.deadline(job),
+        )
         if watch.was_cancelled:
             raise Interrupted
         if watch.was_poor:
@@ -173,7 +185,7 @@ class TrainingEvaluator:
             metric=found.score,
             val=found.metrics,
             held_out=HeldOut(found.indices, found.records),
-            weights=weights_of(networks[0]) if self.trainings == 1 else None,
+            weights=weights_of(networks[0]) if len(self.split.val) else None,
         )
 
     def _compared(self, job: TrialJob, images: Images, rung: Rung, config: FitConfig, watch: _Watch) -> TrialResult:
@@ -207,13 +219,13 @@ class TrainingEvaluator:
     @property
     def trainings(self) -> int:
         """How many trainings a trial consists of."""
-        return 1 if len(self.split.val) else FOLDS
+        return 1 if len(self.split.val) or self.first_fold else FOLDS
 
     def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
         """See ``Evaluator``; measured by a few steps, scores are taken to cost what their share of passes does."""
         assert self.images is not None, "prepare() loads the images"
         val, train = (len(self.images.rows(part)) for part in (self.split.val, self.split.train))
-        scored = val or train // self.trainings
+        scored = val or train // FOLDS
         shown, size = train if val else train - scored, self.config.batch_size
         scoring = score_steps(shown, scored, size) / self.config.score_every
         steps = self.trainings * (steps_per_epoch(shown, size) + scoring)

@@ -47,10 +47,23 @@ class Plan:
     began_s: float = 0.0
 
 
+class After(NamedTuple):
+    """What is trained when the search is over: seconds per epoch, as shares of those of a trial of the winner.
+
+    ``folds`` are the winner's other folds, of as many epochs as the trial; ``final`` is the network that ships.
+    """
+
+    folds: float = 0.0
+    final: float = 0.0
+
+
+NOTHING_AFTER = After()
+
+
 class TopPlan(NamedTuple):
     """How many designs are trained to the end, for how many epochs, and the share of the time that this takes.
 
-    The rest is for the final training.
+    The rest is for what is trained after the search.
     """
 
     designs: int
@@ -123,26 +136,27 @@ def plan_top(
     workers: int,
     wanted: int,
     least: int,
-    final: float,
+    after: After,
 ) -> TopPlan:
     """As many designs as can be trained for all epochs wanted; where these are too few, ``FEWEST`` for fewer epochs.
 
     Fewer still where these would be fewer than ``least`` epochs, but two at any rate.
 
     Args:
-        left_s: for these trainings, and the final one.
+        left_s: for these trainings, and those after the search.
         epoch_s: seconds of an epoch of each design that may be trained, in their order.
         workers: trainings at a time.
         wanted: epochs of each.
         least: epochs, fewer of which say too little.
-        final: what an epoch of the final training takes, as a share of an epoch of the winner's here.
+        after: what these take.
     """
 
     def plan(designs: int) -> TopPlan:
         chosen = epoch_s[:designs]
-        top_s, final_s = _makespan(chosen, workers), final * max(chosen)
-        epochs = wanted if math.isinf(left_s) else _epochs(SURE * left_s, top_s, final_s, wanted)
-        return TopPlan(designs, epochs, top_s * epochs / (top_s * epochs + final_s * final_epochs(epochs, wanted)))
+        top_s, folds_s, final_s = _makespan(chosen, workers), *(share * max(chosen) for share in after)
+        epochs = wanted if math.isinf(left_s) else _epochs(SURE * left_s, top_s + folds_s, final_s, wanted)
+        all_s = (top_s + folds_s) * epochs + final_s * final_epochs(epochs, wanted)
+        return TopPlan(designs, epochs, top_s * epochs / all_s)
 
     few, most = (min(number, len(epoch_s)) for number in (FEWEST, FEWEST if math.isinf(left_s) else MOST))
     for designs in range(most, few, -1):
@@ -163,11 +177,11 @@ def final_epochs(epochs: int, wanted: int) -> int:
     return min(wanted, FINAL_EPOCHS * epochs)
 
 
-def _epochs(left_s: float, top_s: float, final_s: float, wanted: int) -> int:
-    """The most epochs for which all trainings on the top and the final one fit."""
-    both = int(left_s / (top_s + FINAL_EPOCHS * final_s))
+def _epochs(left_s: float, epoch_s: float, final_s: float, wanted: int) -> int:
+    """The most epochs that fit, where each takes so many seconds and one of the final training ``final_s``."""
+    both = int(left_s / (epoch_s + FINAL_EPOCHS * final_s))
     if FINAL_EPOCHS * both > wanted:
-        both = int((left_s - wanted * final_s) / top_s)
+        both = int((left_s - wanted * final_s) / epoch_s)
     return min(wanted, max(1, both))
 
 

@@ -116,7 +116,7 @@ class Planner:
             workers=self._workers.size,
             wanted=self._study.epochs or self._wanted,
             least=max(self._config.least_epochs, self._wanted // LEAST_SHARE),
-            final=self._config.final,
+            after=self._config.after,
         )
         plan = replace(
             self.plan,

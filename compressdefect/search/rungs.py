@@ -11,6 +11,7 @@ from scipy import ndimage
 from compressdefect.data.images import Images
 from compressdefect.data.shrink import at_side
 from compressdefect.data.split import Split
+from compressdefect.errors import DataError
 from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.config import FitConfig
 from compressdefect.train.task import Task
@@ -110,6 +111,10 @@ def why_not(images: Images, split: Split, task: Task) -> str | None:
     for name, part in (("trains on", train), ("is scored on", scored)):
         if len(np.unique(task.labels(images, part))) < 2:
             return f"what a short training {name} shows one class only"
+    try:
+        task.check_labels(task.labels(images, scored))
+    except DataError as error:
+        return f"what designs are compared on is too little: {error}"
     return None
 
 

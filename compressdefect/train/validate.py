@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,6 +48,7 @@ def validate(
     config: FitConfig,
     *,
     folds: int = FOLDS,
+    only: Sequence[int] | None = None,
     on_epoch: OnEpoch | None = None,
     deadline: Deadline | None = None,
 ) -> Validation:
@@ -63,19 +64,23 @@ def validate(
         task: gives the loss and the figures.
         config: the recipe of each training.
         folds: number of trainings where there is no validation part.
+        only: which of these are made, from 0; all when None.
         on_epoch: sees every epoch (``report.fold`` counts from 0); returning False ends the whole validation.
         deadline: folds share the time that is left equally.
     """
-    pairs = parts_of(images, split, folds)
+    parts = parts_of(images, split, folds)
+    turns = range(len(parts)) if only is None else only
     results: list[FitResult] = []
-    for fold, (train, held_out) in enumerate(pairs):
+    for done, fold in enumerate(turns):
+        train, held_out = parts[fold]
         network = seeded(build, config.seed)
-        fold_deadline = None if deadline is None else deadline.part(1 / (len(pairs) - fold))
+        fold_deadline = None if deadline is None else deadline.part(1 / (len(turns) - done))
         seen = _numbered(on_epoch, fold)
         results.append(fit(network, images, train, held_out, task, config, on_epoch=seen, deadline=fold_deadline))
         if results[-1].stopped == "on_epoch":
             break
-    return _gather(pairs, results, images, task)
+    held = {fold: (parts[fold][1], result) for fold, result in zip(turns, results, strict=False)}
+    return _gather(held, images, task)
 
 
 def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -98,11 +103,10 @@ def _numbered(on_epoch: OnEpoch | None, fold: int) -> OnEpoch | None:
     return None if on_epoch is None else lambda report: on_epoch(replace(report, fold=fold))
 
 
-def _gather(
-    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]], results: list[FitResult], images: Images, task: Task
-) -> Validation:
+def _gather(held: dict[int, tuple[NDArray[np.int64], FitResult]], images: Images, task: Task) -> Validation:
     """Put the folds' predictions together, in the order of the images."""
-    indices = np.concatenate([held_out for (_, held_out), _ in zip(pairs, results, strict=False)])
+    results = [result for _, result in held.values()]
+    indices = np.concatenate([held_out for held_out, _ in held.values()])
     records = np.concatenate([r.val_records for r in results if r.val_records is not None])
     order = np.argsort(indices)
     indices, records = indices[order], records[order]
@@ -112,7 +116,7 @@ def _gather(
         score=task.score(records, labels),
         records=records,
         indices=indices,
-        history=[replace(epoch, fold=fold) for fold, result in enumerate(results) for epoch in result.history],
+        history=[replace(epoch, fold=fold) for fold, (_, result) in held.items() for epoch in result.history],
         seconds=seconds,
         images_per_s=sum(result.images_per_s * result.seconds for result in results) / max(seconds, 1e-9),
         stopped=next((result.stopped for result in results if result.stopped), None),

@@ -455,12 +455,29 @@ def test_what_won_on_a_ladder_ships_as_it_was_trained(
 def test_few_images_on_a_ladder_have_their_threshold_from_its_top(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folds of the winner's trial are trainings by the final recipe, so only the final one is left."""
+    """Designs are compared by the first fold; the winner's others follow when it has won, and are as long."""
     from compressdefect.deploy import training as module
 
-    monkeypatch.setattr(module, "validate", None)
+    made: list[tuple[int, Validation]] = []
+
+    def spy(build: Any, images: Any, split: Any, task: Any, config: FitConfig, **options: Any) -> Validation:
+        made.append((config.epochs, validate(build, images, split, task, config, **options)))
+        return made[-1][1]
+
+    monkeypatch.setattr(module, "validate", spy)
     done = api.search(data=str(parts), run_dir=tmp_path / "run", **LADDER)
+    ((epochs, others),) = made
+    assert (epochs, {report.fold for report in others.history}) == (2, {1, 2})
     assert done["best"]["val"]["n"] == 28
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    answers = read_held_out(next(iter(sorted((tmp_path / "run" / "validation").iterdir()))))
+    assert answers is not None
+    assert len(answers.indices) + len(others.indices) == 28
+    assert manifest["choice"]["competed"] == done["finished"]
+    assert (
+        f"by the first of 3 folds, on {len(answers.indices)} images"
+        in (tmp_path / "run" / "best" / "card.md").read_text()
+    )
     assert not (tmp_path / "run" / "weights").exists()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -72,6 +73,18 @@ def test_a_trial_is_trained_and_scored(held_out: bool) -> None:
     assert (again.metric, again.curve) == (result.metric, result.curve)
 
 
+def test_a_trial_of_the_first_fold_is_one_training() -> None:
+    first = replace(evaluator(held_out=False), first_fold=True)
+    job = TrialJob(DESIGN, seed=3, epochs=2)
+    one, all_folds = first(job, go_on), evaluator(held_out=False)(job, go_on)
+    assert (one.state, one.epochs, one.weights) == ("complete", 2, None)
+    assert one.held_out is not None
+    assert all_folds.held_out is not None
+    assert len(one.held_out.indices) < len(all_folds.held_out.indices) == 16
+    known = np.isin(all_folds.held_out.indices, one.held_out.indices)
+    np.testing.assert_array_equal(all_folds.held_out.records[known], one.held_out.records)
+
+
 def test_a_poor_trial_is_stopped_but_not_at_its_end() -> None:
     poor = StopRule(((0.5, 2.0),))
     result = evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=4, stop=poor), go_on)
@@ -111,6 +124,8 @@ def test_an_epoch_is_timed_by_its_steps(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(TrainingEvaluator, "_step_s", lambda *_: 3.0)
     assert evaluator(held_out=True).epoch_s(DESIGN, 1) == pytest.approx(3 * (2 + (8 + 16) / 3 / 8))
     assert evaluator(held_out=False).epoch_s(DESIGN, 1) == pytest.approx(3 * 3 * (1 + (5 + 11) / 3 / 8))
+    first = replace(evaluator(held_out=False), first_fold=True)
+    assert first.epoch_s(DESIGN, 1) == pytest.approx(3 * (1 + (5 + 11) / 3 / 8))
 
 
 def test_a_step_is_timed() -> None:

@@ -13,6 +13,7 @@ from compressdefect.errors import RunError
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.ladder import Ladder, as_seen_by_samplers, by_design, climbers
 from compressdefect.search.objective import Objective
+from compressdefect.search.plan import After
 from compressdefect.search.rungs import Rung
 from compressdefect.search.sizes import size_adjusted
 from compressdefect.search.study import StoredTrial
@@ -278,7 +279,7 @@ def test_a_machine_that_becomes_busy_leaves_the_final_training_its_share(tmp_pat
     outcome = run_search(
         tmp_path / "run",
         ladder=short,
-        final=0.5,
+        after=After(final=0.5),
         epochs=40,
         seed=1,
         clock=time.clock(1000.0),

@@ -10,8 +10,10 @@ from compressdefect.search.clock import Clock
 from compressdefect.search.plan import (
     MAX_EPOCHS,
     MIN_EPOCHS,
+    NOTHING_AFTER,
     SURE,
     TIMED_TRIALS,
+    After,
     Plan,
     Speed,
     TopPlan,
@@ -80,26 +82,28 @@ def test_a_trial_makes_the_steps_that_a_judgement_needs() -> None:
 
 
 def test_the_top_takes_as_many_designs_as_can_be_trained_for_all_epochs() -> None:
-    assert plan_top(1000.0, [1.0] * 9, workers=2, wanted=100, least=25, final=0.0) == TopPlan(9, 100, 1.0)
-    assert plan_top(340.0, [1.0] * 9, workers=2, wanted=100, least=25, final=0.0) == TopPlan(6, 100, 1.0)
+    assert plan_top(1000.0, [1.0] * 9, workers=2, wanted=100, least=25, after=NOTHING_AFTER) == TopPlan(9, 100, 1.0)
+    assert plan_top(340.0, [1.0] * 9, workers=2, wanted=100, least=25, after=NOTHING_AFTER) == TopPlan(6, 100, 1.0)
 
 
 def test_four_designs_are_trained_for_fewer_epochs_rather_than_less_of_them() -> None:
-    planned = plan_top(105.0, [1.0] * 9, workers=2, wanted=100, least=25, final=0.5)
+    planned = plan_top(105.0, [1.0] * 9, workers=2, wanted=100, least=25, after=After(final=0.5))
     assert planned == TopPlan(4, int(SURE * 105 / 3), 2 / 3), "twice as long a final training"
-    planned = plan_top(300.0, [1.0] * 9, workers=2, wanted=100, least=25, final=1.0)
+    planned = plan_top(300.0, [1.0] * 9, workers=2, wanted=100, least=25, after=After(final=1.0))
     epochs = int((SURE * 300 - 100) / 2)
     assert planned == TopPlan(4, epochs, 2 * epochs / (2 * epochs + 100)), "a final training of all epochs"
-    assert plan_top(20.0, [1.0] * 9, workers=1, wanted=100, least=8, final=0.0).designs == 2
-    assert plan_top(0.1, [1.0] * 9, workers=1, wanted=100, least=8, final=0.0) == TopPlan(2, 1, 1.0)
-    assert plan_top(0.1, [1.0], workers=1, wanted=100, least=8, final=0.0) == TopPlan(1, 1, 1.0)
+    planned = plan_top(60.0, [1.0] * 9, workers=2, wanted=100, least=10, after=After(folds=1.2, final=0.9))
+    assert planned == TopPlan(4, int(SURE * 60 / 5), 2 / 5), "the winner's other folds, then the final training"
+    assert plan_top(20.0, [1.0] * 9, workers=1, wanted=100, least=8, after=NOTHING_AFTER).designs == 2
+    assert plan_top(0.1, [1.0] * 9, workers=1, wanted=100, least=8, after=NOTHING_AFTER) == TopPlan(2, 1, 1.0)
+    assert plan_top(0.1, [1.0], workers=1, wanted=100, least=8, after=NOTHING_AFTER) == TopPlan(1, 1, 1.0)
 
 
 def test_without_a_time_limit_four_designs_are_trained_for_all_epochs() -> None:
-    assert plan_top(math.inf, [1.0] * 9, workers=2, wanted=100, least=25, final=0.5)[:2] == (4, 100)
+    assert plan_top(math.inf, [1.0] * 9, workers=2, wanted=100, least=25, after=After(final=0.5))[:2] == (4, 100)
 
 
 def test_unequal_designs_are_packed_onto_the_workers() -> None:
     """Three short ones beside a long one end when it does."""
-    planned = plan_top(100.0, [1.0, 3.0, 1.0, 1.0], workers=2, wanted=1000, least=1, final=0.0)
+    planned = plan_top(100.0, [1.0, 3.0, 1.0, 1.0], workers=2, wanted=1000, least=1, after=NOTHING_AFTER)
     assert planned == TopPlan(4, int(SURE * 100 / 3.0), 1.0)

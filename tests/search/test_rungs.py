@@ -82,6 +82,10 @@ def test_why_images_cannot_be_used() -> None:
     assert why_not(IMAGES, fine, TASK) is None
     assert "short training needs" in str(why_not(IMAGES, Split(ALL[:20], ALL[100:], NONE), TASK))
     assert "is scored on shows one class" in str(why_not(IMAGES, Split(ALL[:100], ALL[100:], NONE), TASK))
+    escapes = Classify(("good", "dent", "scratch"), 0, "escape@overkill")
+    mixed = replace(IMAGES, labels=np.where(ALL < 60, 0, 1 + ALL % 2))
+    assert why_not(mixed, fine, escapes) is None
+    assert "too little: " in str(why_not(mixed, Split(ALL[:100], ALL[100:], NONE), escapes))
     tiled = replace(IMAGES, sizes=np.full((120, 2), 64), tile=32)
     assert "tiles" in str(why_not(tiled, fine, TASK))
 

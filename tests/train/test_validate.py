@@ -42,6 +42,16 @@ def test_folds_cover_every_training_image_once(images: Images, tiny_network: Any
     assert result.stopped is None
 
 
+def test_folds_can_be_trained_one_after_another(images: Images, tiny_network: Any) -> None:
+    task = Classify(images.classes, images.good)
+    whole = validate(tiny_network, images, FEW, task, SHORT)
+    parts = [validate(tiny_network, images, FEW, task, SHORT, only=only) for only in ((0,), (1, 2))]
+    assert [(report.fold, report.epoch) for report in parts[1].history] == [(f, e) for f in (1, 2) for e in (1, 2)]
+    indices = np.concatenate([part.indices for part in parts])
+    assert sorted(indices) == whole.indices.tolist()
+    np.testing.assert_array_equal(np.concatenate([p.records for p in parts])[np.argsort(indices)], whole.records)
+
+
 def test_duplicates_are_never_scored_by_a_network_that_saw_them(images: Images, tiny_network: Any) -> None:
     """Pairs of identical images with random labels: learnt by heart they would be predicted far above chance."""
     rng = np.random.default_rng(0)
