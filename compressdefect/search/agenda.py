@@ -87,19 +87,25 @@ class Agenda:
         return False
 
     def _climber(self, trials: Sequence[StoredTrial], rung: int, winner: StoredTrial | None) -> Step | None:
-        """The best design that is to climb to a rung and has not been trained there."""
+        """A design that is to climb to a rung: the best one, trial 0, then the largest of those planned.
+
+        So the workers end together. One that there is no time for gives way to a smaller one.
+        """
         if rung == self._ladder.top:
             self._planner.plan_top(climbers(trials, rung, MOST, self._first), trials)
             plan = self._planner.plan
-            count = MOST if plan.top_until_s is not None else plan.to_the_top or 0
+            planned = plan.to_the_top or 0
+            count = MOST if plan.top_until_s is not None else planned
         else:
-            count = self._ladder.climbing(sum(trial.state == "compared" for trial in on_rung(trials, 0)))
+            planned = count = self._ladder.climbing(sum(trial.state == "compared" for trial in on_rung(trials, 0)))
         there = {trial.fingerprint for trial in on_rung(trials, rung)}
         chosen = climbers(trials, rung, count, self._first)
         waiting = [trial for trial in chosen if trial.fingerprint not in there]
-        if not waiting or not self._is_time_for(trials, winner, rung=rung, macs=waiting[0].macs):
-            return None
-        return Step(self._asker.again(waiting[0]), rung)
+        due = waiting[: max(1, planned + 1 - len(there))]
+        for trial in sorted(due, key=lambda trial: -trial.macs) if len(there) > 1 else due[:1]:
+            if self._is_time_for(trials, winner, rung=rung, macs=trial.macs):
+                return Step(self._asker.again(trial), rung)
+        return None
 
     def _is_time_for(self, trials: Sequence[StoredTrial], winner: StoredTrial | None, *, rung: int, macs: int) -> bool:
         """Whether a design of so many macs can be trained in the time left; the first of a rung is shortened to it."""

@@ -6,6 +6,7 @@ import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ class Plan:
 
 
 class After(NamedTuple):
-    """What is trained when the search is over: seconds per epoch, as shares of those of a trial of the winner.
+    """What is trained when the search is over: seconds per epoch, as shares of those of a trial of the same design.
 
     ``folds`` are the winner's other folds, of as many epochs as the trial; ``final`` is the network that ships.
     """
@@ -140,7 +141,8 @@ def plan_top(
 ) -> TopPlan:
     """As many designs as can be trained for all epochs wanted; where these are too few, ``FEWEST`` for fewer epochs.
 
-    Fewer still where these would be fewer than ``least`` epochs, but two at any rate.
+    Fewer still where these would be fewer than ``least`` epochs, but two at any rate. The winner is taken to be as
+    large as these are on average: what follows is shortened if it is larger.
 
     Args:
         left_s: for these trainings, and those after the search.
@@ -153,7 +155,7 @@ def plan_top(
 
     def plan(designs: int) -> TopPlan:
         chosen = epoch_s[:designs]
-        top_s, folds_s, final_s = _makespan(chosen, workers), *(share * max(chosen) for share in after)
+        top_s, folds_s, final_s = _makespan(chosen, workers), *(share * fmean(chosen) for share in after)
         epochs = wanted if math.isinf(left_s) else _epochs(SURE * left_s, top_s + folds_s, final_s, wanted)
         all_s = (top_s + folds_s) * epochs + final_s * final_epochs(epochs, wanted)
         return TopPlan(designs, epochs, top_s * epochs / all_s)
@@ -186,8 +188,8 @@ def _epochs(left_s: float, epoch_s: float, final_s: float, wanted: int) -> int:
 
 
 def _makespan(seconds: Sequence[float], workers: int) -> float:
-    """When the last of some jobs ends, if each starts as soon as a worker is free."""
+    """When the last of some jobs ends, if each starts as soon as a worker is free: two, then the longest."""
     ends = [0.0] * workers
-    for job_s in seconds:
+    for job_s in [*seconds[:2], *sorted(seconds[2:], reverse=True)]:
         heapq.heapreplace(ends, ends[0] + job_s)
     return max(ends)

@@ -274,7 +274,7 @@ def test_a_portfolio_is_asked_after_the_smaller_starts(tmp_path: Path) -> None:
 
 def test_a_machine_that_becomes_busy_leaves_the_final_training_its_share(tmp_path: Path) -> None:
     """What was planned for the top gets shorter, and it ends when it should."""
-    time = FakeTime(mac_s=3e-6, busy_from=220.0, slower=3.0)
+    time = FakeTime(mac_s=3e-6, busy_from=220.0, slower=2.0)
     short = Ladder((Rung(10, 0.5, until=0.06), Rung(40, 0.5, until=0.2)))
     outcome = run_search(
         tmp_path / "run",
