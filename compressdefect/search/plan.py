@@ -87,7 +87,8 @@ class Speed:
 def fit_speed(measured: Sequence[tuple[int, float]]) -> Speed | None:
     """The line through (macs, seconds of an epoch) with the smallest relative errors; None where nothing is measured.
 
-    Both of its terms are at least 0. While all designs have the same macs, half of the time is taken to depend on them.
+    Both of its terms are at least 0. While the largest design has less than twice the macs of the smallest, a line
+    through them says nothing of others, and half of the time is taken to depend on macs.
 
     >>> round(fit_speed([(10, 3.0), (20, 5.0)]).epoch_s(30), 6)
     7.0
@@ -95,9 +96,9 @@ def fit_speed(measured: Sequence[tuple[int, float]]) -> Speed | None:
     if not measured:
         return None
     macs, seconds = np.array(measured, dtype=np.float64).T
-    if macs.min() == macs.max():
+    if macs.max() < 2 * macs.min():
         half = float(seconds.mean()) / 2
-        return Speed(half, half / float(macs[0]))
+        return Speed(half, half / float(macs.mean()))
     scale = macs.max()
     (base, slope), _ = nnls(np.stack([1 / seconds, macs / scale / seconds], axis=1), np.ones(len(macs)))
     return Speed(float(base), float(slope / scale))

@@ -67,6 +67,7 @@ def test_a_line_never_falls_and_never_starts_below_zero() -> None:
 def test_before_two_designs_are_known_half_the_time_is_taken_to_depend_on_macs() -> None:
     assert fit_speed([]) is None
     assert fit_speed([(10, 3.0), (10, 5.0)]) == Speed(base_s=2.0, mac_s=0.2)
+    assert fit_speed([(8, 5.0), (12, 3.0)]) == Speed(base_s=2.0, mac_s=0.2), "designs of nearly the same size"
 
 
 def test_a_clock_adds_what_earlier_processes_used() -> None:
