@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from evaluation_table import SPACE
 from numpy.typing import NDArray
+from table_designs import SPACE
 from table_figures import FOLDER, datasets, designs
 
 from compressdefect.catalog import find_space

@@ -29,10 +29,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-from evaluation_table import BUDGET, gate_of
 from plotly.subplots import make_subplots
 from portfolio import cover, ranks_of
 from simulated import Answer, KnownCosts, World
+from table_designs import BUDGET, gate_of
 from table_figures import FOLDER, SCORES, datasets, designs
 
 from compressdefect.search.draws import derive_seed, uniform
