@@ -23,6 +23,7 @@ from compressdefect.models.inspector import Inspector
 from compressdefect.options import SearchOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
+from compressdefect.search.config import SearchConfig
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.driver import SearchOutcome, search
 from compressdefect.search.evaluate import Evaluator, TrainingEvaluator
@@ -66,24 +67,23 @@ def run_search(
             voice=voice,
         )
         data.check_decidable()
-        evaluator, gate = _evaluator(request, data), _gate(request, data)
+        config, gate = request.config(data), _gate(request, data)
         if run is not None:
-            check_identity(request.config(data).identity(gate), run, resume)
+            check_identity(config.identity(gate), run, resume)
         _check_start(request, gate)
         if run is None:
-            run = RunFolder.create(run_dir, data.task.name, _manifest(request, data))
+            run = RunFolder.create(run_dir, data.task.name, _manifest(request, data, config))
             stack.enter_context(run.held())
             run.write_json("split.json", data.split.to_json(data.images))
         clock = Clock(request.limit_s, float(run.manifest.get("elapsed_s", 0.0)), began)
-        return _SearchFlow(request, data, gate, evaluator, run, clock, voice).to_end(resume)
+        return _SearchFlow(request, config, data, gate, run, clock, voice).to_end(resume)
 
 
-def _evaluator(request: Request, data: Prepared) -> Evaluator:
+def _evaluator(request: Request, config: SearchConfig, data: Prepared) -> Evaluator:
     mean, std = pixel_statistics(data.images, data.split.train)
-    config = fit_config(request.options, data.shown, data.task.name)
-    on_ladder = request.ladder(data).top > 0
+    recipe = fit_config(request.options, data.shown, data.task.name)
     return TrainingEvaluator(
-        request.template, data.images, data.split, data.task, config, mean, std, first_fold=on_ladder
+        request.template, data.images, data.split, data.task, recipe, mean, std, first_fold=config.ladder.top > 0
     )
 
 
@@ -123,7 +123,7 @@ def _check_start(request: Request, gate: Gate) -> None:
     first_design(gate, next(iter(request.space.designs.values()), None))
 
 
-def _manifest(request: Request, data: Prepared) -> dict[str, Any]:
+def _manifest(request: Request, data: Prepared, config: SearchConfig) -> dict[str, Any]:
     options = request.options
     return {
         "command": "search",
@@ -131,7 +131,7 @@ def _manifest(request: Request, data: Prepared) -> dict[str, Any]:
         "space": request.space.name,
         "metric": data.task.metric,
         "objective": options.objective,
-        "sampler": request.sampler(request.ladder(data)),
+        "sampler": config.sampler,
         "budgets": request.budgets.to_json(),
         "seed": options.seed,
         "data": describe_data(data.images, data.split),
@@ -155,9 +155,9 @@ class _SearchFlow:
     """A search from its first trial to its report: what was asked for, of which data, and what all steps work with."""
 
     request: Request
+    config: SearchConfig
     data: Prepared
     gate: Gate
-    evaluator: Evaluator
     run: RunFolder
     clock: Clock
     voice: Voice
@@ -179,18 +179,18 @@ class _SearchFlow:
         reason = self.request.why_no_ladder(self.data)
         if reason is not None:
             self.voice.say(f"every design is trained to the end, without short trainings before: {reason}")
-        config = self.request.config(self.data)
-        if any(rung.scale == 1 for rung in config.ladder.rungs):
+        on_ladder = self.config.ladder.top > 0
+        if any(rung.scale == 1 for rung in self.config.ladder.rungs):
             self.voice.say("designs are compared on images as large as the input: smaller ones would lose defects")
 
         def reserve(epoch_s: float) -> float:
-            return self.request.finish_s if config.ladder.top else self.request.reserve(self.data, epoch_s)
+            return self.request.finish_s if on_ladder else self.request.reserve(self.data, epoch_s)
 
         with Bar(self.voice.console) as bar:
             outcome = search(
-                config,
+                self.config,
                 self.gate,
-                self.evaluator,
+                _evaluator(self.request, self.config, self.data),
                 self.run,
                 clock=self.clock,
                 open_workers=open_workers,
@@ -198,7 +198,7 @@ class _SearchFlow:
                 progress=bar,
                 resume=resume,
             )
-        self.voice.say(f"{_came_to(outcome, config.ladder.top > 0)}; {outcome.ended}")
+        self.voice.say(f"{_came_to(outcome, on_ladder)}; {outcome.ended}")
         return outcome
 
     def _deliver(self, outcome: SearchOutcome) -> Best:
@@ -224,7 +224,7 @@ class _SearchFlow:
         config, earlier = fit_config(request.options, data.shown, request.task), None
         if outcome.plan.busy:
             config = replace(config, threads=1)
-        if request.ladder(data).top:
+        if self.config.ladder.top:
             seed = derive_seed(request.options.seed, trial.fingerprint)
             epochs = outcome.plan.epochs
             if not len(data.split.val):
@@ -269,7 +269,7 @@ class _SearchFlow:
         if outcome.baseline is None:
             found.append("trial 0 was not finished, so this model was not compared with the named design")
         if not len(self.data.split.val):
-            on_ladder = self.request.ladder(self.data).top > 0
+            on_ladder = self.config.ladder.top > 0
             length = f" for {outcome.plan.epochs} epochs" if on_ladder else ""
             found.append(
                 f"validation figures and threshold are out of fold, of trainings by the final one's recipe{length}"
