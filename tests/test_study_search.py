@@ -70,3 +70,12 @@ def test_what_is_compared_with_a_search_waits_for_it(study: ModuleType, tmp_path
 def test_a_search_that_would_know_its_own_data_is_refused(study: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no portfolio without elsewhere"):
         study._space("elsewhere", tmp_path)
+
+
+def test_a_search_that_was_stopped_stops_the_study(
+    study: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study.api, "search", lambda *_, **__: {"status": "stopped", "run": str(tmp_path)})
+    row = next(row for row in study.rows(1.0) if row.key.startswith("ladder-synthetic"))
+    with pytest.raises(KeyboardInterrupt):
+        row.measure(Context(tmp_path, None, {}))

@@ -75,6 +75,8 @@ def _search(context: Context, share: float) -> Mapping[str, Any]:
         seed=0,
         run_dir=context.new_folder("search"),
     )
+    if found["status"] == "stopped":
+        raise KeyboardInterrupt
     return {"minutes": minutes, **found}
 
 

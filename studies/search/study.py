@@ -96,6 +96,8 @@ class _Measured:
             ladder = "on" if arm.kind == "ladder" else "off"
             space = str(_space(arm.data, context.folder))
             found = api.search(space, budget_flops=BUDGET, time=time, ladder=ladder, **own)
+            if found["status"] == "stopped":
+                raise KeyboardInterrupt
             return {**_model(found), **{name: found[name] for name in ("asked", "compared", "finished")}}
         searched = _search_beside(arm, context.results)
         own["split"] = str(searched / "split.json")
