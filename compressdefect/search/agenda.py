@@ -14,6 +14,7 @@ from compressdefect.search.repair import Admission
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TRAINED
 
+PLANNED_SHARE = 0.75  # of a training that was planned: estimates are off by so much, and it is rather shortened
 _UNDER_WAY = (*TRAINED, "running")
 
 
@@ -102,13 +103,19 @@ class Agenda:
         chosen = climbers(trials, rung, count, self._first)
         waiting = [trial for trial in chosen if trial.fingerprint not in there]
         due = waiting[: max(1, planned + 1 - len(there))]
+        share = PLANNED_SHARE if len(there) <= planned else 1.0
         for trial in sorted(due, key=lambda trial: -trial.macs) if len(there) > 1 else due[:1]:
-            if self._is_time_for(trials, winner, rung=rung, macs=trial.macs):
+            if self._is_time_for(trials, winner, rung=rung, macs=trial.macs, share=share):
                 return Step(self._asker.again(trial), rung)
         return None
 
-    def _is_time_for(self, trials: Sequence[StoredTrial], winner: StoredTrial | None, *, rung: int, macs: int) -> bool:
-        """Whether a design of so many macs can be trained in the time left; the first of a rung is shortened to it."""
+    def _is_time_for(
+        self, trials: Sequence[StoredTrial], winner: StoredTrial | None, *, rung: int, macs: int, share: float = 1.0
+    ) -> bool:
+        """Whether a share of a training of so many macs fits into the time left, to which the whole is then shortened.
+
+        For the first of a rung there always is time.
+        """
         if not any(trial.rung == rung and trial.state in _UNDER_WAY for trial in trials):
             return True
         short, pacing = self._ladder.rung(rung), self._planner.pacing
@@ -117,7 +124,7 @@ class Agenda:
         else:
             whole = self.whole(trials)
             trial_s = pacing.trial_s(whole, macs)
-            is_time = trial_s is None or pacing.left_s(whole, winner) >= trial_s
+            is_time = trial_s is None or pacing.left_s(whole, winner) >= share * trial_s
         if not is_time:
             self.ended = "the time is used"
         return is_time

@@ -11,6 +11,7 @@ import pytest
 
 from compressdefect.errors import RunError
 from compressdefect.search.constraints import Budgets
+from compressdefect.search.evaluate import SHORTENED
 from compressdefect.search.ladder import Ladder, as_seen_by_samplers, by_design, climbers
 from compressdefect.search.objective import Objective
 from compressdefect.search.plan import After
@@ -291,6 +292,18 @@ def test_a_machine_that_becomes_busy_leaves_the_final_training_its_share(tmp_pat
     assert time.now < plan.top_until_s + 60  # an epoch of each more
     assert len(on_rungs(tmp_path / "run")[0]) >= 2
     assert outcome.baseline is not None
+
+
+def test_what_was_planned_is_rather_shortened_than_left_out(tmp_path: Path) -> None:
+    time = FakeTime(mac_s=3e-6, busy_from=300.0, slower=1.08)
+    outcome = run_search(
+        tmp_path / "run", ladder=LOW, epochs=40, seed=1, clock=time.clock(1000.0), evaluator={"time": time}
+    )
+    assert outcome.plan.to_the_top == 3
+    whole = sorted((trial for trial in outcome.trials if trial.rung == 1), key=lambda trial: trial.number or 0)
+    assert [trial.state for trial in whole] == ["complete"] * 4
+    assert any(trial.reason == SHORTENED for trial in whole)
+    assert time.now < 1060
 
 
 def test_stages_are_probed_for_the_sampler_that_learns_from_it(tmp_path: Path) -> None:
