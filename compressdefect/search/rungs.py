@@ -112,7 +112,8 @@ def why_not(images: Images, split: Split, task: Task) -> str | None:
         if len(np.unique(task.labels(images, part))) < 2:
             return f"what a short training {name} shows one class only"
     try:
-        task.check_labels(task.labels(images, scored))
+        for part in (scored, train):  # without a validation part the other folds are scored too, for the winner
+            task.check_labels(task.labels(images, part))
     except DataError as error:
         return f"what designs are compared on is too little: {error}"
     return None
