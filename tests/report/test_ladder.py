@@ -97,12 +97,24 @@ def test_counts_and_agreement_are_said(climbed: Evidence) -> None:
     assert f"Kendall's τ between that score and the final accuracy is {tau:.2f} over the 6 finished designs" in text
 
 
-def test_too_few_finished_designs_say_nothing_of_the_lowest_rung(climbed: Evidence) -> None:
-    kept = {score.number for score in (climbed.winner, climbed.passed_over.score, *climbed.finished[:2])}
-    few = tuple(t for t in climbed.trials if t.state != "complete" or t.number in kept)
-    text = noted(replace(climbed, trials=few))
+def with_finished(evidence: Evidence, count: int) -> Evidence:
+    """The run with so many of its finished designs, the winner first."""
+    order = [evidence.winner, evidence.passed_over.score, *evidence.finished]
+    kept = list(dict.fromkeys(score.number for score in order))[:count]
+    return replace(evidence, trials=tuple(t for t in evidence.trials if t.state != "complete" or t.number in kept))
+
+
+def test_two_finished_designs_say_nothing_of_the_lowest_rung(climbed: Evidence) -> None:
+    text = noted(with_finished(climbed, 2))
     assert "So few finished designs do not tell how well the lowest rung foretells the end." in text
     assert "τ" not in text
+
+
+@pytest.mark.parametrize(("count", "by_chance"), [(3, True), (4, True), (5, False)])
+def test_the_order_of_few_finished_designs_may_be_chance(climbed: Evidence, count: int, by_chance: bool) -> None:
+    text = noted(with_finished(climbed, count))
+    assert f"over the {count} finished designs" in text
+    assert ("so few may stand in any order by chance" in text) == by_chance
 
 
 def test_finished_designs_that_are_all_alike_say_nothing_either(climbed: Evidence) -> None:

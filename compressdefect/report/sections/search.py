@@ -9,8 +9,11 @@ from compressdefect.report.figures import gain, history, ladder, parallel, paret
 from compressdefect.report.markup import Markup, element
 from compressdefect.report.sections.frame import Section, empty, note, plot, scroll, section
 
-FEW = 5
+PAIRS_NEEDED = 3
 """Finished designs below which nothing is said of how well the lowest rung foretold them."""
+
+FEW = 5
+"""Finished designs below which chance puts them in the same order or its reverse more than once in twenty times."""
 
 _NONE_ENDED = "No trial has been trained to its end yet."
 
@@ -63,17 +66,16 @@ def _ladder_note(data: ladder.LadderData) -> str:
     text += f"compared by short trainings of {data.rungs[0]}: {tally.compared}; climbed from there: {tally.climbed}, "
     text += f"of which trained to the end: {tally.finished}. The score is the {data.score_title}. "
     tau, n = data.agreement
-    if n < FEW:
+    if n < PAIRS_NEEDED:
         return f"{text}So few finished designs do not tell how well the lowest rung foretells the end."
     if tau is None:
         return f"{text}The {n} finished designs are alike in that score or at the end: there is no order to compare."
-    text += (
-        f"Kendall's τ between that score and the final {data.metric_title} is {tau:.2f} over the {n} finished designs "
+    chance = "; so few may stand in any order by chance" if n < FEW else ""
+    return (
+        f"{text}Kendall's τ between that score and the final {data.metric_title} is {tau:.2f} over the {n} finished"
+        f" designs (1: the same order, 0: no relation{chance})."
+        " These were chosen by their score, so it is lower than over all as a rule."
     )
-    text += (
-        "(1: the same order, 0: no relation). These were chosen by their score, so it is lower than over all as a rule."
-    )
-    return text
 
 
 def _history(evidence: Evidence) -> Markup:
