@@ -9,17 +9,19 @@ running is told to have failed with the reason ``interrupted``; it counts as not
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from compressdefect.cost.cost import Cost
 from compressdefect.errors import RunError
@@ -44,6 +46,27 @@ _STATES: Mapping[TrialState, State] = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "running",
 }
+_FAILURES = (StorageInternalError, SQLAlchemyError, sqlite3.Error, OSError)
+_MISTAKES = (ImportError, ValueError)  # what else a URL may lead to
+
+
+@contextlib.contextmanager
+def _told(
+    what: str = "the study's storage failed",
+    *,
+    url: str = "",
+    fix: str = "free some space, or wait until it can be reached again; then go on with --resume",
+    errors: tuple[type[Exception], ...] = _FAILURES,
+) -> Iterator[None]:
+    """Say in one line that the storage failed, wherever it does; also the decorator of what works with it."""
+    try:
+        yield
+    except errors as error:
+        cause = error.__cause__ or error if isinstance(error, StorageInternalError) else error
+        if isinstance(cause, DBAPIError):
+            cause = cause.orig or cause  # without the statement
+        said = (str(cause) or type(cause).__name__).splitlines()[0]
+        raise RunError(what, got=f"{url}: {said}" if url else said, fix=fix) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +144,7 @@ class SearchStudy:
         self.space, self.objective, self.run, self.folder = space, objective, run, folder
         self._distributions = {key: distribution(domain) for key, domain in space.dimensions.items()}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        try:
+        with _opening(storage):
             self._storage = _open(storage)
             self._study = optuna.create_study(
                 storage=self._storage,
@@ -133,8 +156,6 @@ class SearchStudy:
                 self._study.set_user_attr(_FOUNDER, run)
                 self._study.set_user_attr(_IDENTITY, dict(identity))
             found, self._founder = self._study.user_attrs[_IDENTITY], self._study.user_attrs[_FOUNDER]
-        except _STORAGE_ERRORS as error:
-            raise _cannot_open(storage, error) from error
         other = difference(identity, found)
         if other is not None:
             raise RunError(
@@ -148,6 +169,7 @@ class SearchStudy:
         self._storage.remove_session()
         self._storage.engine.dispose()
 
+    @_told()
     def trials(self) -> list[StoredTrial]:
         """Every stored trial by number, interrupted and running ones too."""
         return [
@@ -164,6 +186,7 @@ class SearchStudy:
         """How long every trial on the top rung trains, which the first one says; None while there is none."""
         return next((trial.epochs_planned for trial in self.trials() if trial.epochs_planned), None)
 
+    @_told()
     def start(self, admission: Admission, *, rung: int = 0, epochs: int) -> int | None:
         """Store the training of a design that passed the gate as a running trial and return its number.
 
@@ -214,6 +237,7 @@ class SearchStudy:
             return None
         return mine.number
 
+    @_told()
     def finish(self, number: int, result: TrialResult) -> StoredTrial:
         """Store what training gave."""
         frozen = self._study.get_trials(deepcopy=False)[number]
@@ -242,6 +266,7 @@ class SearchStudy:
         self._tell(number, result, cost, attributes["latency_ms"])
         return self._stored(self._study.get_trials(deepcopy=False)[number])
 
+    @_told()
     def interrupt(self) -> None:
         """Tell all trials that this run left running that they were interrupted."""
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -299,7 +324,6 @@ def _state(trial: FrozenTrial) -> State:
 
 _GENOTYPE = "genotype"
 _IDENTITY, _FOUNDER = "identity", "founder"
-_STORAGE_ERRORS = (SQLAlchemyError, ImportError, ValueError, OSError)
 
 
 def check_storage(url: str) -> None:
@@ -308,10 +332,8 @@ def check_storage(url: str) -> None:
     Raises:
         RunError: it cannot be opened.
     """
-    try:
+    with _opening(url):
         storage = _open(url)
-    except _STORAGE_ERRORS as error:
-        raise _cannot_open(url, error) from error
     storage.remove_session()
     storage.engine.dispose()
 
@@ -331,11 +353,12 @@ def _is_file(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
 
 
-def _cannot_open(url: str, error: BaseException) -> RunError:
-    return RunError(
+def _opening(url: str) -> contextlib.AbstractContextManager[None]:
+    return _told(
         "the study's storage cannot be opened",
-        got=f"{url}: {str(error).splitlines()[0]}",
+        url=url,
         fix="check --storage and the disk; restore a damaged file, or start a new run",
+        errors=(*_FAILURES, *_MISTAKES),
     )
 
 

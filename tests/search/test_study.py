@@ -1,0 +1,82 @@
+"""A storage that fails under a search; what searches do with one that works is in ``test_driver``."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from compressdefect.errors import RunError
+from compressdefect.search.evaluate import TrialResult
+from compressdefect.search.objective import Objective
+from compressdefect.search.repair import Admission, admit
+from compressdefect.search.study import SearchStudy
+from tests.search.fakes import BUDGETS, FIRST, SPACE, gate
+
+LONG = 20_000  # more than the pages that there are have room for
+CURVE = tuple((step / LONG, 0.5) for step in range(1, LONG, 20))
+
+
+def opened(folder: Path, name: str = "search") -> SearchStudy:
+    storage = f"sqlite:///{folder / 'study.db'}"
+    return SearchStudy(storage, name, space=SPACE, objective=Objective(), run="one" * LONG, folder=folder, identity={})
+
+
+@pytest.fixture
+def first() -> Admission:
+    return admit(gate(BUDGETS), SPACE.flatten(FIRST))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[SearchStudy]:
+    study = opened(tmp_path)
+    yield study
+    study.close()
+
+
+def fill_disk(study: SearchStudy) -> None:
+    """No page more than there are: SQLite says what it says of a full disk."""
+
+    @event.listens_for(study._storage.engine, "checkout")
+    def _(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("PRAGMA max_page_count=1")
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        lambda study, first: study.start(first, epochs=1),
+        lambda study, first: study.finish(0, TrialResult("complete", 1.0, 0.5, epochs=1000, curve=CURVE)),
+    ],
+    ids=["start", "finish"],
+)
+def test_a_full_disk_is_one_line(
+    study: SearchStudy, first: Admission, store: Callable[[SearchStudy, Admission], object]
+) -> None:
+    study.start(first, epochs=1000)
+    fill_disk(study)
+    with pytest.raises(RunError, match=r"the study's storage failed: got .*disk is full; free some space.* --resume"):
+        store(study, first)
+
+
+@pytest.mark.parametrize("ask", [SearchStudy.trials, SearchStudy.interrupt, lambda study: study.epochs])
+def test_a_storage_that_cannot_be_read_any_more_is_one_line(
+    study: SearchStudy, first: Admission, tmp_path: Path, ask: Callable[[SearchStudy], object]
+) -> None:
+    study.start(first, epochs=1)
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        connection.execute("DROP TABLE trials")
+    connection.close()
+    with pytest.raises(RunError, match=r"the study's storage failed: got .*no such table: trials"):
+        ask(study)
+
+
+def test_a_new_study_in_a_storage_that_cannot_be_written_is_one_line(study: SearchStudy, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        connection.execute("CREATE TRIGGER broken BEFORE INSERT ON studies BEGIN SELECT no_function(); END")
+    connection.close()
+    with pytest.raises(RunError, match=r"storage cannot be opened: got .*no such function: no_function; check"):
+        opened(tmp_path, "another")
