@@ -13,7 +13,9 @@ import argparse
 import csv
 import os
 import random
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +109,8 @@ def designs(gate: Gate, count: int) -> Iterator[Admission]:
 
 def run(evaluator: TrainingEvaluator, jobs: list[TrialJob], size: int) -> dict[int, Any]:
     """The results by the jobs' places."""
-    workers, found, waiting = Processes(evaluator, size, 1), {}, list(enumerate(jobs))
-    try:
+    found, waiting = {}, list(enumerate(jobs))
+    with tempfile.TemporaryDirectory() as folder, closing(Processes(evaluator, size, 1, Path(folder))) as workers:
         running = 0
         while waiting or running:
             while waiting and running < size:
@@ -118,8 +120,6 @@ def run(evaluator: TrainingEvaluator, jobs: list[TrialJob], size: int) -> dict[i
                 found[number] = result
                 running -= 1
                 print(f"{len(found)}/{len(jobs)} {result.state} {result.seconds:.0f} s", flush=True)
-    finally:
-        workers.close()
     return found
 
 

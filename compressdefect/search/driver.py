@@ -102,7 +102,7 @@ def search(
             seed=config.seed,
             worker=study.worker,
         )
-        workers = open_workers(evaluator, config.workers, config.threads)
+        workers = open_workers(evaluator, config.workers, config.threads, run.path)
         stack.callback(workers.close)
         planner = Planner(config, study, workers, clock, reserve or _nothing, run, first)
         loop = _Search(

@@ -1,7 +1,8 @@
 """Where trials run: in the search's own process, or in spawned ones beside it.
 
 Worker processes ignore Ctrl-C, which the search handles for them, and end by themselves when the search's process
-dies, so a killed search leaves nothing behind that goes on training.
+dies, so a killed search leaves nothing behind that goes on training. The images that they share lie in the run folder
+meanwhile; what a killed search left of them there goes when the run goes on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ctypes
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -27,6 +29,7 @@ from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.space.genotype import Genotype
 
 POLL_S = 0.5
+_COPY = ".images-"  # how the folders of what processes share begin
 
 Tell = Callable[[float], None]
 """Is told the mean share of the running trials that is done, whenever it is known."""
@@ -59,8 +62,8 @@ class Workers(Protocol):
         """Give up what is running and let go of everything; once more does no harm."""
 
 
-OpenWorkers = Callable[[Evaluator, int, int | None], Workers]
-"""Makes workers of an evaluator: how many, and the threads of each trial; None leaves these to the place."""
+OpenWorkers = Callable[[Evaluator, int, int | None, Path], Workers]
+"""Makes workers of an evaluator: how many, the threads of each trial (None: as the place likes), the run's folder."""
 
 
 class InProcess:
@@ -101,11 +104,11 @@ class InProcess:
 
 
 class Processes:
-    """Runs trials in spawned processes that share the images through a memory map."""
+    """Runs trials in spawned processes that share the images through a memory map of a copy in ``run``, a folder."""
 
-    def __init__(self, evaluator: Evaluator, size: int, threads: int) -> None:
+    def __init__(self, evaluator: Evaluator, size: int, threads: int, run: Path) -> None:
         self.size, self.threads = size, threads
-        self._folder = tempfile.TemporaryDirectory(prefix="compressdefect-")
+        self._folder = tempfile.TemporaryDirectory(prefix=_COPY, dir=run.resolve())
         folder = Path(self._folder.name)
         context = multiprocessing.get_context("spawn")
         self._cancel = context.Event()
@@ -169,10 +172,12 @@ class Processes:
         self._folder.cleanup()
 
 
-def open_workers(evaluator: Evaluator, count: int, threads: int | None = None) -> Workers:
-    """Make workers; the CPU's cores are shared out unless ``threads`` per trial are given."""
+def open_workers(evaluator: Evaluator, count: int, threads: int | None, run: Path) -> Workers:
+    """Make workers of a run; the CPU's cores are shared out unless ``threads`` per trial are given."""
+    for left in run.glob(f"{_COPY}*"):
+        shutil.rmtree(left, ignore_errors=True)
     threads = threads or max(1, (os.cpu_count() or 1) // count)
-    return InProcess(evaluator, threads) if count == 1 else Processes(evaluator, count, threads)
+    return InProcess(evaluator, threads) if count == 1 else Processes(evaluator, count, threads, run)
 
 
 def evaluate(slot: int, job: TrialJob) -> TrialResult:

@@ -540,7 +540,7 @@ def test_workers_are_let_go_of_when_the_storage_fails(tmp_path: Path, monkeypatc
         def close(self) -> None:
             closed.append(self.size)
 
-    def elsewhere(evaluator: Evaluator, count: int, threads: int | None) -> Elsewhere:
+    def elsewhere(evaluator: Evaluator, count: int, threads: int | None, run: Path) -> Elsewhere:
         def fail(study: SearchStudy) -> None:
             raise RunError("the study's storage failed")
 

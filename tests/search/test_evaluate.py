@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -147,9 +148,9 @@ def test_a_cancelled_trial_is_not_a_result() -> None:
 
 
 @pytest.mark.long
-def test_a_worker_process_gives_the_same_result() -> None:
+def test_a_worker_process_gives_the_same_result(tmp_path: Path) -> None:
     job = TrialJob(DESIGN, seed=3, epochs=1)
-    workers = open_workers(evaluator(held_out=True), 2, threads=1)
+    workers = open_workers(evaluator(held_out=True), 2, 1, tmp_path)
     shares: list[float] = []
     try:
         assert workers.epoch_s(DESIGN, 1) > 0

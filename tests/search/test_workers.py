@@ -1,0 +1,42 @@
+"""Places where trials run; what they come to is in ``test_evaluate`` and ``test_driver``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from compressdefect.search.workers import open_workers
+from tests.search.fakes import FakeEvaluator
+
+
+@dataclass(frozen=True)
+class Writing(FakeEvaluator):
+    """Has something to share."""
+
+    def without_data(self, folder: Path) -> Writing:
+        (folder / "pixels.npy").write_bytes(bytes(1000))
+        return self
+
+
+def copies(folder: Path) -> list[Path]:
+    return list(folder.rglob("pixels.npy"))
+
+
+def test_what_workers_share_lies_in_the_run_folder_while_they_work(tmp_path: Path) -> None:
+    workers = open_workers(Writing(tmp_path / "log"), 2, 1, tmp_path)
+    assert len(copies(tmp_path)) == 1
+    workers.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_a_killed_search_left_is_removed_when_its_run_goes_on(tmp_path: Path, count: int) -> None:
+    killed = open_workers(Writing(tmp_path / "log"), 2, 1, tmp_path)
+    (left,) = copies(tmp_path)
+    workers = open_workers(Writing(tmp_path / "log"), count, 1, tmp_path)
+    assert left not in copies(tmp_path)
+    assert len(copies(tmp_path)) == count - 1
+    workers.close()
+    killed.close()
