@@ -24,7 +24,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from compressdefect.errors import TrainingError
+from compressdefect.errors import RunError, TrainingError
 from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.space.genotype import Genotype
 
@@ -104,11 +104,15 @@ class InProcess:
 
 
 class Processes:
-    """Runs trials in spawned processes that share the images through a memory map of a copy in ``run``, a folder."""
+    """Runs trials in spawned processes that share the images through a memory map of a copy in ``run``, a folder.
+
+    Raises:
+        RunError: it has no room for them, or cannot be written.
+    """
 
     def __init__(self, evaluator: Evaluator, size: int, threads: int, run: Path) -> None:
         self.size, self.threads = size, threads
-        self._folder = tempfile.TemporaryDirectory(prefix=_COPY, dir=run.resolve())
+        self._folder, shared = _copied(evaluator, run)
         folder = Path(self._folder.name)
         context = multiprocessing.get_context("spawn")
         self._cancel = context.Event()
@@ -117,7 +121,7 @@ class Processes:
             size,
             mp_context=context,
             initializer=_begin,
-            initargs=(evaluator.without_data(folder), folder, threads, self._cancel, self._shares),
+            initargs=(shared, folder, threads, self._cancel, self._shares),
         )
         self._running: dict[Future[TrialResult], tuple[int, int]] = {}  # number and slot
 
@@ -170,6 +174,20 @@ class Processes:
         self._cancel.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
+
+
+def _copied(evaluator: Evaluator, run: Path) -> tuple[tempfile.TemporaryDirectory[str], Evaluator]:
+    folder = None
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=_COPY, dir=run.resolve())
+        return folder, evaluator.without_data(Path(folder.name))
+    except OSError as error:  # NumPy's own for a full disk has no number
+        if folder is not None:
+            folder.cleanup()
+        said = error.strerror or error
+        raise RunError(
+            f"cannot copy the images into {run} for the workers", got=said, fix="free space, then --resume"
+        ) from error
 
 
 def open_workers(evaluator: Evaluator, count: int, threads: int | None, run: Path) -> Workers:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from compressdefect.data.images import Images
+from compressdefect.errors import RunError
 from compressdefect.search.workers import open_workers
 from tests.search.fakes import FakeEvaluator
 
@@ -17,6 +20,16 @@ class Writing(FakeEvaluator):
 
     def without_data(self, folder: Path) -> Writing:
         (folder / "pixels.npy").write_bytes(bytes(1000))
+        return self
+
+
+@dataclass(frozen=True)
+class Large(FakeEvaluator):
+    """Has images of 100 kB."""
+
+    def without_data(self, folder: Path) -> Large:
+        pixels, numbers, names = np.zeros((10, 1, 100, 100), np.uint8), np.arange(10), tuple("0123456789")
+        Images(pixels, numbers % 2, names, names, ("good", "bad"), numbers).save(folder)
         return self
 
 
@@ -40,3 +53,19 @@ def test_what_a_killed_search_left_is_removed_when_its_run_goes_on(tmp_path: Pat
     assert len(copies(tmp_path)) == count - 1
     workers.close()
     killed.close()
+
+
+def test_no_room_for_what_workers_share_is_one_line(tmp_path: Path) -> None:
+    """Past the limit writes end as on a full disk: NumPy's error then has no number."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(
+            RunError,
+            match=r"cannot copy the images into .* for the workers: got .* requested and .*written; free space",
+        ):
+            open_workers(Large(tmp_path / "log"), 2, 1, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
