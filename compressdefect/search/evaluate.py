@@ -229,7 +229,14 @@ class TrainingEvaluator:
         shown, size = train if val else train - scored, self.config.batch_size
         scoring = score_steps(shown, scored, size) / self.config.score_every
         steps = self.trainings * (steps_per_epoch(shown, size) + scoring)
-        return steps * self._step_s(genotype, self.images, threads, patience_s / steps)
+        try:
+            return steps * self._step_s(genotype, self.images, threads, patience_s / steps)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise TrainingError(
+                "the design does not fit into memory",
+                got=str(error).split(". ")[0] or type(error).__name__,
+                fix="use a smaller --input or fewer --workers",
+            ) from error
 
     def _step_s(self, genotype: Genotype, images: Images, threads: int, patience_s: float) -> float:
         """The median over some epochs of a few steps; the first one also pays for all that happens once."""

@@ -7,6 +7,7 @@ meanwhile; what a killed search left of them there goes when the run goes on.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import multiprocessing
@@ -16,7 +17,7 @@ import signal
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
@@ -106,8 +107,10 @@ class InProcess:
 class Processes:
     """Runs trials in spawned processes that share the images through a memory map of a copy in ``run``, a folder.
 
+    Whatever is asked after one of them died, from lack of memory as a rule, raises a ``TrainingError``.
+
     Raises:
-        RunError: it has no room for them, or cannot be written.
+        RunError: the folder has no room for the copy, or cannot be written.
     """
 
     def __init__(self, evaluator: Evaluator, size: int, threads: int, run: Path) -> None:
@@ -129,41 +132,43 @@ class Processes:
         """See ``Workers``."""
         slot = min(set(range(self.size)) - {slot for _, slot in self._running.values()})
         self._shares[slot] = 0.0
-        self._running[self._pool.submit(evaluate, slot, job)] = number, slot
+        self._running[self._ask(evaluate, slot, job)] = number, slot
 
     def collect(self, tell: Tell) -> list[tuple[int, TrialResult]]:
         """See ``Workers``.
 
         Raises:
-            TrainingError: a worker process died, from lack of memory as a rule.
+            TrainingError: a worker process died; what others had finished by then has been returned before.
         """
         done, _ = wait(self._running, timeout=POLL_S, return_when=FIRST_COMPLETED)
         finished = sorted(done, key=self._running.__getitem__)
-        answers = [(self._running.pop(future)[0], self._answer(future)) for future in finished]
+        whole = [future for future in finished if future.exception() is None]
+        answers = [(self._running.pop(future)[0], self._answer(future)) for future in whole or finished]
         if self._running:
             tell(sum(self._shares[slot] for _, slot in self._running.values()) / len(self._running))
         return answers
 
     def epoch_s(self, genotype: Genotype, threads: int, patience_s: float = math.inf) -> float:
-        """See ``Workers``; measured in one of the processes.
-
-        Raises:
-            TrainingError: as in ``collect``.
-        """
-        return self._answer(self._pool.submit(epoch_s, genotype, threads, patience_s))
+        """See ``Workers``; measured in one of the processes."""
+        return self._answer(self._ask(epoch_s, genotype, threads, patience_s))
 
     def epochs_s(self, genotypes: Sequence[Genotype], threads: int) -> list[float]:
-        """See ``Workers``.
-
-        Raises:
-            TrainingError: as in ``collect``.
-        """
-        asked = [self._pool.submit(epoch_s_if_it_can, genotype, threads) for genotype in genotypes]
+        """See ``Workers``."""
+        asked = [self._ask(epoch_s_if_it_can, genotype, threads) for genotype in genotypes]
         return [self._answer(future) for future in asked]
 
+    def _ask(self, function: Callable[..., Answer], *arguments: object) -> Future[Answer]:
+        with self._all_alive():
+            return self._pool.submit(function, *arguments)
+
     def _answer(self, future: Future[Answer]) -> Answer:
-        try:
+        with self._all_alive():
             return future.result()
+
+    @contextlib.contextmanager
+    def _all_alive(self) -> Iterator[None]:
+        try:
+            yield
         except BrokenProcessPool as error:
             raise TrainingError(
                 "a worker process died", got=f"{self.size} workers", fix="use fewer --workers, then --resume"
@@ -222,7 +227,7 @@ def epoch_s_if_it_can(genotype: Genotype, threads: int) -> float:
 def _if_it_can(evaluator: Evaluator, genotype: Genotype, threads: int) -> float:
     try:
         return evaluator.epoch_s(genotype, threads)
-    except (TrainingError, MemoryError):
+    except TrainingError:
         return math.inf
 
 

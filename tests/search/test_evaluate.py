@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from compressdefect.catalog import find_space
 from compressdefect.data.images import Images
@@ -140,6 +142,22 @@ def test_a_trial_that_diverges_is_a_result(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "validate", diverge)
     result = evaluator(held_out=True)(TrialJob(DESIGN, 0, epochs=1), go_on)
     assert (result.state, result.reason) == ("failed", "training diverged: got a loss of nan")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")]
+)
+def test_a_design_too_large_to_be_timed_does_not_end_a_search(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    def too_large(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "fit", too_large)
+    workers = open_workers(evaluator(held_out=True), 1, 1, tmp_path)
+    assert workers.epochs_s([DESIGN], 1) == [math.inf]
+    with pytest.raises(TrainingError, match=r"does not fit into memory: got (CUDA out of memory|MemoryError)"):
+        workers.epoch_s(DESIGN, 1)
 
 
 def test_a_cancelled_trial_is_not_a_result() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +14,10 @@ import numpy as np
 import pytest
 
 from compressdefect.data.images import Images
-from compressdefect.errors import RunError
-from compressdefect.search.workers import open_workers
-from tests.search.fakes import FakeEvaluator
+from compressdefect.errors import RunError, TrainingError
+from compressdefect.search.evaluate import GoOn, TrialJob, TrialResult
+from compressdefect.search.workers import Processes, Workers, open_workers
+from tests.search.fakes import FIRST, FakeEvaluator
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,14 @@ class Large(FakeEvaluator):
         pixels, numbers, names = np.zeros((10, 1, 100, 100), np.uint8), np.arange(10), tuple("0123456789")
         Images(pixels, numbers % 2, names, names, ("good", "bad"), numbers).save(folder)
         return self
+
+
+@dataclass(frozen=True)
+class Dying(FakeEvaluator):
+    """Every training ends its process, as a system out of memory does."""
+
+    def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
+        os._exit(9)
 
 
 def copies(folder: Path) -> list[Path]:
@@ -69,3 +83,45 @@ def test_no_room_for_what_workers_share_is_one_line(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
+
+
+JOB = TrialJob(FIRST, seed=0, epochs=1)
+
+
+def test_a_worker_that_died_is_told_by_whatever_is_asked_next(tmp_path: Path) -> None:
+    with closing(open_workers(Dying(tmp_path / "log"), 2, 1, tmp_path)) as workers:
+        workers.submit(0, JOB)
+        asked: list[Callable[[], object]] = [
+            lambda: answers(workers, 1),
+            lambda: workers.submit(1, JOB),
+            lambda: workers.epoch_s(FIRST, 1),
+            lambda: workers.epochs_s([FIRST], 1),
+        ]
+        for ask in asked:
+            with pytest.raises(TrainingError, match="a worker process died: got 2 workers; use fewer --workers, then"):
+                ask()
+
+
+def answers(workers: Workers, count: int) -> list[tuple[int, TrialResult]]:
+    found: list[tuple[int, TrialResult]] = []
+    while len(found) < count:
+        found += workers.collect(lambda share: None)
+    return found
+
+
+def test_what_was_finished_is_returned_before_a_worker_that_died_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where both are found at the same moment."""
+    finished, died = Future[TrialResult](), Future[TrialResult]()
+    with closing(Processes(FakeEvaluator(tmp_path / "log"), 2, 1, tmp_path)) as workers:
+        submitted = iter((died, finished))
+        monkeypatch.setattr(workers._pool, "submit", lambda *_: next(submitted))
+        workers.submit(0, JOB)
+        workers.submit(1, JOB)
+        result = TrialResult("complete", 1.0, 0.5)
+        finished.set_result(result)
+        died.set_exception(BrokenProcessPool())
+        assert workers.collect(lambda share: None) == [(1, result)]
+        with pytest.raises(TrainingError, match="a worker process died"):
+            workers.collect(lambda share: None)
