@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from inherit import inherit
 from numpy.typing import NDArray
 from table_designs import SIDE
 from torch import Tensor, nn
@@ -21,7 +22,6 @@ from compressdefect.data.shrink import at_side
 from compressdefect.data.split import Split, make_split
 from compressdefect.data.statistics import pixel_statistics
 from compressdefect.data.synthetic.plates import plates
-from compressdefect.models.inherit import inherit
 from compressdefect.models.inspector import Inspector
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.space.genotype import Genotype

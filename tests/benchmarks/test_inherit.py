@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import torch
+from inherit import inherit
 from torch import nn
-
-from compressdefect.models.inherit import inherit
 
 
 def network(width: int, *, groups: int = 1, kernel: int = 3) -> nn.Sequential:
