@@ -42,7 +42,8 @@ def main() -> None:
         unbroken, killed = Path(folder) / "unbroken", Path(folder) / "killed"
         subprocess.run(command(options, unbroken), check=True)
         wanted = finished(unbroken)
-        kill_often(options, killed, every=max(1, len(wanted) // (options.kills + 1)))
+        kills = kill_often(options, killed, every=max(1, len(wanted) // (options.kills + 1)))
+        report("the search was killed", kills > 0, f"{kills} of {options.kills} times")
         subprocess.run([*command(options, killed), "--resume"], check=True)
         rows = finished(killed)
         entered = sum(row[1] == 0 for row in rows)
@@ -61,8 +62,12 @@ def command(options: argparse.Namespace, folder: Path) -> list[str]:
     ]
 
 
-def kill_often(options: argparse.Namespace, folder: Path, every: int) -> None:
-    """Start or resume, wait until a few more trainings are finished, then a random moment, then kill -9."""
+def kill_often(options: argparse.Namespace, folder: Path, every: int) -> int:
+    """Start or resume, wait until a few more trainings are finished, then a random moment, then kill -9.
+
+    Returns:
+        How often the search was killed before it was over.
+    """
     moments = random.Random(options.seed)
     before: list[Row] = []
     for kill in range(options.kills):
@@ -75,11 +80,16 @@ def kill_often(options: argparse.Namespace, folder: Path, every: int) -> None:
         time.sleep(moments.uniform(0, 4))
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        code = process.wait()
+        if code == 0:
+            print(f"     kill {kill + 1} came too late: the search was over", flush=True)
+            return kill
+        report(f"kill {kill + 1} hit the search", code == -signal.SIGKILL, f"it ended with {code}")
         after = finished(folder)
         kept = all(row in after for row in before)
         report(f"kill {kill + 1} lost nothing", kept, f"{len(before)} → {len(after)} finished")
         before = after
+    return options.kills
 
 
 def finished(folder: Path) -> list[Row]:
