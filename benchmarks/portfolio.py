@@ -21,6 +21,7 @@ from table_designs import SPACE
 from table_figures import FOLDER, datasets, designs
 
 from compressdefect.catalog import find_space
+from compressdefect.errors import known_names
 from compressdefect.runs import atomic_write
 
 BUDGETS = (100e6, 50e6, 25e6, 15e6)  # FLOPs
@@ -36,6 +37,10 @@ def main() -> None:
     options = parser.parse_args()
 
     known = designs(options.folder)
+    names = [data.name for data in datasets(options.folder)]
+    for name in options.without:
+        if name not in names:
+            parser.error(f"--without names no dataset of the table: got {name}; {known_names(name, names)}")
     ranks = ranks_of(options.folder, options.without)
     chosen = cover(ranks, options.designs)
     space = find_space(SPACE).for_task("classify")
