@@ -22,9 +22,8 @@ from table_figures import SCORES, Dataset, ended
 
 from compressdefect.cost.netscore import netscore
 from compressdefect.search.constraints import Check
-from compressdefect.search.draws import derive_seed
+from compressdefect.search.draws import Flat, derive_seed
 from compressdefect.search.gate import Gate, Verdict
-from compressdefect.search.repair import Flat
 from compressdefect.search.surrogate import COSTS, Encoder
 from compressdefect.space.genotype import Genotype
 

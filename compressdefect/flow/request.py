@@ -23,9 +23,10 @@ from compressdefect.search.constraints import Budgets, active_rules
 from compressdefect.search.ladder import LADDER, NO_LADDER, Ladder
 from compressdefect.search.objective import Objective
 from compressdefect.search.plan import NOTHING_AFTER, After
+from compressdefect.search.proposal import SearchDimensions
 from compressdefect.search.quantity import parse_seconds
 from compressdefect.search.rungs import fitted, why_not
-from compressdefect.search.samplers import SearchDimensions, sampler
+from compressdefect.search.samplers import sampler
 from compressdefect.space.space import Space
 from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.tasks import TASKS

@@ -25,6 +25,7 @@ from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig
 from compressdefect.search.constraints import Budgets
+from compressdefect.search.draws import derive_seed
 from compressdefect.search.driver import SearchOutcome, search
 from compressdefect.search.evaluate import Evaluator, TrainingEvaluator
 from compressdefect.search.gate import Gate
@@ -34,7 +35,6 @@ from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.plan import final_epochs
 from compressdefect.search.progress import Bar
 from compressdefect.search.reach import first_design
-from compressdefect.search.samplers import derive_seed
 from compressdefect.search.study import StoredTrial, check_storage
 from compressdefect.search.weights import read_weights, weights_path
 from compressdefect.search.workers import open_workers

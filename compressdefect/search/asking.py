@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from compressdefect.search.draws import Flat, derive_seed, uniform
 from compressdefect.search.gate import Gate
 from compressdefect.search.objective import Objective
 from compressdefect.search.proposal import Past, Proposer
-from compressdefect.search.repair import Admission, Flat, admit, shrink
-from compressdefect.search.samplers import derive_seed, uniform
+from compressdefect.search.repair import Admission, admit, shrink
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import TrialRecord, TrialTable
 

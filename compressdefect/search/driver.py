@@ -17,6 +17,7 @@ from compressdefect.search.asking import Asker, as_admitted
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
 from compressdefect.search.deciding import Decider
+from compressdefect.search.draws import derive_seed
 from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
 from compressdefect.search.gate import Gate
 from compressdefect.search.held_out import held_out_path, write_held_out
@@ -26,9 +27,10 @@ from compressdefect.search.objective import baseline
 from compressdefect.search.plan import FEWEST, Reserve
 from compressdefect.search.planning import Planner
 from compressdefect.search.progress import SearchProgress, SearchState, Silent
+from compressdefect.search.proposal import SearchDimensions
 from compressdefect.search.reach import first_design
 from compressdefect.search.repair import Admission
-from compressdefect.search.samplers import PROBING, SearchDimensions, derive_seed, sampler
+from compressdefect.search.samplers import PROBING, sampler
 from compressdefect.search.stopping import StopRule, quartile_rule
 from compressdefect.search.study import SearchStudy, StoredTrial
 from compressdefect.search.trials import TRAINED, Tally, TrialTable, write_trials

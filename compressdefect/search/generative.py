@@ -29,7 +29,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from compressdefect.search.draws import derive_seed, stage_of
+from compressdefect.search.draws import Flat, derive_seed, stage_of
 from compressdefect.search.gate import Gate
 from compressdefect.search.improvement import (
     LEAST,
@@ -41,7 +41,7 @@ from compressdefect.search.improvement import (
     what_a_winner_needs,
 )
 from compressdefect.search.proposal import Past, SearchDimensions
-from compressdefect.search.repair import Admission, Flat
+from compressdefect.search.repair import Admission
 from compressdefect.search.starting import start
 from compressdefect.search.surrogate import Belief, Encoder
 from compressdefect.space.domain import Domain, FloatDomain, Value

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from compressdefect.errors import InfeasibleError
 from compressdefect.search.constraints import FORMATS, Check
+from compressdefect.search.draws import Flat
 from compressdefect.search.gate import Gate, Verdict
-from compressdefect.search.repair import Admission, Flat, admit
+from compressdefect.search.repair import Admission, admit
 from compressdefect.space.domain import Domain, FloatDomain, Value
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Space

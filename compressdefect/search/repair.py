@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from compressdefect.search.draws import Flat
 from compressdefect.search.gate import Gate, Verdict
 from compressdefect.space.domain import Domain, FloatDomain, Value
 from compressdefect.space.space import Space
 
 BISECTIONS = 8
 MEASUREMENTS = 4
-
-Flat = Mapping[str, Value]
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,12 @@ from optuna.trial import TrialState, create_trial
 
 from compressdefect.errors import SpaceError, known_names
 from compressdefect.search import nni_bridge
-from compressdefect.search.draws import derive_seed, uniform
+from compressdefect.search.draws import uniform
 from compressdefect.search.generative import Generative
 from compressdefect.search.improvement import Improver
 from compressdefect.search.proposal import Past, Proposer, SearchDimensions
 from compressdefect.search.starting import STARTUP, start
 from compressdefect.space.domain import Domain, FloatDomain, IntDomain, Value
-
-__all__ = ["SAMPLERS", "STARTUP", "SearchDimensions", "derive_seed", "distribution", "sampler", "uniform"]
 
 
 def sampler(name: str, dimensions: SearchDimensions) -> Proposer:

@@ -25,12 +25,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from compressdefect.cost.cost import Cost
 from compressdefect.errors import RunError
+from compressdefect.search.draws import derive_seed
 from compressdefect.search.evaluate import TrialResult
 from compressdefect.search.identity import difference
 from compressdefect.search.objective import Objective
 from compressdefect.search.proposal import Past
 from compressdefect.search.repair import Admission
-from compressdefect.search.samplers import derive_seed, distribution
+from compressdefect.search.samplers import distribution
 from compressdefect.search.trials import State, TrialRecord
 from compressdefect.space.domain import Value
 from compressdefect.space.genotype import Genotype

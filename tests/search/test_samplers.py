@@ -16,7 +16,8 @@ from compressdefect.search import nni_bridge
 from compressdefect.search.draws import derive_seed
 from compressdefect.search.objective import Direction
 from compressdefect.search.proposal import Past, Proposer, SearchDimensions
-from compressdefect.search.samplers import SAMPLERS, STARTUP, sampler
+from compressdefect.search.samplers import SAMPLERS, sampler
+from compressdefect.search.starting import STARTUP
 from compressdefect.search.study import StoredTrial
 from compressdefect.search.trials import State
 from compressdefect.space.domain import Value

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from compressdefect.search.constraints import Budgets
+from compressdefect.search.draws import Flat
 from compressdefect.search.gate import Gate, Verdict
 from compressdefect.search.improvement import (
     SLOPE,
@@ -22,7 +23,7 @@ from compressdefect.search.improvement import (
 )
 from compressdefect.search.objective import Direction, Objective
 from compressdefect.search.proposal import Past, SearchDimensions
-from compressdefect.search.repair import Flat, admit
+from compressdefect.search.repair import admit
 from compressdefect.search.sizes import TIERS, tier_of
 from compressdefect.search.starting import STARTUP
 from compressdefect.search.surrogate import COSTS, GRID, Apart, Belief, Encoder, Kernel, Surrogate
