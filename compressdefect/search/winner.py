@@ -7,11 +7,16 @@ difference, from bootstraps in which both designs are measured on the same draw 
 designs err on the same images, so it is smaller than that of either metric. And it is capped, since on few images it
 is so large that nearly everything would pass. Whatever else is measured has to pass the same test.
 
+One image more or less is exactly one standard error, whatever the number of images: the variance of n differences of
+which one is 1 and the others 0 is 1/n by its unbiased estimate. So that this passes and the luck of the draws does not
+decide, the estimate is the unbiased one, and what bootstraps leave in doubt of it is allowed for.
+
 Everything here is a function of the answers that designs gave; nothing is read or trained.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -24,6 +29,7 @@ from compressdefect.train.task import Records
 
 TOLERANCE = 0.01
 DRAWS = 1000
+DOUBT = 1.1  # so many draws give the error of one image (Poisson, of variance 1) to 2.7 %: nearly four times that
 _ROUNDING = 1e-9
 
 Figure = Callable[[Records, NDArray[np.integer]], float]
@@ -73,7 +79,7 @@ class Gap(NamedTuple):
         >>> Gap(0.008, 0.009).is_small, Gap(0.008, 0.007).is_small, Gap(0.02, 0.03).is_small, Gap(0.0, 0.0).is_small
         (True, False, False, True)
         """
-        return self.difference <= min(self.standard_error, TOLERANCE) + _ROUNDING
+        return self.difference <= min(DOUBT * self.standard_error, TOLERANCE) + _ROUNDING
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,9 @@ class _Comparison:
         if candidate is self._best:
             return {name: Gap(0.0, 0.0) for name in differences}
         drawn = self._of_best - self._drawn(candidate)
-        errors = dict(zip(self._measures.figures, map(_deviation, drawn), strict=True))
+        groups = len(np.unique(self._measures.groups))
+        unbiased = math.sqrt(groups / max(1, groups - 1))
+        errors = {name: unbiased * _deviation(row) for name, row in zip(self._measures.figures, drawn, strict=True)}
         return {name: Gap(value, errors[name]) for name, value in differences.items()}
 
     @cached_property

@@ -44,7 +44,7 @@ def pick(*candidates: Candidate, n: int, two: bool = False, groups: NDArray[np.i
 
 
 def test_the_standard_error_is_that_of_a_mean_of_paired_differences() -> None:
-    """Closed form: per image the difference of hits is 1, −1 or 0, so SE² = (share that differ − d²) / n."""
+    """Closed form: per image the difference of hits is 1, −1 or 0, so SE² = (share that differ − d²) / (n − 1)."""
     n, best, other = 1000, range(40), range(30, 77)  # 30 images only the first misses, 37 only the second
     choice = pick(candidate(0, 1.0, hits(n, best)), candidate(1, 2.0, hits(n, other)), n=n)
     gap = choice.gaps["share"]
@@ -76,6 +76,12 @@ def test_groups_of_any_size_are_drawn_as_often_as_there_are_groups() -> None:
 
 def test_the_cheaper_of_two_that_cannot_be_told_apart_wins() -> None:
     assert pick(candidate(0, 50.0, hits(500, [1, 2])), candidate(1, 60.0, hits(500, [3, 4, 5])), n=500).winner == 1
+
+
+@pytest.mark.parametrize("n", [120, 180, 500])
+def test_one_image_is_no_reason_for_a_dearer_design(n: int) -> None:
+    best = candidate(0, 50.0, hits(n, [0]))
+    assert {pick(best, candidate(1, 60.0, hits(n, [0, image])), n=n).winner for image in range(1, 20)} == {1}
 
 
 def test_a_point_is_the_most_that_is_given_away_however_few_the_images() -> None:
