@@ -96,9 +96,12 @@ def median_width(images: Images, rows: NDArray[np.int64]) -> float | None:
 
 
 def recipe(config: FitConfig, rung: Rung, shown: int) -> FitConfig:
-    """The recipe of a rung's training: that of a whole one, in as many epochs as make the rung's steps."""
+    """The recipe of a rung's training: that of a whole one, in as many epochs as make the rung's steps.
+
+    Not gradual: in so few steps normal images would come too late to be told from the others.
+    """
     epochs = max(1, round(rung.steps / steps_per_epoch(shown, BATCH)))
-    return replace(config, epochs=epochs, batch_size=BATCH, score_every=epochs)
+    return replace(config, epochs=epochs, batch_size=BATCH, score_every=epochs, gradual=None)
 
 
 def why_not(images: Images, split: Split, task: Task) -> str | None:

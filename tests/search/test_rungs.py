@@ -70,6 +70,10 @@ def test_steps_are_rounded_to_whole_epochs(shown: int, epochs: int) -> None:
     assert short.learning_rate == 0.01
 
 
+def test_good_parts_are_shown_from_the_start() -> None:
+    assert recipe(FitConfig(epochs=100, gradual="on"), rung(), 600).gradual is None
+
+
 def test_a_side_is_a_multiple_of_eight_and_not_too_small() -> None:
     assert side_of(plates(1, 1, 200), rung()) == 96
     assert side_of(plates(1, 1, 40), rung()) == LEAST_SIDE
