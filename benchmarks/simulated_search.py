@@ -147,7 +147,7 @@ def winner(answers: Sequence[Answer], world: World) -> Answer:
 
 def compared(passes: float, cost: float, most: int) -> int:
     """How many designs a ladder compares."""
-    return max(FINISHING + 1, min(most, int(LADDER.rungs[0].until * passes / cost)))
+    return max(FINISHING + 1, min(most, int(LADDER.short.until * passes / cost)))
 
 
 def climb(world: World, setting: Setting, seen: Sequence[Answer]) -> list[Answer]:

@@ -62,6 +62,7 @@ def train_to_end(
         finished = _finished(job, job.earlier)
         if finished is not None:
             return Trained(finished, val, _taken_over(job, finished, job.earlier))
+        say("the weights that were trained before are missing or damaged: they are trained again")
     elif decides and not len(job.split.val):
         val = metrics(job.task, job.images, *_out_of_fold(job, deadline, on_epoch, say))
     say("training the final model")

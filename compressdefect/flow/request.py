@@ -134,7 +134,8 @@ class Request:
         """The short trainings that come first, as far as these images can be used for them."""
         if not self._wants_ladder or self.why_no_ladder(data) is not None:
             return NO_LADDER
-        return Ladder(tuple(fitted(rung, data.images, data.split) for rung in LADDER.rungs))
+        assert LADDER.short is not None
+        return Ladder(fitted(LADDER.short, data.images, data.split))
 
     def why_no_ladder(self, data: Prepared) -> str | None:
         """Why there are no short trainings though they are wanted, in words."""

@@ -179,8 +179,9 @@ class _SearchFlow:
         reason = self.request.why_no_ladder(self.data)
         if reason is not None:
             self.voice.say(f"every design is trained to the end, without short trainings before: {reason}")
-        on_ladder = self.config.ladder.top > 0
-        if any(rung.scale == 1 for rung in self.config.ladder.rungs):
+        short = self.config.ladder.short
+        on_ladder = short is not None
+        if short is not None and short.scale == 1:
             self.voice.say("designs are compared on images as large as the input: smaller ones would lose defects")
 
         def reserve(epoch_s: float) -> float:
@@ -199,6 +200,9 @@ class _SearchFlow:
                 resume=resume,
             )
         self.voice.say(f"{_came_to(outcome, on_ladder)}; {outcome.ended}")
+        epochs, least = outcome.plan.epochs, self.config.least_epochs
+        if epochs < least and epochs != self.request.options.epochs:
+            self.voice.say(f"time for {epochs} of the {least} epochs that tell designs apart: more --time is worth it")
         return outcome
 
     def _deliver(self, outcome: SearchOutcome) -> Best:
@@ -228,7 +232,7 @@ class _SearchFlow:
             seed = derive_seed(request.options.seed, trial.fingerprint)
             epochs = outcome.plan.epochs
             if not len(data.split.val):
-                epochs = final_epochs(epochs, config.epochs)
+                epochs = final_epochs(trial.epochs or epochs, config.epochs)
             config, earlier = replace(config, epochs=epochs, seed=seed), self._earlier(trial)
         job = Assignment(
             name,
@@ -239,7 +243,7 @@ class _SearchFlow:
             config,
             threads=request.options.threads,
             budgets=_limits(request.budgets),
-            deviations=self._deviations(outcome),
+            deviations=self._deviations(outcome, trial),
             earlier=earlier,
         )
         deadline = None
@@ -261,16 +265,17 @@ class _SearchFlow:
             if answers is not None:
                 weights = read_weights(weights_path(folder, trial.fingerprint))
                 return Earlier(*answers, weights, trial.epochs or 0, trial.seconds or 0.0)
+        self.voice.say("what the winner answered in the search is out of reach: it is trained again")
         return None
 
-    def _deviations(self, outcome: SearchOutcome) -> tuple[str, ...]:
+    def _deviations(self, outcome: SearchOutcome, trial: StoredTrial) -> tuple[str, ...]:
         """What a reader of the card should know about how this model was chosen."""
         found = []
         if outcome.baseline is None:
             found.append("trial 0 was not finished, so this model was not compared with the named design")
         if not len(self.data.split.val):
             on_ladder = self.config.ladder.top > 0
-            length = f" for {outcome.plan.epochs} epochs" if on_ladder else ""
+            length = f" for {trial.epochs} epochs" if on_ladder else ""
             found.append(
                 f"validation figures and threshold are out of fold, of trainings by the final one's recipe{length}"
             )

@@ -69,7 +69,7 @@ class Score(NamedTuple):
 
 
 class Rated(NamedTuple):
-    """A trial by what tells all designs apart: on a ladder its score on the lowest rung, else its metric."""
+    """A trial by what tells all designs apart: on a ladder the score of its short training, else its metric."""
 
     trial: TrialRecord
     number: int
@@ -161,9 +161,9 @@ class Evidence:
         return tuple(sorted(scores, key=lambda score: score.number))
 
     @property
-    def rungs(self) -> tuple[str, ...]:
-        """The short trainings that come before those to the end, the lowest first, in words; none without a ladder."""
-        return tuple((self.manifest.get("search") or {}).get("ladder") or ())
+    def short_training(self) -> str | None:
+        """What all designs are compared by before a few are trained to the end, in words; None without a ladder."""
+        return (self.manifest.get("search") or {}).get("ladder")
 
     @cached_property
     def tally(self) -> Tally:
@@ -173,7 +173,7 @@ class Evidence:
     @cached_property
     def rated(self) -> tuple[Rated, ...]:
         """The trials by what most of them have, by number."""
-        if not self.rungs:
+        if self.short_training is None:
             return tuple(Rated(score.trial, score.number, score.metric) for score in self.finished)
         found = [Rated(t, t.number, t.score) for t in self.trials if t.number is not None and t.score is not None]
         return tuple(sorted(found, key=lambda rated: rated.number))
@@ -181,7 +181,7 @@ class Evidence:
     @property
     def rated_title(self) -> str:
         """The name of that, for an axis."""
-        return "score on the lowest rung" if self.rungs else f"{self.metric_title} on validation"
+        return f"{self.metric_title} on validation" if self.short_training is None else "score of the short training"
 
     @property
     def score_title(self) -> str:
@@ -196,7 +196,7 @@ class Evidence:
 
     @property
     def agreement(self) -> Agreement:
-        """What the lowest rung said of the designs that were finished, beside what the end said."""
+        """What the short trainings said of the designs that were finished, beside what the end said."""
         known = [(score.trial.score, score.metric) for score in self.finished if score.trial.score is not None]
         if len(known) < 2:
             return Agreement(None, len(known))
@@ -275,7 +275,7 @@ def leaders(evidence: Evidence) -> list[Score]:
     """
     known, leads = {score.number: score for score in evidence.finished}, list[Score]()
     for number in evidence.manifest.get("led") or ():
-        if evidence.rungs:
+        if evidence.short_training:
             again = next((place for place, score in enumerate(leads) if score.number == number), len(leads))
             leads = leads[:again]
         else:

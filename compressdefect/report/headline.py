@@ -121,7 +121,7 @@ def _accuracy_at_threshold(evidence: Evidence) -> float | None:
 def _quality_so_far(evidence: Evidence) -> list[Tile]:
     tally, title = evidence.tally, "Trials finished"
     lines = [f"{tally.asked} designs asked, {tally.infeasible} turned away untrained"]
-    if evidence.rungs:
+    if evidence.short_training:
         title = "Designs trained to the end"
         lines.append(f"{tally.compared} compared by short trainings, of which {tally.climbed} climbed")
     tiles = [Tile(title, str(tally.finished), tuple(lines), kind="lead")]

@@ -26,7 +26,7 @@ def trials(evidence: Evidence) -> Table:
     on_front = _front_numbers(evidence)
     rows = sorted(evidence.trials, key=lambda t: (t.number is None, t.number or 0))[:TRIALS_SHOWN]
     winner = evidence.winner.trial if evidence.winner else None
-    short = (Column("rung", numeric=True), Column("score", numeric=True)) if evidence.rungs else ()
+    short = (Column("score", numeric=True),) if evidence.short_training else ()
     columns = (
         Column("trial", numeric=True),
         Column("state"),
@@ -51,11 +51,8 @@ def trials(evidence: Evidence) -> Table:
 
 
 def _on_ladder(evidence: Evidence, trial: TrialRecord) -> tuple[str, ...]:
-    """How far a trial climbed, and its score on the lowest rung."""
-    if not evidence.rungs:
-        return ()
-    rung = f"{trial.rung + 1} of {len(evidence.rungs) + 1}"
-    return (units.NONE if trial.number is None else rung, units.percent(trial.score))
+    """The score of its short training."""
+    return (units.percent(trial.score),) if evidence.short_training else ()
 
 
 def _trial_row(trial: TrialRecord, on_ladder: tuple[str, ...], on_front: set[int], won: str, is_zero: bool) -> Row:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from compressdefect.search.asking import Asker
 from compressdefect.search.config import SearchConfig
 from compressdefect.search.ladder import as_seen_by_samplers, by_design, climbers, on_rung
-from compressdefect.search.plan import MOST
 from compressdefect.search.planning import Planner
 from compressdefect.search.repair import Admission
 from compressdefect.search.study import StoredTrial
@@ -19,10 +18,11 @@ _UNDER_WAY = (*TRAINED, "running")
 
 
 class Step(NamedTuple):
-    """A design to train, and the rung to train it on."""
+    """A design to train, the rung to train it on, and whether it is the first there, which always gets some time."""
 
     admission: Admission
-    rung: int = 0
+    rung: int
+    is_first: bool
 
 
 class Agenda:
@@ -37,26 +37,23 @@ class Agenda:
     def __init__(self, config: SearchConfig, asker: Asker, planner: Planner) -> None:
         self._config, self._asker, self._planner = config, asker, planner
         self._ladder, self._first = config.ladder, asker.first.verdict.genotype.fingerprint
+        self._begun: set[int] = set()
         self.ended = ""
 
     def next(self, trials: Sequence[StoredTrial], running: Collection[int], winner: StoredTrial | None) -> Step | None:
         """The next training; None when there is none before another one ends, or none at all.
 
-        New designs come first, as long as any are wanted. What climbs to a rung is decided when nothing is left in
-        training on those below.
+        New designs come first, as long as any are wanted. What climbs is decided when all of them are compared.
 
         Args:
             trials: all that are stored.
             running: the rungs of those that this run has in training.
             winner: who leads so far.
         """
-        for rung in range(self._ladder.top + 1):
-            if any(below < rung for below in running):
-                return None
-            found = self._climber(trials, rung, winner) if rung else self._proposal(trials, winner)
-            if found is not None:
-                return found
-        return None
+        found = self._proposal(trials, winner)
+        if found is not None or not self._ladder.top or 0 in running:
+            return found
+        return self._climber(trials, winner)
 
     def whole(self, trials: Sequence[StoredTrial]) -> list[StoredTrial]:
         """The trials on the top of the ladder."""
@@ -78,7 +75,7 @@ class Agenda:
             self.ended = self.ended or "no further feasible design was found"
             return None
         is_time = self._is_time_for(trials, winner, rung=0, macs=admission.verdict.cost.macs)
-        return Step(admission) if is_time else None
+        return self._step(trials, admission, 0) if is_time else None
 
     def _wants_more(self, trials: Sequence[StoredTrial]) -> bool:
         started = sum(design.state in _UNDER_WAY for design in by_design(trials))
@@ -87,27 +84,38 @@ class Agenda:
         self.ended = "as many as were wanted"
         return False
 
-    def _climber(self, trials: Sequence[StoredTrial], rung: int, winner: StoredTrial | None) -> Step | None:
-        """A design that is to climb to a rung: the best one, trial 0, then the largest of those planned.
+    def _climber(self, trials: Sequence[StoredTrial], winner: StoredTrial | None) -> Step | None:
+        """A design that is to climb to the top: the best one, trial 0, then the largest of those planned.
 
-        So the workers end together. One that there is no time for gives way to a smaller one.
+        So the workers end together. While there is time the others follow in their order; one that there is no time for
+        gives way to the next.
         """
-        if rung == self._ladder.top:
-            self._planner.plan_top(climbers(trials, rung, MOST, self._first), trials)
-            plan = self._planner.plan
-            planned = plan.to_the_top or 0
-            count = MOST if plan.top_until_s is not None else planned
-        else:
-            planned = count = self._ladder.climbing(sum(trial.state == "compared" for trial in on_rung(trials, 0)))
-        there = {trial.fingerprint for trial in on_rung(trials, rung)}
-        chosen = climbers(trials, rung, count, self._first)
-        waiting = [trial for trial in chosen if trial.fingerprint not in there]
-        due = waiting[: max(1, planned + 1 - len(there))]
-        share = PLANNED_SHARE if len(there) <= planned else 1.0
-        for trial in sorted(due, key=lambda trial: -trial.macs) if len(there) > 1 else due[:1]:
-            if self._is_time_for(trials, winner, rung=rung, macs=trial.macs, share=share):
-                return Step(self._asker.again(trial), rung)
+        order, top = climbers(trials, self._first), self._ladder.top
+        self._planner.plan_top(order, trials)
+        planned = (self._planner.plan.to_the_top or 0) + 1
+        there = {trial.fingerprint for trial in on_rung(trials, top)}
+        if self._planner.plan.top_until_s is None:
+            order = order[:planned]
+        waiting = [trial for trial in order if trial.fingerprint not in there]
+        due, share = waiting, 1.0
+        if len(there) < planned:
+            due, share = waiting[: planned - len(there)], PLANNED_SHARE
+            due = due[:1] if len(there) < 2 else sorted(due, key=lambda trial: -trial.macs)
+        for trial in due:
+            if self._is_time_for(trials, winner, rung=top, macs=trial.macs, share=share):
+                return self._step(trials, self._asker.again(trial), top)
+        if not waiting and self._planner.plan.top_until_s is not None:
+            self.ended = "all that were compared are finished"
         return None
+
+    def _step(self, trials: Sequence[StoredTrial], admission: Admission, rung: int) -> Step:
+        is_first = self._is_first(trials, rung)
+        self._begun.add(rung)
+        return Step(admission, rung, is_first)
+
+    def _is_first(self, trials: Sequence[StoredTrial], rung: int) -> bool:
+        """Whether nothing was trained on a rung, and this run has not tried in vain."""
+        return rung not in self._begun and not any(t.rung == rung and t.state in _UNDER_WAY for t in trials)
 
     def _is_time_for(
         self, trials: Sequence[StoredTrial], winner: StoredTrial | None, *, rung: int, macs: int, share: float = 1.0
@@ -116,7 +124,7 @@ class Agenda:
 
         For the first of a rung there always is time.
         """
-        if not any(trial.rung == rung and trial.state in _UNDER_WAY for trial in trials):
+        if self._is_first(trials, rung):
             return True
         short, pacing = self._ladder.rung(rung), self._planner.pacing
         if short is not None:

@@ -63,11 +63,12 @@ class SearchConfig:
         The epochs of a trial are not here either, since a time limit sets them: all who share a study train as long as
         whoever stored its first trial.
         """
+        short = self.ladder.short
         found = {
             **space_identity(gate.space),
             "objective": asdict(self.objective),
             "sampler": self.sampler,
-            "ladder": [f"{rung.steps} steps at {rung.scale:g} of the side" for rung in self.ladder.rungs],
+            "ladder": None if short is None else f"{short.steps} steps at {short.scale:g} of the side",
             "seed": self.seed,
             "budgets": gate.budgets.to_json(),
             "input": gate.input_shape,

@@ -18,7 +18,7 @@ from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig, SearchOutcome
 from compressdefect.search.deciding import Decider
 from compressdefect.search.draws import derive_seed
-from compressdefect.search.evaluate import Evaluator, TrialJob, TrialResult
+from compressdefect.search.evaluate import NO_TIME, Evaluator, TrialJob, TrialResult
 from compressdefect.search.gate import Gate
 from compressdefect.search.held_out import held_out_path, write_held_out
 from compressdefect.search.identity import check_identity
@@ -194,7 +194,7 @@ class _Search:
             derive_seed(self.config.seed, genotype.fingerprint),
             plan.epochs,
             self._stop_rule(step.admission),
-            self.planner.pacing.limit_s(whole, self._winner, first=not whole),
+            self.planner.pacing.limit_s(whole, self._winner, first=step.is_first),
             self.planner.threads,
             short,
             probed=self.config.sampler in PROBING,
@@ -225,7 +225,10 @@ class _Search:
             write_held_out(held_out_path(self.run.path, trial.fingerprint), result.held_out)
         if result.weights is not None and self.config.ladder.top:
             write_weights(weights_path(self.run.path, trial.fingerprint), result.weights)
-        self.study.finish(number, result)
+        if result.reason == NO_TIME:
+            self.study.withdraw(number)
+        else:
+            self.study.finish(number, result)
         del self.running[number]
         self._look()
         self.table.rewrite(self.designs)
@@ -273,13 +276,11 @@ class _Search:
     @property
     def _doing(self) -> str:
         """What is trained now, in words."""
-        top = self.config.ladder.top
-        rung = min(self.running.values(), default=None)
-        if rung is None:
+        if not self.running:
             return "asking"
-        if top == 0:
+        if not self.config.ladder.top:
             return "training"
-        return {0: "comparing", top: "training to the end"}.get(rung, f"on rung {rung + 1} of {top + 1}")
+        return "comparing" if 0 in self.running.values() else "training to the end"
 
     def _planned(self, done: int) -> int | None:
         if self.config.ladder.top:
@@ -290,13 +291,12 @@ class _Search:
         return None if left_s is None or not trial_s else done + int(left_s * self.workers.size / trial_s)
 
     def _planned_on_ladder(self) -> int | None:
-        """The trainings on all rungs, if none fails; None where only the time says how many there are."""
-        ladder, designs = self.config.ladder, self.config.trials
+        """The trainings on both rungs, if none fails; None where only the time says how many there are."""
+        designs = self.config.trials
         if designs is None:
             return None
-        climbing = min(designs, ladder.climbing(designs) + 1)
-        to_the_top = min(designs, FEWEST if self.planner.plan.to_the_top is None else self.planner.plan.to_the_top + 1)
-        return designs + (ladder.top - 1) * climbing + to_the_top
+        planned = self.planner.plan.to_the_top
+        return designs + min(designs, FEWEST if planned is None else planned + 1)
 
     def _left_s(self, done: int) -> float | None:
         """Estimated time to the end of the search."""

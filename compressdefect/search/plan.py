@@ -17,7 +17,7 @@ from compressdefect.search.clock import Clock
 DEFAULT_EPOCHS = 20
 MIN_EPOCHS, MAX_EPOCHS = 4, 30
 TIMED_TRIALS = 12
-FEWEST, MOST = 4, 9  # designs that are trained to the end, trial 0 among them
+FEWEST = 4  # designs that are trained to the end, trial 0 among them
 SURE = 0.95  # of the time, since what an epoch takes is an estimate
 FINAL_EPOCHS = 2  # times those of a training on the top, at most: the threshold is then still that of a like network
 
@@ -161,7 +161,8 @@ def plan_top(
         all_s = (top_s + folds_s) * epochs + final_s * final_epochs(epochs, wanted)
         return TopPlan(designs, epochs, top_s * epochs / all_s)
 
-    few, most = (min(number, len(epoch_s)) for number in (FEWEST, FEWEST if math.isinf(left_s) else MOST))
+    few = min(FEWEST, len(epoch_s))
+    most = few if math.isinf(left_s) else len(epoch_s)
     for designs in range(most, few, -1):
         if plan(designs).epochs == wanted:
             return plan(designs)

@@ -84,7 +84,7 @@ class Planner:
             RunError: other epochs were asked.
         """
         epochs, asked = self._study.epochs or plan.epochs, self._config.epochs
-        fits = asked is None or epochs == asked or (self._clock.limit_s is not None and epochs < asked)
+        fits = asked is None or epochs in (asked, plan.epochs) or (self._clock.limit_s is not None and epochs < asked)
         if not fits:
             raise RunError(
                 f"the study {self._config.study} in the storage trains each design for {epochs} epochs",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -184,8 +184,11 @@ class SearchStudy:
 
     @property
     def epochs(self) -> int | None:
-        """How long every trial on the top rung trains, which the first one says; None while there is none."""
-        return next((trial.epochs_planned for trial in self.trials() if trial.epochs_planned), None)
+        """How long every trial on the top rung trains, which the first one says; None while there is none.
+
+        Interrupted trials bind nobody.
+        """
+        return _planned(self.trials())
 
     @_told()
     def start(self, admission: Admission, *, rung: int = 0, epochs: int) -> int | None:
@@ -232,8 +235,7 @@ class SearchStudy:
             for t in trials
             if (t.fingerprint, t.rung) == (verdict.genotype.fingerprint, rung) and t.state != "interrupted"
         ]
-        planned = next((t.epochs_planned for t in trials if t.epochs_planned), 0)
-        if same[0].number != mine.number or (epochs and planned != epochs):
+        if same[0].number != mine.number or (epochs and _planned(trials) != epochs):
             self._interrupt(mine)
             return None
         return mine.number
@@ -266,6 +268,11 @@ class SearchStudy:
                 trial.report(metric, step)
         self._tell(number, result, cost, attributes["latency_ms"])
         return self._stored(self._study.get_trials(deepcopy=False)[number])
+
+    @_told()
+    def withdraw(self, number: int) -> None:
+        """Tell a trial that was not trained, for lack of time, that it was interrupted: a resumed search trains it."""
+        self._interrupt(self._study.get_trials(deepcopy=False)[number])
 
     @_told()
     def interrupt(self) -> None:
@@ -313,6 +320,11 @@ class SearchStudy:
             folder=Path(attributes["folder"]),
             epochs_planned=attributes["epochs_planned"],
         )
+
+
+def _planned(trials: Iterable[StoredTrial]) -> int | None:
+    """The epochs of the first trial on the top that was not interrupted."""
+    return next((t.epochs_planned for t in trials if t.epochs_planned and t.state != "interrupted"), None)
 
 
 def _state(trial: FrozenTrial) -> State:

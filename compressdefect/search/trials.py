@@ -21,8 +21,8 @@ TRAINED = ("complete", "compared", "pruned", "failed")
 class TrialRecord:
     """One design asked: what it costs, what it reached, and why it ended. ``number`` is None when it never trained.
 
-    ``rung`` is how far a design climbed on the ladder of short trainings, counted from 0, and ``score`` what it had on
-    the lowest rung; ``metric`` and ``netscore`` are of designs that were trained to the end.
+    On a ladder ``rung`` is 1 of a design that climbed to the top, and ``score`` what it had in its short training;
+    ``metric`` and ``netscore`` are of designs that were trained to the end.
     """
 
     number: int | None
@@ -47,8 +47,8 @@ class TrialRecord:
 class Tally(NamedTuple):
     """How many designs were asked, how many of these the gate turned away, and how far the others came.
 
-    ``compared`` are those that a training gave a score, ``climbed`` those that were taken up from the lowest rung, and
-    ``finished`` those that were trained to the end.
+    ``compared`` are those that a training gave a score, ``climbed`` those that were taken up to be trained to the
+    end, and ``finished`` those that were.
     """
 
     asked: int = 0

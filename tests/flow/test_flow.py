@@ -27,6 +27,8 @@ from compressdefect.flow.request import LEAST_STEPS, Request
 from compressdefect.flow.search import _gate
 from compressdefect.flow.voice import Voice
 from compressdefect.options import JobOptions, SearchOptions, SplitOptions, TrainOptions
+from compressdefect.search.config import SearchOutcome
+from compressdefect.search.driver import search
 from compressdefect.search.evaluate import TrainingEvaluator
 from compressdefect.search.held_out import AUC, held_out_path, read_held_out
 from compressdefect.search.ladder import Ladder
@@ -420,7 +422,7 @@ def low(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ladder of a few steps, for which a few images are enough."""
     monkeypatch.setattr("compressdefect.search.rungs.BATCH", 4)
     monkeypatch.setattr("compressdefect.search.rungs.LEAST_SCORED", 2)
-    monkeypatch.setattr("compressdefect.flow.request.LADDER", Ladder((Rung(2, 1.0, 0.3), Rung(4, 1.0, 0.5))))
+    monkeypatch.setattr("compressdefect.flow.request.LADDER", Ladder(Rung(2, 1.0, 0.3)))
 
 
 LADDER: dict[str, Any] = {**TINY, "ladder": "on", "workers": 1, "trials": 5, "budget_flops": "2M", "epochs": 2}
@@ -434,13 +436,14 @@ def test_what_won_on_a_ladder_ships_as_it_was_trained(
     from compressdefect.deploy import training as module
 
     monkeypatch.setattr("compressdefect.data.split.MIN_TRAINING_IMAGES_FOR_VAL", 10)
+    fit = module.fit
     monkeypatch.setattr(module, "fit", None)
     done = api.search(data=str(parts), run_dir=tmp_path / "run", **LADDER)
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert manifest["search"]["ladder"] == ["2 steps at 1 of the side", "4 steps at 1 of the side"]
+    assert manifest["search"]["ladder"] == "2 steps at 1 of the side"
     assert (done["trained"], done["compared"]) == (5, 5)
     assert done["finished"] == 4
-    assert "designs compared: 5 of 5 asked, of which 5 climbed; finished: 4; as many" in capsys.readouterr().err
+    assert "designs compared: 5 of 5 asked, of which 4 climbed; finished: 4; as many" in capsys.readouterr().err
     kept = {path.stem for path in (tmp_path / "run" / "weights").iterdir()}
     with (tmp_path / "run" / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -449,6 +452,14 @@ def test_what_won_on_a_ladder_ships_as_it_was_trained(
     assert done["best"]["val"]["accuracy"] == pytest.approx(float(winner["metric"]))
     trained = Bundle.open(tmp_path / "run" / "best").manifest.training
     assert (trained["epochs"], trained["epochs_trained"]) == (2, 2)
+
+    monkeypatch.setattr(module, "fit", fit)
+    shutil.rmtree(tmp_path / "run" / "best")
+    for path in (tmp_path / "run" / "weights").iterdir():
+        path.write_bytes(path.read_bytes()[:-100])
+    again = api.search(run_dir=tmp_path / "run", resume=True)
+    assert "the weights that were trained before are missing or damaged" in capsys.readouterr().err
+    assert again["best"]["design"] == done["best"]["design"]
 
 
 @pytest.mark.usefixtures("low")
@@ -479,6 +490,23 @@ def test_few_images_on_a_ladder_have_their_threshold_from_its_top(
         in (tmp_path / "run" / "best" / "card.md").read_text()
     )
     assert not (tmp_path / "run" / "weights").exists()
+
+
+@pytest.mark.usefixtures("low")
+def test_the_final_training_is_at_most_twice_as_long_as_that_of_its_threshold(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the winner's training was shortened, its other folds are as short."""
+    from compressdefect.flow import search as module
+
+    def shortened(*given: Any, **options: Any) -> SearchOutcome:
+        outcome = search(*given, **options)
+        return replace(outcome, trials=[replace(trial, epochs=1) for trial in outcome.trials])
+
+    monkeypatch.setattr(module, "search", shortened)
+    api.search(data=str(parts), run_dir=tmp_path / "run", **{**LADDER, "epochs": 5, "trials": 2})
+    assert Bundle.open(tmp_path / "run" / "best").manifest.training["epochs_trained"] == 2
+    assert "by the final one's recipe for 1 epochs" in (tmp_path / "run" / "best" / "card.md").read_text()
 
 
 def test_images_that_a_ladder_cannot_use_are_searched_without(

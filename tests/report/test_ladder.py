@@ -18,10 +18,10 @@ from compressdefect.report.html import render, write_report
 from compressdefect.report.sections import provenance
 from compressdefect.report.sections import search as section
 from compressdefect.report.table import text_of
-from tests.report.fake_run import RUNGS, make_run
+from tests.report.fake_run import SHORT, make_run
 
 ALL = (pareto, ladder, history, gain, parallel)
-SCORE = "score on the lowest rung"
+SCORE = "score of the short training"
 
 
 def noted(evidence: Evidence) -> str:
@@ -38,7 +38,7 @@ def test_every_figure_draws_a_ladder(module: object, climbed: Evidence) -> None:
 def test_without_a_ladder_there_is_none_to_draw(search: Evidence) -> None:
     assert ladder.compute(search) is None
     assert "figure-ladder" not in noted(search)
-    assert "rung" not in {column.title for column in tables.trials(search).columns}
+    assert "score" not in {column.title for column in tables.trials(search).columns}
 
 
 def test_every_compared_design_is_drawn_as_far_as_it_climbed(climbed: Evidence) -> None:
@@ -92,7 +92,7 @@ def test_counts_and_agreement_are_said(climbed: Evidence) -> None:
     assert climbed.agreement == Agreement(pytest.approx(tau), 6)
     text = noted(climbed)
     assert "Designs asked: 80; turned away before any training: 20; " in text
-    assert f"compared by short trainings of {RUNGS[0]}: 59; climbed from there: {climbed.tally.climbed}, " in text
+    assert f"compared by short trainings of {SHORT}: 59; climbed from there: {climbed.tally.climbed}, " in text
     assert "of which trained to the end: 6. The score is the area under the ROC curve. " in text
     assert f"Kendall's τ between that score and the final accuracy is {tau:.2f} over the 6 finished designs" in text
 
@@ -104,9 +104,9 @@ def with_finished(evidence: Evidence, count: int) -> Evidence:
     return replace(evidence, trials=tuple(t for t in evidence.trials if t.state != "complete" or t.number in kept))
 
 
-def test_two_finished_designs_say_nothing_of_the_lowest_rung(climbed: Evidence) -> None:
+def test_two_finished_designs_say_nothing_of_the_short_trainings(climbed: Evidence) -> None:
     text = noted(with_finished(climbed, 2))
-    assert "So few finished designs do not tell how well the lowest rung foretells the end." in text
+    assert "So few finished designs do not tell how well the short trainings foretell the end." in text
     assert "τ" not in text
 
 
@@ -126,7 +126,7 @@ def test_finished_designs_that_are_all_alike_say_nothing_either(climbed: Evidenc
 
 def test_history_shows_the_scores_of_all(climbed: Evidence) -> None:
     data = history.compute(climbed)
-    assert set(data.by_state) == {"compared", "climbed", "finished", "failed"}
+    assert set(data.by_state) == {"compared", "finished", "failed"}
     assert sum(map(len, data.by_state.values())) == 60
     assert [value for rows in data.by_state.values() for _, value in rows].count(None) == 1
     values = [value for _, value in data.best]
@@ -170,19 +170,18 @@ def test_parallel_coordinates_hold_every_compared_design(climbed: Evidence) -> N
     assert f"Each line is a compared design, the more orange the better its {SCORE};" in noted(climbed)
 
 
-def test_all_trials_say_how_far_they_climbed(climbed: Evidence) -> None:
+def test_all_trials_say_what_they_had_in_their_short_training(climbed: Evidence) -> None:
     table = tables.trials(climbed)
     titles = [column.title for column in table.columns]
     rows = {row.cells[0]: dict(zip(titles, row.cells, strict=True)) for row in table.rows}
     marks = {row.cells[0]: row.mark for row in table.rows}
     for trial in climbed.trials[:60]:
         row = rows[str(trial.number)]
-        assert row["rung"] == f"{trial.rung + 1} of 3"
         assert (row["score"] == "–") == (trial.score is None)
         muted = trial.state not in ("compared", "complete")
         assert (marks[str(trial.number)] == "muted") == muted
-    assert rows["–"]["rung"] == "–"
-    assert "A rung is how far a design climbed" in section.trials(climbed)[0].content
+    assert rows["–"]["score"] == "–"
+    assert "Score is what a design had in its short training." in section.trials(climbed)[0].content
 
 
 def test_the_design_that_was_passed_over_is_named(climbed: Evidence) -> None:
@@ -195,7 +194,7 @@ def test_the_page_says_what_was_compared_and_what_was_trained(climbed: Evidence)
     page = render(climbed, gallery.compute(climbed))
     assert "Designs trained to the end: 6; on the front" in page
     assert "The score is the area under the ROC curve." in page
-    assert "; ".join(RUNGS) in provenance.provenance(climbed).content
+    assert SHORT in provenance.provenance(climbed).content
     assert page.count("The same as a table") == 5
 
 

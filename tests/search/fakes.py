@@ -166,19 +166,23 @@ class FakeEvaluator:
             raise Killed
         if self.fails:
             return TrialResult("failed", 0.01, reason="training diverged: got a loss of nan")
+        return self._whole(job, go_on) if job.rung is None else self._compared(job, job.rung, go_on)
+
+    def _whole(self, job: TrialJob, go_on: GoOn) -> TrialResult:
         curve: list[tuple[float, float]] = []
-        moved, began = self.time or FakeTime(), (self.time or FakeTime()).now
-        if job.rung is not None:
-            return self._compared(job, job.rung, go_on)
+        moved = self.time or FakeTime()
+        began, most_s = moved.now, math.inf if self.time is None or job.seconds is None else job.seconds
         for epoch in range(1, job.epochs + 1):
             time.sleep(self.sleep_s / job.epochs)
             moved.now += moved.epoch_s(job.genotype)
+            if epoch == 1 and moved.now - began > most_s:
+                return TrialResult("pruned", moved.now - began, reason=NO_TIME)
             if not go_on(epoch / job.epochs):
                 raise Interrupted
             curve.append((epoch / job.epochs, quality(job.genotype) * epoch / job.epochs))
             if epoch < job.epochs and job.stop.stops(curve):
                 return TrialResult("pruned", 0.01, epochs=epoch, curve=tuple(curve), reason="below the quartile")
-            if self.time is not None and job.seconds is not None and moved.now - began >= job.seconds:
+            if moved.now - began >= most_s:
                 break
         metric, held_out = 0.0 if self.blind else curve[-1][1], None
         if self.images:

@@ -49,13 +49,13 @@ def compute(evidence: Evidence) -> GainData | None:
         for score in [zero, *_after(zero, evidence)]
     ]
     last = max(t.number for t in evidence.trials if t.number is not None)
-    return GainData(steps, zero.number, None if evidence.rungs else last)
+    return GainData(steps, zero.number, None if evidence.short_training else last)
 
 
 def _after(zero: Score, evidence: Evidence) -> list[Score]:
     """Those that took the lead after trial 0; on a ladder, where it may never have led, all of them then."""
     leads = leaders(evidence)
-    if not evidence.rungs:
+    if not evidence.short_training:
         return [score for score in leads if score.number > zero.number]
     return leads[leads.index(zero) + 1 :] if zero in leads else leads
 

@@ -32,8 +32,8 @@ TITLES = {
 class HistoryData(NamedTuple):
     """(number, value or None) by state; ``best`` is the running maximum of values that count, to the ``last``.
 
-    A value is the metric, which counts of complete trials. On a ladder it is the score on the lowest rung, and trials
-    that have one are told apart by how far they climbed.
+    A value is the metric, which counts of complete trials. On a ladder it is the score of the short training, and
+    trials that have one are told apart by how far they climbed.
     """
 
     title: str
@@ -50,7 +50,7 @@ def compute(evidence: Evidence) -> HistoryData | None:
     asked = sorted((t for t in evidence.trials if t.number is not None), key=lambda t: t.number or 0)
     if not asked:
         return None
-    last, on_ladder = asked[-1].number or 0, bool(evidence.rungs)
+    last, on_ladder = asked[-1].number or 0, evidence.short_training is not None
     rows = [(_state(t, on_ladder), (t.number or 0, t.score if on_ladder else t.metric)) for t in asked]
     by_state = {state: found for state in STATES if (found := [row for own, row in rows if own == state])}
     scored = evidence.rated

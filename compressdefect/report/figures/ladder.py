@@ -1,4 +1,4 @@
-"""The ladder: what every design had on the lowest rung, by its work, and how far it climbed from there."""
+"""The ladder: what every design had in its short training, by its work, and which were trained to the end."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Point(NamedTuple):
 
 
 class LadderData(NamedTuple):
-    """``rungs`` are the short trainings and ``score_title`` what the score is, in words.
+    """``short_training`` and ``score_title`` say what all were compared by, in words.
 
     ``winner`` and ``trial_zero`` are numbers among the points.
     """
 
     points: list[Point]
-    rungs: tuple[str, ...]
+    short_training: str
     axis_title: str
     score_title: str
     metric_title: str
@@ -54,12 +54,12 @@ class LadderData(NamedTuple):
 
 def compute(evidence: Evidence) -> LadderData | None:
     """The designs that were compared by short trainings, or None where there were none."""
-    if not evidence.rungs or not evidence.rated:
+    if evidence.short_training is None or not evidence.rated:
         return None
     winner, zero = evidence.winner, evidence.rated_zero
     return LadderData(
         points=[Point(r.number, r.trial.macs, r.value, reached(r.trial)) for r in evidence.rated],
-        rungs=evidence.rungs,
+        short_training=evidence.short_training,
         axis_title=evidence.rated_title,
         score_title=evidence.score_title,
         metric_title=evidence.metric_title,

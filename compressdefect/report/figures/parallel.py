@@ -43,7 +43,7 @@ class Axis(NamedTuple):
 class ParallelData(NamedTuple):
     """One entry per finished trial in every field; ``winner`` is a position among them.
 
-    On a ladder they are all trials that were compared, and their score on the lowest rung stands for the metric.
+    On a ladder they are all trials that were compared, and the score of their short training stands for the metric.
     """
 
     numbers: list[int]
@@ -64,7 +64,7 @@ def compute(evidence: Evidence) -> ParallelData | None:
     ranked = sorted(varied, key=lambda gene: -association([genes.get(gene) for genes in table], metric))[:GENES]
     axes = [_gene_axis(gene, [genes.get(gene) for genes in table]) for gene in sorted(ranked, key=varied.index)]
     axes += _cost_axes(evidence, scores)
-    axes.append(_number_axis("score" if evidence.rungs else evidence.metric_title, metric, units.percent))
+    axes.append(_number_axis("score" if evidence.short_training else evidence.metric_title, metric, units.percent))
     winner = evidence.winner
     places = {score.number: place for place, score in enumerate(scores)}
     return ParallelData(

@@ -35,7 +35,7 @@ def provenance(evidence: Evidence) -> Section:
         ("classes", ", ".join(evidence.classes)),
         ("space", manifest.get("space")),
         ("objective", manifest.get("objective")),
-        ("short trainings", "; ".join(evidence.rungs)),
+        ("short trainings", evidence.short_training),
         ("budgets", ", ".join(budgets)),
         ("seed", manifest.get("seed")),
         *(manifest.get("versions") or {}).items(),

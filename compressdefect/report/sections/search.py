@@ -10,7 +10,7 @@ from compressdefect.report.markup import Markup, element
 from compressdefect.report.sections.frame import Section, empty, note, plot, scroll, section
 
 PAIRS_NEEDED = 3
-"""Finished designs below which nothing is said of how well the lowest rung foretold them."""
+"""Finished designs below which nothing is said of how well the short trainings foretold them."""
 
 FEW = 5
 """Finished designs below which chance puts them in the same order or its reverse more than once in twenty times."""
@@ -38,7 +38,7 @@ def trials(evidence: Evidence) -> list[Section]:
     left_out = len(evidence.trials) - tables.TRIALS_SHOWN
     text = f"The headings sort. NetScore is 20·log10 of the {evidence.metric_title} (%) squared"
     text += " over the root of params (M) times MACs (G)."
-    text += " A rung is how far a design climbed; score is what it had on the lowest one." if evidence.rungs else ""
+    text += " Score is what a design had in its short training." if evidence.short_training else ""
     text += f" {left_out} more rows are in trials.csv." if left_out > 0 else ""
     return [section("trials", "All trials", note(text), scroll(tables.trials(evidence), "All trials", tall=True))]
 
@@ -60,14 +60,16 @@ def _ladder(evidence: Evidence) -> list[Markup]:
 
 
 def _ladder_note(data: ladder.LadderData) -> str:
-    """How many designs came how far, and how well the lowest rung foretold the end."""
+    """How many designs came how far, and how well the short trainings foretold the end."""
     tally = data.tally
     text = f"Designs asked: {tally.asked}; turned away before any training: {tally.infeasible}; "
-    text += f"compared by short trainings of {data.rungs[0]}: {tally.compared}; climbed from there: {tally.climbed}, "
+    text += (
+        f"compared by short trainings of {data.short_training}: {tally.compared}; climbed from there: {tally.climbed}, "
+    )
     text += f"of which trained to the end: {tally.finished}. The score is the {data.score_title}. "
     tau, n = data.agreement
     if n < PAIRS_NEEDED:
-        return f"{text}So few finished designs do not tell how well the lowest rung foretells the end."
+        return f"{text}So few finished designs do not tell how well the short trainings foretell the end."
     if tau is None:
         return f"{text}The {n} finished designs are alike in that score or at the end: there is no order to compare."
     chance = "; so few may stand in any order by chance" if n < FEW else ""
@@ -103,7 +105,7 @@ def _gain(evidence: Evidence) -> Markup:
 
 
 def _front_note(evidence: Evidence, data: pareto.ParetoData) -> str:
-    trained = "Designs trained to the end" if evidence.rungs else "Trained designs"
+    trained = "Designs trained to the end" if evidence.short_training else "Trained designs"
     text = f"{trained}: {len(data.points)}; on the front, where none is cheaper and better: {len(data.front)}."
     text += f" Turned away before any training: {len(data.turned_away)}." if data.turned_away else ""
     text += f" {data.below} lie below the axis: a double click shows them." if data.below else ""
@@ -122,7 +124,7 @@ def _passed_over_note(evidence: Evidence, better: PassedOver) -> str:
 
 
 def _parallel_note(evidence: Evidence, data: parallel.ParallelData) -> str:
-    kind, by = ("compared", "score on the lowest rung") if evidence.rungs else ("trained", "metric")
+    kind, by = ("compared", "score of the short training") if evidence.short_training else ("trained", "metric")
     text = f"Each line is a {kind} design, the more orange the better its {by}; the winner is the thick blue one."
     if data.genes_left_out:
         text += f" The genes shown go most with the {by}; {data.genes_left_out} others that vary are not shown."
