@@ -1,10 +1,11 @@
 """How well the ladder's short training ranks designs of a space on some images, by what whole trainings make of them.
 
-python benchmarks/rung_check.py lw_cnn --data FOLDER --task segment [--designs 12] [--seeds 2] [--passes 8000]
+python benchmarks/rung_check.py lw_cnn --data FOLDER --task segment [--designs 12] [--seeds 2] [--csv FILE]
 
-The named design, its half and its quarter, then random ones after repair, each trained on the ladder's lowest rung and
-for so many passes by the full protocol, on the validation part. Kendall's tau is printed by seed, beside that of params
-and that between seeds. A ladder is worth its time where the first is clearly above that of params.
+The named design, its half and its quarter, then random ones after repair, each trained as the ladder compares them and
+for ``--passes`` by the full protocol, on the validation part. Kendall's tau is printed by seed, beside that of params
+and that between seeds. A ladder is worth its time where the first is clearly above that of params. What stands in the
+CSV file, a line for each training, is not trained again.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import csv
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scipy.stats import kendalltau
 
@@ -36,7 +37,8 @@ from compressdefect.search.sizes import size_adjusted
 from compressdefect.search.workers import Processes
 from compressdefect.train.batches import steps_per_epoch
 
-COLUMNS = ("design", "seed", "params", "macs", "score", "metric", "seconds_short", "seconds_whole")
+COLUMNS = ("design", "seed", "training", "params", "macs", "value", "seconds")
+SHORT, WHOLE = "short", "whole"
 
 
 def main() -> None:
@@ -50,7 +52,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--passes", type=int, default=8000, help="images shown in a whole training")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--csv", type=Path, default=Path("rung_check.csv"))
     given = parser.parse_args()
 
     options = SearchOptions(
@@ -64,7 +66,7 @@ def main() -> None:
     voice = Voice()
     request = Request.make(options, voice)
     data = prepare(options, input=request.space.input or 224, task=request.task, voice=voice)
-    rung = request.ladder(data).rungs[0]
+    short = request.ladder(data).short
     shape, heads = data.images.shape, data.task.heads
     gate = Gate(request.space, request.template, request.budgets, input_shape=shape, heads=heads)
     config = fit_config(options, data.shown, data.task.name)
@@ -73,24 +75,37 @@ def main() -> None:
     evaluator = TrainingEvaluator(request.template, data.images, data.split, data.task, config, mean, std)
 
     chosen = list(designs(gate, given.designs))
-    jobs = [
-        TrialJob(admission.verdict.genotype, derive_seed(seed, number), epochs, rung=on)
+    wanted = [
+        Training(admission, seed, TrialJob(admission.verdict.genotype, derive_seed(seed, number), epochs, rung=rung))
         for seed in range(given.seeds)
         for number, admission in enumerate(chosen)
-        for on in (rung, None)
+        for rung in (short, None)
     ]
-    answers = run(evaluator, jobs, given.workers)
-    rows = [
-        row(chosen[number], seed, *(answers[2 * (seed * len(chosen) + number) + i] for i in (0, 1)))
-        for seed in range(given.seeds)
-        for number in range(len(chosen))
-    ]
-    show(rows, given.seeds)
-    if given.csv:
-        with given.csv.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    known = stored(given.csv)
+    run(evaluator, [training for training in wanted if training.key not in known], given.workers, given.csv)
+    known = stored(given.csv)
+    show([known[training.key] for training in wanted], given.seeds)
+
+
+class Training(NamedTuple):
+    """One training of a design."""
+
+    admission: Admission
+    seed: int
+    job: TrialJob
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What a line of the CSV begins with."""
+        return self.job.genotype.fingerprint, str(self.seed), WHOLE if self.job.rung is None else SHORT
+
+
+def stored(path: Path) -> dict[tuple[str, ...], Mapping[str, str]]:
+    """The lines of the CSV."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {tuple(line[name] for name in COLUMNS[:3]): line for line in csv.DictReader(file)}
 
 
 def designs(gate: Gate, count: int) -> Iterator[Admission]:
@@ -107,47 +122,41 @@ def designs(gate: Gate, count: int) -> Iterator[Admission]:
                 break
 
 
-def run(evaluator: TrainingEvaluator, jobs: list[TrialJob], size: int) -> dict[int, Any]:
-    """The results by the jobs' places."""
-    found, waiting = {}, list(enumerate(jobs))
-    with tempfile.TemporaryDirectory() as folder, closing(Processes(evaluator, size, 1, Path(folder))) as workers:
-        running = 0
-        while waiting or running:
-            while waiting and running < size:
-                workers.submit(*waiting.pop(0))
-                running += 1
+def run(evaluator: TrainingEvaluator, trainings: Sequence[Training], size: int, path: Path) -> None:
+    """Train, and write a line when one ends; one that failed has a value of 0."""
+    is_new = not path.is_file()
+    waiting, done = list(enumerate(trainings)), 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Processes(evaluator, size, 1, Path(folder))) as workers,
+        path.open("a", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        if is_new:
+            writer.writerow(COLUMNS)
+        while done < len(trainings):
+            while waiting and len(trainings) - len(waiting) - done < size:
+                number, training = waiting.pop(0)
+                workers.submit(number, training.job)
             for number, result in workers.collect(lambda share: None):
-                found[number] = result
-                running -= 1
-                print(f"{len(found)}/{len(jobs)} {result.state} {result.seconds:.0f} s", flush=True)
-    return found
+                cost, value = trainings[number].admission.verdict.cost, result.score or result.metric or 0.0
+                writer.writerow([*trainings[number].key, cost.params, cost.macs, value, round(result.seconds, 1)])
+                file.flush()
+                done += 1
+                print(f"{done}/{len(trainings)} {result.state} {result.seconds:.0f} s", flush=True)
 
 
-def row(admission: Admission, seed: int, short: Any, whole: Any) -> dict[str, Any]:
-    """One design and seed as a line of the CSV; a training that failed counts 0."""
-    verdict = admission.verdict
-    return {
-        "design": verdict.genotype.fingerprint,
-        "seed": seed,
-        "params": verdict.cost.params,
-        "macs": verdict.cost.macs,
-        "score": short.score or 0.0,
-        "metric": whole.metric or 0.0,
-        "seconds_short": round(short.seconds, 1),
-        "seconds_whole": round(whole.seconds, 1),
-    }
-
-
-def show(rows: list[dict[str, Any]], seeds: int) -> None:
+def show(lines: Sequence[Mapping[str, Any]], seeds: int) -> None:
     """Print the taus."""
     ends = []
     for seed in range(seeds):
-        own = [row for row in rows if row["seed"] == seed]
-        params, scores, end = ([row[name] for row in own] for name in ("params", "score", "metric"))
+        own = [line for line in lines if line["seed"] == str(seed)]
+        scores, end = ([float(line["value"]) for line in own if line["training"] == kind] for kind in (SHORT, WHOLE))
+        params = [int(line["params"]) for line in own if line["training"] == WHOLE]
         ends.append(end)
         taus = {"score": scores, "score, sizes allowed for": size_adjusted(scores, params), "params": params}
         said = " · ".join(f"{name} {kendalltau(values, end).statistic:.2f}" for name, values in taus.items())
-        print(f"seed {seed}, {len(own)} designs: tau with the end: {said}")
+        print(f"seed {seed}, {len(end)} designs: tau with the end: {said}")
     for seed in range(1, seeds):
         print(f"seed 0 with seed {seed}: tau of the ends {kendalltau(ends[0], ends[seed]).statistic:.2f}")
 
