@@ -73,10 +73,12 @@ def _arms() -> Iterator[Arm]:
     for seed in SEEDS:
         for data in METRICS:
             yield from (Arm(kind, data, SHORT, seed) for kind in ("ladder", "named", "scaled"))
-    for data in (STEEL, TILES):
-        for seed in SEEDS:
-            yield from (Arm(kind, data, LONG, seed) for kind in ("ladder", "scaled"))
+    yield from (Arm("ladder", STEEL, LONG, seed) for seed in SEEDS)
+    yield from (Arm("off", data, SHORT, SEEDS[0]) for data in METRICS)
     for seed in SEEDS:
+        yield from (Arm(kind, TILES, LONG, seed) for kind in ("ladder", "scaled"))
+    yield from (Arm("scaled", STEEL, LONG, seed) for seed in SEEDS)
+    for seed in SEEDS[1:]:
         yield from (Arm("off", data, SHORT, seed) for data in METRICS)
     yield from (Arm("off", data, LONG, SEEDS[0]) for data in (STEEL, TILES))
 
