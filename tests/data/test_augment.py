@@ -160,5 +160,7 @@ def test_the_paper_combines_its_nine_changes() -> None:
 
 
 @pytest.mark.long
-def test_the_papers_recipe_costs_at_most_two_milliseconds_per_grey_image() -> None:
-    assert _cost(RECIPES["paper"]) < 2e-3
+def test_the_papers_recipe_costs_at_most_thirty_times_the_standard_one() -> None:
+    """Some fifteen times, or 1.5 ms for a grey image."""
+    pairs = [(_cost(RECIPES["paper"]), _cost(RECIPES["standard"])) for _ in range(3)]
+    assert min(paper for paper, _ in pairs) < 30 * min(standard for _, standard in pairs)
