@@ -13,7 +13,6 @@ import argparse
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -75,7 +74,7 @@ def kill_often(options: argparse.Namespace, folder: Path, every: int) -> int:
         process = subprocess.Popen(
             [*command(options, folder), *resume], stderr=subprocess.DEVNULL, start_new_session=True
         )
-        while process.poll() is None and len(finished(folder)) < len(before) + every:
+        while process.poll() is None and len(finished(folder)) < every * (kill + 1):
             time.sleep(0.2)
         time.sleep(moments.uniform(0, 4))
         if process.poll() is None:
@@ -94,13 +93,9 @@ def kill_often(options: argparse.Namespace, folder: Path, every: int) -> int:
 
 def finished(folder: Path) -> list[Row]:
     """What every training that was not interrupted came to, in the order of the study."""
-    path = folder / "study.db"
-    if not path.exists():
+    if not (folder / "trials.csv").exists():  # the study is not made yet, and who opens it would make it
         return []
-    try:
-        trials = optuna.load_study(study_name="search", storage=f"sqlite:///{path}").trials
-    except (KeyError, sqlite3.Error, optuna.exceptions.StorageInternalError):  # not made yet
-        return []
+    trials = optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.db'}").trials
     over = [t for t in trials if t.state.name in FINISHED and t.user_attrs.get("reason") != "interrupted"]
     return [tuple(trial.user_attrs.get(name) for name in FIGURES) for trial in over]
 
