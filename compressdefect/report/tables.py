@@ -46,11 +46,11 @@ def trials(evidence: Evidence) -> Table:
     shown = []
     for trial in rows:
         won = evidence.winner_title if trial is winner else ""
-        shown.append(_trial_row(trial, _on_ladder(evidence, trial), on_front, won, trial.number == zero))
+        shown.append(_trial_row(trial, _score(evidence, trial), on_front, won, trial.number == zero))
     return Table(columns, shown)
 
 
-def _on_ladder(evidence: Evidence, trial: TrialRecord) -> tuple[str, ...]:
+def _score(evidence: Evidence, trial: TrialRecord) -> tuple[str, ...]:
     """The score of its short training."""
     return (units.percent(trial.score),) if evidence.short_training else ()
 

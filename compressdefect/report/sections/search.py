@@ -63,10 +63,9 @@ def _ladder_note(data: ladder.LadderData) -> str:
     """How many designs came how far, and how well the short trainings foretold the end."""
     tally = data.tally
     text = f"Designs asked: {tally.asked}; turned away before any training: {tally.infeasible}; "
-    text += (
-        f"compared by short trainings of {data.short_training}: {tally.compared}; climbed from there: {tally.climbed}, "
-    )
-    text += f"of which trained to the end: {tally.finished}. The score is the {data.score_title}. "
+    text += f"compared by short trainings of {data.short_training}: {tally.compared}; "
+    text += f"climbed from there: {tally.climbed}, of which trained to the end: {tally.finished}. "
+    text += f"The score is the {data.score_title}. "
     tau, n = data.agreement
     if n < PAIRS_NEEDED:
         return f"{text}So few finished designs do not tell how well the short trainings foretell the end."
