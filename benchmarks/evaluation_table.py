@@ -5,7 +5,8 @@ python benchmarks/evaluation_table.py ../data [--datasets neu_det] [--designs 96
 Every decision about the search is made on its figures (`benchmarks/table_figures.py`). Rows are answers of one design
 on one fixed validation part: after short trainings at half and full resolution, after a longer one, after 20,000 passes
 with a whole schedule, and as a child of another design beside a clone of that one. The table lies in
-`benchmarks/evaluation/` and is written after every design; a run that was stopped goes on.
+`benchmarks/evaluation/` and is written after every design; a run that was stopped goes on. A design whose training
+diverges has no answers, and what it came to in place of its figures.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from table_bench import CHILD_STEPS, HALF, RUNG0_STEPS, RUNG1_STEPS, Bench, Data
 from table_designs import SIDE, decoded, first_designs, mutations
 from table_store import Table
 
+from compressdefect.errors import TrainingError
 from compressdefect.search.latency import LatencyProbe
 
 TABLE = Path(__file__).parent / "evaluation"
@@ -108,7 +110,11 @@ def _begin(folder: str, threads: int) -> None:
 
 
 def _work(ask: Ask, designs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    return measure(ask, _PROCESS["load"](ask.dataset), designs, _PROCESS["threads"])
+    try:
+        return measure(ask, _PROCESS["load"](ask.dataset), designs, _PROCESS["threads"])
+    except TrainingError as error:
+        reason = json.dumps({"failed": str(error)})
+        return {"answers": [], "figures": {"design": ask.fingerprint, "seed": ask.seed, "figures": reason}}
 
 
 def asks(table: Table, datasets: Sequence[str], repeated: int) -> list[Ask]:
@@ -159,21 +165,20 @@ def time_designs(table: Table, data: Data) -> None:
 
 
 def run(table: Table, wanted: Sequence[Ask], options: argparse.Namespace) -> None:
-    """Measure in processes of one thread each."""
+    """Measure in processes of one thread each; whatever stops it lets no other measurement begin."""
     context, began = multiprocessing.get_context("spawn"), time.monotonic()
-    with ProcessPoolExecutor(
-        options.workers, mp_context=context, initializer=_begin, initargs=(options.data, 1)
-    ) as pool:
+    pool = ProcessPoolExecutor(options.workers, mp_context=context, initializer=_begin, initargs=(options.data, 1))
+    try:
         futures = {pool.submit(_work, ask, table.designs): ask for ask in wanted}
         for done, future in enumerate(as_completed(futures), 1):
-            ask = futures[future]
-            table.add(ask.dataset, future.result())
+            ask, found = futures[future], future.result()
+            table.add(ask.dataset, found)
             spent = time.monotonic() - began
             left = spent / done * (len(wanted) - done)
-            print(
-                f"{done}/{len(wanted)} {ask.dataset} {ask.fingerprint} seed {ask.seed} · {left / 60:.0f} min left",
-                flush=True,
-            )
+            came = f"seed {ask.seed}" if found["answers"] else f"seed {ask.seed} failed"
+            print(f"{done}/{len(wanted)} {ask.dataset} {ask.fingerprint} {came} · {left / 60:.0f} min left", flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 if __name__ == "__main__":

@@ -196,6 +196,11 @@ def rankings(data: Dataset, known: Mapping[str, Mapping[str, Any]]) -> Iterator[
                     yield Ranking(data.name, early.name, early.score, end, part, len(rows), *found)
 
 
+def failed(data: Dataset) -> dict[tuple[str, int], str]:
+    """Why training failed, by design and seed."""
+    return {key: figures["failed"] for key, figures in data.figures.items() if "failed" in figures}
+
+
 def ended(data: Dataset) -> list[str]:
     """The designs that were trained to the end."""
     return [design for design, seed, measure in data.answers if seed == 0 and measure == "end"]
@@ -291,6 +296,8 @@ def show(found: Sequence[Ranking], data: Dataset) -> None:
         print(f"{early:28}{score:19}{cells[early, score, SCORES[0], 'all'].designs:4}{line}")
     seconds = {m: [s for (_, _, measure), s in data.seconds.items() if measure == m] for m in (*MEASURES, "end")}
     print("seconds: " + " · ".join(f"{m} {np.mean(s):.1f}" for m, s in seconds.items() if s))
+    for (design, seed), reason in failed(data).items():
+        print(f"{design} seed {seed} failed: {reason}")
 
 
 def show_means(found: Sequence[Ranking]) -> None:
