@@ -28,8 +28,8 @@ from plotly.subplots import make_subplots
 from portfolio import cover, ranks_of
 from promotion import RULES
 from simulated import Answer, KnownCosts, World
-from simulated_search import NEEDED, PROPOSERS, Result, Setting, cost_of, results, starts, winner
-from table_designs import BUDGET, gate_of
+from simulated_search import NEEDED, PROPOSERS, Result, Setting, cost_of, results, winner
+from table_designs import BUDGET, gate_of, starts
 from table_figures import FOLDER, SCORES, datasets, designs
 
 from compressdefect.search.repair import admit
@@ -62,7 +62,7 @@ def simulate(
     shipped = [admit(world.gate, known[d]["flat"]) for d in cover(ranks_of(folder, [dataset]), PORTFOLIO)]
     found, pool = [], {}
     for group in groups:
-        queue = starts(world) + (shipped if group[0].portfolio else [])
+        queue = starts(world.gate) + (shipped if group[0].portfolio else [])
         came, seen = results(world, group, queue, seed, PASSES, most)
         found += came
         pool |= {answer.fingerprint: answer for answer in seen}

@@ -16,12 +16,12 @@ import numpy as np
 from promotion import RULES
 from simulated import Answer, World
 
-from compressdefect.search.asking import ATTEMPTS, GUIDED_ATTEMPTS, SMALLER_STARTS
+from compressdefect.search.asking import ATTEMPTS, GUIDED_ATTEMPTS
 from compressdefect.search.draws import derive_seed, uniform
 from compressdefect.search.generative import Generative
 from compressdefect.search.ladder import LADDER
 from compressdefect.search.proposal import Past, Proposer, SearchDimensions
-from compressdefect.search.repair import Admission, admit, shrink
+from compressdefect.search.repair import Admission, admit
 from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.sizes import SIZE_WEIGHT, in_tiers, size_adjusted
 from compressdefect.search.winner import TOLERANCE
@@ -122,14 +122,6 @@ def ask(proposer: Proposer, world: World, past: Sequence[Past], known: set[str],
         if admission.verdict.feasible and admission.verdict.genotype.fingerprint not in known:
             return admission
     raise RuntimeError("the space is exhausted")
-
-
-def starts(world: World) -> list[Admission]:
-    """Trial 0, its half and its quarter."""
-    space = world.gate.space
-    first = admit(world.gate, space.flatten(next(iter(space.designs.values()))))
-    smaller = (shrink(world.gate, first, share) for share in SMALLER_STARTS)
-    return [first, *(admission for admission in smaller if admission is not None)]
 
 
 def winner(answers: Sequence[Answer], world: World) -> Answer:

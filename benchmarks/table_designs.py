@@ -9,9 +9,11 @@ from typing import Any
 
 from compressdefect.catalog import find_space
 from compressdefect.models.templates import TEMPLATES
+from compressdefect.search.asking import SMALLER_STARTS
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.draws import derive_seed, mutate
 from compressdefect.search.gate import Gate
+from compressdefect.search.reach import first_design
 from compressdefect.search.repair import Admission, admit, shrink
 from compressdefect.space.genotype import Genotype
 from compressdefect.space.space import Space
@@ -27,17 +29,19 @@ def gate_of(budget: str) -> Gate:
     return Gate(space, TEMPLATES[space.template], Budgets.parse(flops=budget), input_shape=shape, heads=HEADS)
 
 
+def starts(gate: Gate) -> list[Admission]:
+    """The designs that a search begins with: the named one, its half and its quarter, as far as it can shrink."""
+    first = first_design(gate, next(iter(gate.space.designs.values())))
+    smaller = (shrink(gate, first, share) for share in SMALLER_STARTS)
+    return [first, *(admission for admission in smaller if admission is not None)]
+
+
 def first_designs(count: int) -> Iterator[tuple[str, Admission]]:
     """The named design, its half and its quarter, then random designs, a third of them under the small budget."""
     large, small = gate_of(BUDGET), gate_of(SMALL_BUDGET)
-    flat = _flat_of(large, next(iter(large.space.designs.values())))
-    first = admit(large, flat)
-    yield "named", first
-    for share in (0.5, 0.25):
-        smaller = shrink(large, first, share)
-        assert smaller is not None
-        yield f"named/{share}", smaller
-    for number in range(3, count):
+    named = ("named", *(f"named/{share}" for share in SMALLER_STARTS))
+    yield from zip(named, starts(large), strict=True)
+    for number in range(len(named), count):
         gate = small if number % 3 == 0 else large
         for attempt in range(1000):
             admission = admit(gate, gate.space.sample(random.Random(derive_seed("table", number, attempt))))
@@ -58,10 +62,6 @@ def mutations(parents: Sequence[Mapping[str, Any]], known: int, count: int) -> I
             if admission.verdict.feasible and admission.verdict.genotype.fingerprint != parent["design"]:
                 yield f"mutation of {parent['design']}", admission
                 break
-
-
-def _flat_of(gate: Gate, genotype: Genotype) -> dict[str, Any]:
-    return dict(gate.space.flatten(genotype))
 
 
 @cache

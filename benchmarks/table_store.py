@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from table_bench import PASSES, SIDE, Data
-from table_figures import good_designs
+from table_figures import good_designs, read
 
 from compressdefect.runs import atomic_write
 from compressdefect.search.repair import Admission
@@ -29,15 +29,15 @@ class Table:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        self.designs = {row["design"]: {**row, "flat": json.loads(row["flat"])} for row in self._read("designs")}
+        self.designs = {row["design"]: {**row, "flat": json.loads(row["flat"])} for row in read(folder, "designs")}
         self.answers: dict[str, list[dict[str, Any]]] = {}
         self.figures: dict[str, list[dict[str, Any]]] = {}
 
     def of(self, dataset: str) -> set[tuple[str, int]]:
         """The designs and seeds that are measured."""
         if dataset not in self.answers:
-            self.answers[dataset] = self._read(f"{dataset}-answers")
-            self.figures[dataset] = self._read(f"{dataset}-figures")
+            self.answers[dataset] = read(self.folder, f"{dataset}-answers")
+            self.figures[dataset] = read(self.folder, f"{dataset}-figures")
         return {(row["design"], int(row["seed"])) for row in self.figures[dataset]}
 
     def add_design(self, origin: str, admission: Admission) -> None:
@@ -88,14 +88,6 @@ class Table:
     def good_parents(self) -> list[Mapping[str, Any]]:
         """The first designs with the least log loss at the end, as it is and for their size."""
         return [self.designs[design] for design in good_designs(self.folder)]
-
-    def _read(self, name: str) -> list[dict[str, Any]]:
-        path = self.folder / f"{name}.csv.xz"
-        if not path.is_file():
-            return []
-        csv.field_size_limit(1 << 24)
-        with lzma.open(path, "rt", encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
 
     def _write(self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         text = io.StringIO(newline="")
