@@ -5,7 +5,7 @@ python benchmarks/rung_check.py lw_cnn --data FOLDER --task segment [--designs 1
 The named design, its half and its quarter, then random ones after repair, each trained as the ladder compares them and
 for ``--passes`` by the full protocol, on the validation part. Kendall's tau is printed by seed, beside that of params
 and that between seeds. A ladder is worth its time where the first is clearly above that of params. What stands in the
-CSV file, a line for each training, is not trained again.
+CSV file, a line for each training, is not trained again; a file may hold several spaces, data and lengths.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import csv
 import os
 import random
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scipy.stats import kendalltau
+from table_designs import starts
 
 from compressdefect.data.statistics import pixel_statistics
+from compressdefect.errors import CompressDefectError, DataError, RunError
 from compressdefect.flow.prepare import prepare
 from compressdefect.flow.request import Request
 from compressdefect.flow.train import fit_config
@@ -30,14 +33,15 @@ from compressdefect.flow.voice import Voice
 from compressdefect.options import SearchOptions
 from compressdefect.search.draws import derive_seed
 from compressdefect.search.evaluate import TrainingEvaluator, TrialJob
-from compressdefect.search.gate import Gate
-from compressdefect.search.reach import first_design
-from compressdefect.search.repair import Admission, admit, shrink
+from compressdefect.search.gate import Gate, Verdict
+from compressdefect.search.repair import Admission, admit
+from compressdefect.search.rungs import BATCH
 from compressdefect.search.sizes import size_adjusted
 from compressdefect.search.workers import Processes
 from compressdefect.train.batches import steps_per_epoch
 
-COLUMNS = ("design", "seed", "training", "params", "macs", "value", "seconds")
+KEY = ("data", "passes", "design", "seed", "training")
+COLUMNS = (*KEY, "params", "macs", "value", "seconds")
 SHORT, WHOLE = "short", "whole"
 
 
@@ -54,7 +58,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--csv", type=Path, default=Path("rung_check.csv"))
     given = parser.parse_args()
+    try:
+        check(given)
+    except CompressDefectError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
 
+
+def check(given: argparse.Namespace) -> None:
+    """Train what is not known yet, and print the taus.
+
+    Raises:
+        CompressDefectError: the CSV, the options or the data are wrong, or no ladder can be used on these images.
+    """
+    stored(given.csv)  # a file that does not fit is refused before the images are read
     options = SearchOptions(
         space=given.space,
         data=given.data,
@@ -66,7 +83,11 @@ def main() -> None:
     voice = Voice()
     request = Request.make(options, voice)
     data = prepare(options, input=request.space.input or 224, task=request.task, voice=voice)
+    why_not = request.why_no_ladder(data)
+    if why_not is not None:
+        raise DataError(f"there is no ladder on these images: {why_not}", fix="check it on more or other images")
     short = request.ladder(data).short
+    assert short is not None
     shape, heads = data.images.shape, data.task.heads
     gate = Gate(request.space, request.template, request.budgets, input_shape=shape, heads=heads)
     config = fit_config(options, data.shown, data.task.name)
@@ -74,12 +95,18 @@ def main() -> None:
     mean, std = pixel_statistics(data.images, data.split.train)
     evaluator = TrainingEvaluator(request.template, data.images, data.split, data.task, config, mean, std)
 
-    chosen = list(designs(gate, given.designs))
+    shown, chosen = request.config(data).data, list(designs(gate, given.designs))
     wanted = [
-        Training(admission, seed, TrialJob(admission.verdict.genotype, derive_seed(seed, number), epochs, rung=rung))
+        Training(
+            shown,
+            passes,
+            seed,
+            admission.verdict,
+            TrialJob(admission.verdict.genotype, derive_seed(seed, number), epochs, rung=rung),
+        )
         for seed in range(given.seeds)
         for number, admission in enumerate(chosen)
-        for rung in (short, None)
+        for rung, passes in ((short, short.steps * BATCH), (None, given.passes))
     ]
     known = stored(given.csv)
     run(evaluator, [training for training in wanted if training.key not in known], given.workers, given.csv)
@@ -88,33 +115,44 @@ def main() -> None:
 
 
 class Training(NamedTuple):
-    """One training of a design."""
+    """One training of a design. ``data`` is the fingerprint of the images, their split and the task with its metric.
 
-    admission: Admission
+    ``passes`` counts the images shown.
+    """
+
+    data: str
+    passes: int
     seed: int
+    verdict: Verdict
     job: TrialJob
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> tuple[str, ...]:
         """What a line of the CSV begins with."""
-        return self.job.genotype.fingerprint, str(self.seed), WHOLE if self.job.rung is None else SHORT
+        kind = WHOLE if self.job.rung is None else SHORT
+        return self.data, str(self.passes), self.job.genotype.fingerprint, str(self.seed), kind
 
 
 def stored(path: Path) -> dict[tuple[str, ...], Mapping[str, str]]:
-    """The lines of the CSV."""
+    """The lines of the CSV by their key.
+
+    Raises:
+        RunError: it has other columns.
+    """
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
-        return {tuple(line[name] for name in COLUMNS[:3]): line for line in csv.DictReader(file)}
+        lines = csv.DictReader(file)
+        if tuple(lines.fieldnames or ()) != COLUMNS:
+            raise RunError(f"{path} has other columns than {','.join(COLUMNS)}", fix="give another file with --csv")
+        return {tuple(line[name] for name in KEY): line for line in lines}
 
 
 def designs(gate: Gate, count: int) -> Iterator[Admission]:
     """The named design, its half and its quarter, then random ones that fit."""
-    first = first_design(gate, next(iter(gate.space.designs.values())))
-    smaller = (shrink(gate, first, share) for share in (0.5, 0.25))
-    starts = [first, *(admission for admission in smaller if admission is not None)]
-    yield from starts
-    for number in range(len(starts), count):
+    first = starts(gate)
+    yield from first
+    for number in range(len(first), count):
         for attempt in range(1000):
             admission = admit(gate, gate.space.sample(random.Random(derive_seed("rung check", number, attempt))))
             if admission.verdict.feasible:
@@ -139,7 +177,7 @@ def run(evaluator: TrainingEvaluator, trainings: Sequence[Training], size: int, 
                 number, training = waiting.pop(0)
                 workers.submit(number, training.job)
             for number, result in workers.collect(lambda share: None):
-                cost, value = trainings[number].admission.verdict.cost, result.score or result.metric or 0.0
+                cost, value = trainings[number].verdict.cost, result.score or result.metric or 0.0
                 writer.writerow([*trainings[number].key, cost.params, cost.macs, value, round(result.seconds, 1)])
                 file.flush()
                 done += 1
@@ -154,7 +192,7 @@ def show(lines: Sequence[Mapping[str, Any]], seeds: int) -> None:
         scores, end = ([float(line["value"]) for line in own if line["training"] == kind] for kind in (SHORT, WHOLE))
         params = [int(line["params"]) for line in own if line["training"] == WHOLE]
         ends.append(end)
-        taus = {"score": scores, "score, sizes allowed for": size_adjusted(scores, params), "params": params}
+        taus = {"score": scores, "score corrected for size": size_adjusted(scores, params), "params": params}
         said = " · ".join(f"{name} {kendalltau(values, end).statistic:.2f}" for name, values in taus.items())
         print(f"seed {seed}, {len(end)} designs: tau with the end: {said}")
     for seed in range(1, seeds):
