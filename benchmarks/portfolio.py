@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from table_designs import SPACE
-from table_figures import FOLDER, datasets, designs
+from table_figures import FOLDER, dataset_names, datasets, designs
 
 from compressdefect.catalog import find_space
 from compressdefect.errors import known_names
@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
 
     known = designs(options.folder)
-    names = [data.name for data in datasets(options.folder)]
+    names = dataset_names(options.folder)
     for name in options.without:
         if name not in names:
             parser.error(f"--without names no dataset of the table: got {name}; {known_names(name, names)}")

@@ -2,7 +2,8 @@
 
 python benchmarks/samplers.py [--seeds 20] [--samplers random,tpe,surrogate] [--rules] [--csv FILE] [--figure FILE.html]
 
-The portfolio comes from the other datasets alone. Designs cheaper than any of the table are refused.
+NNI's samplers need the extra `nni` and are compared where `--samplers` names them. The portfolio comes from the other
+datasets alone. Designs cheaper than any of the table are refused.
 
 The winner is named as `search/winner.py` does: of the designs within min(SE, 1 point) of the best, in the metric and,
 with a good class, in the area under the ROC curve, that of the best NetScore. Regret is in NetScore against the winner
@@ -16,7 +17,7 @@ import argparse
 import csv
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -30,8 +31,10 @@ from promotion import RULES
 from simulated import Answer, KnownCosts, World
 from simulated_search import NEEDED, PROPOSERS, Result, Setting, cost_of, results, winner
 from table_designs import BUDGET, gate_of, starts
-from table_figures import FOLDER, SCORES, datasets, designs
+from table_figures import FOLDER, SCORES, dataset_names, datasets, designs
 
+from compressdefect.errors import MissingExtraError, known_names
+from compressdefect.search.proposal import SearchDimensions
 from compressdefect.search.repair import admit
 from compressdefect.search.sizes import SIZE_WEIGHT
 from compressdefect.search.winner import TOLERANCE
@@ -42,6 +45,7 @@ MOST = 64  # designs compared
 PORTFOLIO = 12
 STEEP = 2.0
 DECIDES = 0.6  # least tau of the forest
+OWN = tuple(name for name in PROPOSERS if not name.startswith("nni:"))
 
 
 @cache
@@ -177,11 +181,28 @@ def groups_of(names: Sequence[str], score: str, *, rules: bool) -> list[list[Set
     return found + [[Setting(name, score=score)] for name in names]
 
 
+def refuse_unknown(parser: argparse.ArgumentParser, option: str, asked: Sequence[str], known: Collection[str]) -> None:
+    """End in one line where an option names what there is not."""
+    for name in asked:
+        if name not in known:
+            parser.error(f"{option} names what is not known: got {name}; {known_names(name, known)}")
+
+
+def refuse_missing(parser: argparse.ArgumentParser, samplers: Sequence[str]) -> None:
+    """End in one line where a sampler's package is not installed."""
+    dimensions = SearchDimensions(gate_of(BUDGET).space.dimensions, ("maximize",), {})
+    try:
+        for name in samplers:
+            PROPOSERS[name](dimensions)
+    except MissingExtraError as error:
+        parser.error(str(error))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--samplers", default=",".join(PROPOSERS))
+    parser.add_argument("--samplers", default=",".join(OWN))
     parser.add_argument("--score", default="area under ROC", choices=SCORES)
     parser.add_argument("--rules", action="store_true", help="compare rules and scores of promotion instead")
     parser.add_argument("--datasets", help="some only")
@@ -190,6 +211,11 @@ def main() -> None:
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
+    known, samplers = dataset_names(options.folder), options.samplers.split(",")
+    shown = options.datasets.split(",") if options.datasets else known
+    refuse_unknown(parser, "--samplers", samplers, PROPOSERS)
+    refuse_unknown(parser, "--datasets", shown, known)
+    refuse_missing(parser, samplers)
 
     everything = worlds(options.folder)
     for name, world in everything.items():
@@ -201,11 +227,11 @@ def main() -> None:
         verdict = "" if min(list(taus.values())[:2]) >= DECIDES else f": below {DECIDES}, so that it decides nothing"
         print(f"{name}: {len(world.known)} designs; cross-validated tau of the forest: {said}{verdict}")
         print(f"  passes of a short training: {cost_of(world):.0f}")
-    groups = groups_of(options.samplers.split(","), options.score, rules=options.rules)
+    groups = groups_of(samplers, options.score, rules=options.rules)
     with ProcessPoolExecutor(options.workers) as pool:
         asked = [
             pool.submit(simulate, options.folder, name, seed, groups, options.most)
-            for name in (options.datasets.split(",") if options.datasets else everything)
+            for name in shown
             for seed in range(options.seeds)
         ]
         rows = []

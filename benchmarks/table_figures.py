@@ -120,7 +120,12 @@ def dataset(folder: Path, name: str) -> Dataset:
 
 def datasets(folder: Path) -> list[Dataset]:
     """All datasets of the table."""
-    return [dataset(folder, path.name.removesuffix(".json.xz")) for path in sorted(folder.glob("*.json.xz"))]
+    return [dataset(folder, name) for name in dataset_names(folder)]
+
+
+def dataset_names(folder: Path) -> list[str]:
+    """What the datasets of the table are called."""
+    return [path.name.removesuffix(".json.xz") for path in sorted(folder.glob("*.json.xz"))]
 
 
 def designs(folder: Path) -> dict[str, dict[str, Any]]:
