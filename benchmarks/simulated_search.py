@@ -24,7 +24,7 @@ from compressdefect.search.proposal import Past, Proposer, SearchDimensions
 from compressdefect.search.repair import Admission, admit
 from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.sizes import SIZE_WEIGHT, in_tiers, size_adjusted
-from compressdefect.search.winner import TOLERANCE
+from compressdefect.search.winner import TOLERANCE, Gap
 
 TRIAL, FINAL, TABLE_END = 10_000, 20_000, 20_000  # passes of a trial without the ladder, a final training, the table's
 FINISHING = 3  # designs besides trial 0
@@ -130,8 +130,7 @@ def winner(answers: Sequence[Answer], world: World) -> Answer:
     best = max(answers, key=lambda a: (*(a.scores["end", f] for f in figures), a.netscore(a.metric)))
 
     def close(answer: Answer, figure: str) -> bool:
-        gap = best.scores["end", figure] - answer.scores["end", figure]
-        return gap <= min(world.errors["end", figure], TOLERANCE) + 1e-9
+        return Gap(best.scores["end", figure] - answer.scores["end", figure], world.errors["end", figure]).is_small
 
     able = [answer for answer in answers if all(close(answer, figure) for figure in figures)]
     return max(able, key=lambda answer: answer.netscore(answer.metric))
@@ -147,8 +146,8 @@ def climb(world: World, setting: Setting, seen: Sequence[Answer]) -> list[Answer
     if setting.rule == "tiers":
         figures = [told(setting, answer) for answer in seen]
         merits = size_adjusted(figures, [answer.verdict.cost.params for answer in seen], setting.size_weight)
-        order = in_tiers(merits[1:], [answer.macs for answer in seen[1:]], seen[0].macs)
-        return [seen[0], *(seen[1:][index] for index in order[:FINISHING])]
+        order = in_tiers(merits, [answer.macs for answer in seen], seen[0].macs)
+        return [seen[0], *(seen[index] for index in order if index)][: FINISHING + 1]
     return [seen[0], *RULES[setting.rule](world, seen[1:], "rung0-half", setting.score)[:FINISHING]]
 
 
