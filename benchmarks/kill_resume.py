@@ -3,8 +3,8 @@
     python benchmarks/kill_resume.py [--trials 12] [--epochs 2] [--kills 5] [--workers 1] [--seed 0] [--ladder on]
 
 Checks that no finished training is lost or repeated, that the study ends as asked, and, with one worker, that both
-searches trained the same designs on the same rungs to the same figures. With a ladder the kills are spread over its
-rungs: each waits for a fifth of the trainings that the unbroken search made.
+searches trained the same designs on the same rungs to the same figures. The kills are spread evenly over the trainings
+that the unbroken search made, and so over the rungs of a ladder: of five each waits for another sixth of them.
 """
 
 from __future__ import annotations
