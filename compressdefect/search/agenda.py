@@ -131,8 +131,8 @@ class Agenda:
             is_time = pacing.share < short.until
         else:
             whole = self.whole(trials)
-            trial_s = pacing.trial_s(whole, macs)
-            is_time = trial_s is None or pacing.left_s(whole, winner) >= share * trial_s
+            left_s, trial_s = pacing.left_s(whole, winner), pacing.trial_s(whole, macs)
+            is_time = left_s > 0 and (trial_s is None or left_s >= share * trial_s)
         if not is_time:
             self.ended = "the time is used"
         return is_time

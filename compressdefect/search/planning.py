@@ -59,7 +59,8 @@ class Planner:
     def begin(self, timing: Callable[[], None]) -> None:
         """Take up the run's plan or make one: the epochs asked, else what fits the time by a few steps of trial 0.
 
-        ``timing`` is called before these, and whenever else steps are timed.
+        A run that had no time limit so far keeps its epochs and is timed when it gets one. ``timing`` is called before
+        steps are timed, here and later.
 
         Raises:
             RunError: the study's trials train for other epochs than were asked.
@@ -67,15 +68,13 @@ class Planner:
         """
         self._timing = timing
         stored = self._run.manifest.get("plan")
-        if stored is not None:
-            self.agree(Plan(**stored))
-            return
-        plan = self.plan
-        if self._clock.limit_s is not None:
+        plan = self.plan if stored is None else Plan(**stored)
+        if self._clock.limit_s is not None and plan.epoch_s is None:
             timing()
             epoch_s, busy = self._timed_first()
-            plan = replace(self._planned_for(epoch_s), busy=busy)
-        self.agree(replace(plan, began_s=self._clock.elapsed_s))
+            wanted = self._planned_for(epoch_s) if stored is None else plan
+            plan = replace(wanted, epoch_s=epoch_s, busy=busy)
+        self.agree(plan if stored is not None else replace(plan, began_s=self._clock.elapsed_s))
 
     def agree(self, plan: Plan) -> None:
         """Take a plan with the epochs of the study's first trial to the end, which all who share it keep.

@@ -20,9 +20,11 @@ from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.evaluate import SHORTENED, Evaluator
+from compressdefect.search.ladder import NO_LADDER, Ladder
 from compressdefect.search.objective import WORST_NETSCORE, Objective
 from compressdefect.search.plan import DEFAULT_EPOCHS
 from compressdefect.search.repair import admit
+from compressdefect.search.rungs import Rung
 from compressdefect.search.samplers import SAMPLERS
 from compressdefect.search.study import SearchStudy, check_storage
 from compressdefect.search.trials import TrialRecord, read_trials
@@ -365,6 +367,22 @@ def test_trial_zero_gets_some_time_when_there_is_none_left(tmp_path: Path) -> No
     time = FakeTime(now=5.0)
     outcome = run_search(tmp_path / "run", clock=time.clock(100.0, 95.0), epochs=None, evaluator={"time": time})
     assert [trial.state for trial in outcome.trials] == ["complete"]
+
+
+@pytest.mark.parametrize("ladder", [NO_LADDER, Ladder(Rung(10, 0.5, until=0.2))], ids=["off", "ladder"])
+def test_a_search_without_a_time_limit_ends_when_it_goes_on_with_one(tmp_path: Path, ladder: Ladder) -> None:
+    """Also where no training was finished by which it could tell how long others take."""
+    time, given = FakeTime(mac_s=1e-5), {"ladder": ladder, "trials": 3, "epochs": 20}
+    kill_at = 4 if ladder.top else 1  # in the first training to the end
+    with pytest.raises(Killed):
+        run_search(tmp_path / "run", evaluator={"time": time, "kill_at": kill_at}, **given)
+    clock = time.clock(100.0, spent_s=99.0)
+    outcome = run_search(
+        tmp_path / "run", resume=True, clock=clock, evaluator={"time": time, "kill_at": kill_at + 9}, **given
+    )
+    assert outcome.ended == "the time is used"
+    assert outcome.plan.epochs == 20 or ladder.top
+    assert outcome.plan.epoch_s == pytest.approx(time.epoch_s(outcome.trials[0].design))
 
 
 def test_cheap_designs_are_asked_while_there_is_time_for_them(tmp_path: Path) -> None:
