@@ -163,6 +163,7 @@ class _Search:
         return self._outcome(status)
 
     def _work(self) -> None:
+        """Ask until the workers have enough or there is nothing to start, and again whenever a training is over."""
         self._choose()
         self.planner.begin(lambda: self._show("timing a few steps"))
         while True:
@@ -170,7 +171,9 @@ class _Search:
                 pass
             if not self.running:
                 return
-            for number, result in self.workers.collect(self._tell):
+            while not (finished := self.workers.collect(self._tell)):
+                pass
+            for number, result in finished:
                 self._finish(number, result)
 
     def _look(self) -> None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from compressdefect.search.evaluate import TrialResult
 from compressdefect.search.ladder import NO_LADDER, Ladder
 from compressdefect.search.progress import Bar, SearchState
 from compressdefect.search.rungs import Rung
 from compressdefect.search.trials import Tally
+from compressdefect.search.workers import InProcess, Tell
 from tests.search.fakes import FakeTime, run_search
 
 LADDER = Ladder(Rung(10, 0.5, until=0.2))
@@ -59,6 +62,30 @@ def test_nothing_that_was_done_is_taken_back(tmp_path: Path, ladder: Ladder) -> 
     assert last.tally.admitted == 12
     assert last.tally.finished == (4 if ladder.top else last.tally.compared)
     assert last.tally.climbed == (4 if ladder.top else 0)
+
+
+class Patient(InProcess):
+    """Has two places, and an answer when it is looked for the third time."""
+
+    size = 2
+    looks = 0
+
+    def collect(self, tell: Tell) -> list[tuple[int, TrialResult]]:
+        self.looks += 1
+        if self.looks % 3:
+            tell(0.5)
+            return []
+        return super().collect(tell)
+
+
+def test_nothing_is_asked_again_while_nothing_was_finished(tmp_path: Path) -> None:
+    """Where one place is free and there is nothing left to start, the last training is what goes on."""
+    heard = Heard()
+    run_search(
+        tmp_path / "run", trials=1, progress=heard, open_workers=lambda evaluator, *_: Patient(evaluator, threads=1)
+    )
+    doings = [doing for doing, _ in itertools.groupby(state.doing for state in heard.states)]
+    assert doings == ["asking", "training", "asking"]
 
 
 def test_all_that_is_done_has_its_word(tmp_path: Path) -> None:
