@@ -87,8 +87,8 @@ class Agenda:
     def _climber(self, trials: Sequence[StoredTrial], winner: StoredTrial | None) -> Step | None:
         """A design that is to climb to the top: the best one, trial 0, then the largest of those planned.
 
-        So the workers end together. While there is time the others follow in their order; one that there is no time for
-        gives way to the next.
+        So the workers end together. While there is time the others follow in their order. One that there is no time for
+        gives way to the next, of those planned and then of the others.
         """
         order, top = climbers(trials, self._first), self._ladder.top
         self._planner.plan_top(order, trials)
@@ -97,11 +97,12 @@ class Agenda:
         if self._planner.plan.top_until_s is None:
             order = order[:planned]
         waiting = [trial for trial in order if trial.fingerprint not in there]
-        due, share = waiting, 1.0
-        if len(there) < planned:
-            due, share = waiting[: planned - len(there)], PLANNED_SHARE
-            due = due[:1] if len(there) < 2 else sorted(due, key=lambda trial: -trial.macs)
-        for trial in due:
+        missing = max(0, planned - len(there))
+        due, others = waiting[:missing], waiting[missing:]
+        if len(there) >= 2:
+            due = sorted(due, key=lambda trial: -trial.macs)
+        for place, trial in enumerate([*due, *others]):
+            share = PLANNED_SHARE if place < missing else 1.0
             if self._is_time_for(trials, winner, rung=top, macs=trial.macs, share=share):
                 return self._step(trials, self._asker.again(trial), top)
         if not waiting and self._planner.plan.top_until_s is not None:

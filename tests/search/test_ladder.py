@@ -4,17 +4,22 @@ import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
 
 from compressdefect.errors import RunError
+from compressdefect.search.agenda import Agenda
+from compressdefect.search.clock import Clock
+from compressdefect.search.config import SearchConfig
 from compressdefect.search.constraints import Budgets
 from compressdefect.search.evaluate import SHORTENED
 from compressdefect.search.ladder import Ladder, as_seen_by_samplers, by_design, climbers
 from compressdefect.search.objective import Objective
-from compressdefect.search.plan import After
+from compressdefect.search.pacing import Pacing
+from compressdefect.search.plan import After, Plan
 from compressdefect.search.rungs import Rung
 from compressdefect.search.sizes import size_adjusted
 from compressdefect.search.study import StoredTrial
@@ -356,6 +361,30 @@ def test_what_was_planned_is_rather_shortened_than_left_out(tmp_path: Path) -> N
     assert [trial.state for trial in whole] == ["complete"] * 4
     assert any(trial.reason == SHORTENED for trial in whole)
     assert time.now < 1060
+
+
+def test_what_is_too_short_for_those_planned_goes_to_a_smaller_design() -> None:
+    """Of 10 epochs each, at a second for 100 macs: 15 s are left, design 2 would take 24 and design 3 takes 10."""
+    compared = [trial(n, 0.9 - n / 10, macs=macs) for n, macs in enumerate((1000, 400, 240, 100))]
+    ended = [
+        replace(compared[n], number=4 + n, rung=1, state="complete", metric=0.9, seconds=float(seconds))
+        for n, seconds in enumerate((100, 40))
+    ]
+    pacing = Pacing(
+        Plan(epochs=10, to_the_top=2, top_until_s=100.0, limit_s=200.0),
+        Clock(200.0, started=0.0, now=lambda: 85.0),
+        lambda epoch_s: 0.0,
+        first_macs=1000,
+    )
+    first = SimpleNamespace(verdict=SimpleNamespace(genotype=SimpleNamespace(fingerprint="design 0")))
+    agenda = Agenda(
+        SearchConfig(ladder=LADDER, trials=4),
+        SimpleNamespace(first=first, again=lambda trial: trial),  # type: ignore[arg-type]
+        SimpleNamespace(plan=pacing.plan, pacing=pacing, plan_top=lambda *_: None),  # type: ignore[arg-type]
+    )
+    step = agenda.next([*compared, *ended], running=[], winner=None)
+    assert step is not None
+    assert (step.admission, step.rung) == (compared[3], 1)
 
 
 def test_stages_are_probed_for_the_sampler_that_learns_from_it(tmp_path: Path) -> None:
