@@ -1,8 +1,8 @@
 """Where trials run: in the search's own process, or in spawned ones beside it.
 
-Worker processes ignore Ctrl-C, which the search handles for them, and end by themselves when the search's process
-dies, so a killed search leaves nothing behind that goes on training. The images that they share lie in the run folder
-meanwhile; what a killed search left of them there goes when the run goes on.
+Worker processes ignore Ctrl-C from their first moment on, which the search handles for them, and end by themselves when
+the search's process dies, so a killed search leaves nothing behind that goes on training. The images that they share
+lie in the run folder meanwhile; what a killed search left of them there goes when the run goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections import deque
@@ -158,7 +159,7 @@ class Processes:
         return [self._answer(future) for future in asked]
 
     def _ask(self, function: Callable[..., Answer], *arguments: object) -> Future[Answer]:
-        with self._all_alive():
+        with self._all_alive(), _ctrl_c_held():  # since this may start a process
             return self._pool.submit(function, *arguments)
 
     def _answer(self, future: Future[Answer]) -> Answer:
@@ -179,6 +180,19 @@ class Processes:
         self._cancel.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Ctrl-C waits meanwhile, and processes that are started never hear of it; on Windows nothing changes."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _copied(evaluator: Evaluator, run: Path) -> tuple[tempfile.TemporaryDirectory[str], Evaluator]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +48,15 @@ class Dying(FakeEvaluator):
 
     def __call__(self, job: TrialJob, go_on: GoOn) -> TrialResult:
         os._exit(9)
+
+
+@dataclass(frozen=True)
+class Struck(FakeEvaluator):
+    """Ctrl-C is pressed as a process takes it over, which is before that has begun."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        signal.raise_signal(signal.SIGINT)
 
 
 def copies(folder: Path) -> list[Path]:
@@ -100,6 +112,25 @@ def test_a_worker_that_died_is_told_by_whatever_is_asked_next(tmp_path: Path) ->
         for ask in asked:
             with pytest.raises(TrainingError, match="a worker process died: got 2 workers; use fewer --workers, then"):
                 ask()
+
+
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C ends this process, whoever started it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that wait")
+@pytest.mark.usefixtures("listening")
+def test_a_process_that_is_only_starting_ignores_ctrl_c(tmp_path: Path) -> None:
+    with closing(open_workers(Struck(tmp_path / "log"), 2, 1, tmp_path)) as workers:
+        workers.submit(0, JOB)
+        ((number, result),) = answers(workers, 1)
+        assert (number, result.state) == (0, "complete")
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def answers(workers: Workers, count: int) -> list[tuple[int, TrialResult]]:
