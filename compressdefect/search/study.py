@@ -293,30 +293,31 @@ class SearchStudy:
             self._study.tell(number, state=TrialState.FAIL if result.state == "failed" else TrialState.PRUNED)
 
     def _stored(self, trial: FrozenTrial) -> StoredTrial:
-        attributes = trial.user_attrs
+        attributes, state = trial.user_attrs, _state(trial)
+        found = {} if state == "interrupted" else attributes  # a kill may leave some of the results
         return StoredTrial(
             number=trial.number,
-            state=_state(trial),
+            state=state,
             fingerprint=attributes["fingerprint"],
             params=attributes["params"],
             macs=attributes["macs"],
             flops=attributes["flops"],
             peak_bytes=attributes["peak_bytes"],
             latency_ms=attributes["latency_ms"],
-            metric=attributes.get("metric"),
-            netscore=attributes.get("netscore"),
+            metric=found.get("metric"),
+            netscore=found.get("netscore"),
             rung=attributes["rung"],
-            score=attributes.get("score"),
-            epochs=attributes.get("epochs"),
-            seconds=attributes.get("seconds"),
+            score=found.get("score"),
+            epochs=found.get("epochs"),
+            seconds=found.get("seconds"),
             repaired=attributes["repaired"],
             reason=attributes.get("reason", ""),
             genotype=attributes[_GENOTYPE],
             flat=trial.params,
             values=tuple(trial.values) if trial.state == TrialState.COMPLETE else (),
-            curve=tuple((share, metric) for share, metric in attributes.get("curve", ())),
-            val=attributes.get("val", {}),
-            probes=attributes.get("probes", {}),
+            curve=tuple((share, metric) for share, metric in found.get("curve", ())),
+            val=found.get("val", {}),
+            probes=found.get("probes", {}),
             folder=Path(attributes["folder"]),
             epochs_planned=attributes["epochs_planned"],
         )

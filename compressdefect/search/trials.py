@@ -1,4 +1,7 @@
-"""``trials.csv``: one row per design asked, kept readable whatever happens to the process that writes it."""
+"""``trials.csv``: one row per design asked, kept readable whatever happens to the process that writes it.
+
+A design whose training was interrupted, and which was then asked again, has another row for that.
+"""
 
 from __future__ import annotations
 

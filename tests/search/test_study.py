@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from compressdefect.errors import RunError
 from compressdefect.search.evaluate import TrialResult
 from compressdefect.search.objective import Objective
 from compressdefect.search.repair import Admission, admit
-from compressdefect.search.study import SearchStudy
-from tests.search.fakes import BUDGETS, FIRST, SPACE, gate
+from compressdefect.search.study import INTERRUPTED, SearchStudy
+from compressdefect.search.trials import Tally
+from tests.search.fakes import BUDGETS, FIRST, SPACE, Killed, gate
 
 LONG = 20_000  # more than the pages that there are have room for
 CURVE = tuple((step / LONG, 0.5) for step in range(1, LONG, 20))
@@ -60,6 +62,26 @@ def test_a_full_disk_is_one_line(
     fill_disk(study)
     with pytest.raises(RunError, match=r"the study's storage failed: got .*disk is full; free some space.* --resume"):
         store(study, first)
+
+
+def test_nothing_is_known_of_a_trial_that_was_killed_as_its_results_were_stored(
+    study: SearchStudy, first: Admission, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not count as compared, and once more when it was repeated."""
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    study.start(first, epochs=0)
+    monkeypatch.setattr(study, "_tell", kill)
+    with pytest.raises(Killed):
+        study.finish(0, TrialResult("compared", 1.0, score=0.7, epochs=3, curve=((1.0, 0.7),), probes={"stage1": 0.1}))
+    with closing(opened(tmp_path)) as resumed:
+        resumed.interrupt()
+        (trial,) = resumed.trials()
+    assert (trial.state, trial.reason, trial.folder) == ("interrupted", INTERRUPTED, tmp_path)
+    assert (trial.score, trial.epochs, trial.seconds, trial.curve, trial.probes) == (None, None, None, (), {})
+    assert Tally.of([trial]).compared == 0
 
 
 @pytest.mark.parametrize("ask", [SearchStudy.trials, SearchStudy.interrupt, lambda study: study.epochs])
