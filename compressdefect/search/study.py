@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -39,6 +40,7 @@ from compressdefect.space.space import Space
 
 INTERRUPTED = "interrupted"
 STOPPED_SHORTFALL = 1e-6  # the least of a trial that was stopped: samplers take it for worse than all that could win
+FOUNDING_POLLS, POLL_S = 50, 0.1  # how often, and how many seconds apart, a study is looked at that is being founded
 
 _STATES: Mapping[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -147,23 +149,34 @@ class SearchStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with _opening(storage):
             self._storage = _open(storage)
-            self._study = optuna.create_study(
-                storage=self._storage,
-                study_name=name,
-                directions=objective.directions,
-                load_if_exists=True,
-            )
-            if _IDENTITY not in self._study.user_attrs:
-                self._study.set_user_attr(_FOUNDER, run)
-                self._study.set_user_attr(_IDENTITY, dict(identity))
-            found, self._founder = self._study.user_attrs[_IDENTITY], self._study.user_attrs[_FOUNDER]
-        other = difference(identity, found)
+            self._study = self._founded(name, identity)
+            founding = self._study.user_attrs
+        self._founder = founding[_FOUNDER]
+        other = difference(identity, founding[_IDENTITY])
         if other is not None:
             raise RunError(
                 f"the study {name} in the storage has another {other[0]}",
                 got=other[1],
                 fix="choose another --study name",
             )
+
+    def _founded(self, name: str, identity: Mapping[str, Any]) -> optuna.Study:
+        """The study, which says who founded it and what it searches for.
+
+        A storage takes a name once: of runs that start together the one that made the study founds it, and the others
+        wait for it. One that was killed meanwhile is replaced by whoever comes next.
+        """
+        try:
+            study = optuna.create_study(storage=self._storage, study_name=name, directions=self.objective.directions)
+        except DuplicatedStudyError:
+            study = optuna.load_study(storage=self._storage, study_name=name)
+            for _ in range(FOUNDING_POLLS):
+                if _IDENTITY in study.user_attrs:
+                    return study
+                time.sleep(POLL_S)
+        study.set_user_attr(_FOUNDER, self.run)
+        study.set_user_attr(_IDENTITY, dict(identity))
+        return study
 
     def close(self) -> None:
         """Let go of the database."""

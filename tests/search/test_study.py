@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import optuna
 import pytest
 from sqlalchemy import event
 
@@ -37,6 +38,35 @@ def study(tmp_path: Path) -> Iterator[SearchStudy]:
     study = opened(tmp_path)
     yield study
     study.close()
+
+
+@pytest.mark.parametrize("founder", ["another", ""], ids=["founded by another", "founder killed"])
+def test_a_study_has_one_founder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, founder: str) -> None:
+    """Of two runs that start together: the one that made it, which has not yet said what for."""
+    made = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="search")
+
+    def found(_: float) -> None:
+        if founder:
+            made.set_user_attr("founder", founder)
+            made.set_user_attr("identity", {})
+
+    monkeypatch.setattr("compressdefect.search.study.time.sleep", found)
+    with closing(opened(tmp_path)) as study:
+        assert (study.worker == 0) == (not founder)
+
+
+def test_a_study_that_is_being_founded_for_something_else_is_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="search")
+
+    def found(_: float) -> None:
+        made.set_user_attr("founder", "another")
+        made.set_user_attr("identity", {"seed": 7})
+
+    monkeypatch.setattr("compressdefect.search.study.time.sleep", found)
+    with pytest.raises(RunError, match="has another seed: got 7 instead of nothing"):
+        opened(tmp_path)
 
 
 def fill_disk(study: SearchStudy) -> None:
