@@ -42,6 +42,7 @@ INTERRUPTED = "interrupted"
 STOPPED_SHORTFALL = 1e-6  # the least of a trial that was stopped: samplers take it for worse than all that could win
 FOUNDING_POLLS, POLL_S = 50, 0.1  # how often, and how many seconds apart, a study is looked at that is being founded
 
+_GENOTYPE, _IDENTITY, _FOUNDER = "genotype", "identity", "founder"  # attributes
 _STATES: Mapping[TrialState, State] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -347,10 +348,6 @@ def _state(trial: FrozenTrial) -> State:
     if trial.state == TrialState.PRUNED and "score" in trial.user_attrs:
         return "compared"
     return _STATES[trial.state]
-
-
-_GENOTYPE = "genotype"
-_IDENTITY, _FOUNDER = "identity", "founder"
 
 
 def check_storage(url: str) -> None:
