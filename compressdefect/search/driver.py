@@ -267,7 +267,6 @@ class _Search:
                 on_ladder=self.config.ladder.top > 0,
                 done=done,
                 planned=self._planned(done),
-                running=len(self.running),
                 best_metric=winner.metric if winner else None,
                 best_netscore=winner.netscore if winner else None,
                 left_s=self._left_s(done),

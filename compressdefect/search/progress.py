@@ -27,7 +27,6 @@ class SearchState:
         on_ladder: whether short trainings come before those to the end.
         done: trainings that came to an end, good or bad; without a ladder each design has one.
         planned: how many there will be, as far as is known.
-        running: trainings under way.
         best_metric: the winner's so far.
         best_netscore: the winner's so far.
         left_s: estimated time to the end of the search.
@@ -39,7 +38,6 @@ class SearchState:
     on_ladder: bool = False
     done: int = 0
     planned: int | None = None
-    running: int = 0
     best_metric: float | None = None
     best_netscore: float | None = None
     left_s: float | None = None
