@@ -201,6 +201,7 @@ class _Search:
             self.planner.threads,
             short,
             probed=self.config.sampler in PROBING,
+            with_weights=self.config.ladder.top > 0,
         )
         number = self.study.start(step.admission, rung=step.rung, epochs=0 if short else job.epochs)
         self._look()
@@ -226,7 +227,7 @@ class _Search:
         trial = next(trial for trial in self.trials if trial.number == number)
         if result.held_out is not None:
             write_held_out(held_out_path(self.run.path, trial.fingerprint), result.held_out)
-        if result.weights is not None and self.config.ladder.top:
+        if result.weights is not None:
             write_weights(weights_path(self.run.path, trial.fingerprint), result.weights)
         if result.reason == NO_TIME:
             self.study.withdraw(number)

@@ -44,7 +44,8 @@ class TrialJob:
 
     ``seconds`` is the most that it may take from when it begins; its trainings are shortened to end by then.
     ``threads`` are for the CPU; None leaves those that the evaluator was prepared with. On a ``rung`` the training is
-    that rung's, and ``epochs`` do not matter; its stages are probed afterwards if they are to be.
+    that rung's, and ``epochs`` do not matter; its stages are probed afterwards if they are to be. Of a training to the
+    end the result has weights only ``with_weights``.
     """
 
     genotype: Genotype
@@ -55,6 +56,7 @@ class TrialJob:
     threads: int | None = None
     rung: Rung | None = None
     probed: bool = False
+    with_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class TrialResult:
     ``epochs`` counts those trained, over all folds; ``curve`` holds (share of training done, metric); ``val`` the
     validation figures of a complete trial, ``held_out`` what it answered on each validation image. Of a complete trial
     with a validation part there are ``weights`` too, as the bytes of a safetensors file. A trial on a rung ends as
-    ``compared`` and has a ``score`` instead of a metric, and ``probes`` of its stages if these were asked.
+    ``compared`` and has a ``score`` instead of a metric. Weights, and ``probes`` of a rung's stages, only if asked.
     """
 
     state: Literal["complete", "compared", "pruned", "failed"]
@@ -185,7 +187,7 @@ class TrainingEvaluator:
             metric=found.score,
             val=found.metrics,
             held_out=HeldOut(found.indices, found.records),
-            weights=weights_of(networks[0]) if len(self.split.val) else None,
+            weights=weights_of(networks[0]) if job.with_weights and len(self.split.val) else None,
         )
 
     def _compared(self, job: TrialJob, images: Images, rung: Rung, config: FitConfig, watch: _Watch) -> TrialResult:

@@ -201,7 +201,7 @@ class FakeEvaluator:
             {"accuracy": metric},
             reason,
             held_out=held_out,
-            weights=b"weights of " + job.genotype.fingerprint.encode() if self.weights else None,
+            weights=b"weights of " + job.genotype.fingerprint.encode() if self.weights and job.with_weights else None,
         )
 
     def _compared(self, job: TrialJob, rung: Rung, go_on: GoOn) -> TrialResult:

@@ -216,7 +216,7 @@ def test_a_comparison_that_runs_out_of_time_has_no_score() -> None:
 
 def test_weights_are_those_that_answered() -> None:
     trained = evaluator(held_out=True)
-    result = trained(TrialJob(DESIGN, seed=3, epochs=2), go_on)
+    result = trained(TrialJob(DESIGN, seed=3, epochs=2, with_weights=True), go_on)
     assert result.weights is not None
     assert result.held_out is not None
     assert trained.images is not None
@@ -224,4 +224,6 @@ def test_weights_are_those_that_answered() -> None:
     load_weights(network, result.weights)
     answers = predict(network.eval(), trained.images, result.held_out.indices, trained.task)
     np.testing.assert_allclose(answers, result.held_out.records, atol=1e-6)
-    assert evaluator(held_out=False)(TrialJob(DESIGN, seed=3, epochs=1), go_on).weights is None
+    without = TrialJob(DESIGN, seed=3, epochs=1)
+    assert trained(without, go_on).weights is None
+    assert evaluator(held_out=False)(replace(without, with_weights=True), go_on).weights is None

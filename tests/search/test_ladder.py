@@ -270,6 +270,8 @@ def test_weights_are_kept_of_designs_that_were_trained_to_the_end(tmp_path: Path
     name = next(iter(kept))
     assert read_weights(weights_path(tmp_path / "run", name)) == b"weights of " + name.encode()
     assert read_weights(weights_path(tmp_path / "run", "another")) is None
+    run_search(tmp_path / "off", trials=2, seed=1, evaluator={"weights": True})
+    assert not (tmp_path / "off" / "weights").exists(), "there every winner is trained once more"
 
 
 def test_the_best_of_every_size_climb_in_turn() -> None:
