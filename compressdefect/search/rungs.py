@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +23,7 @@ MOST_SCORED = 512  # images: more of them take time, and a few steps of training
 LEAST_SIDE = 32  # pixels of the images on a rung
 LEAST_SCORED = 8
 LEAST_WIDTH = 3  # pixels of the median defect in smaller images: the narrower half may be lost in them
-_MEASURED = 24  # images whose defects are measured
+_MEASURED = 24  # images at most whose defects are measured
 _SIDES = 8  # a side is a multiple of it
 
 
@@ -87,7 +88,7 @@ def median_width(images: Images, rows: NDArray[np.int64]) -> float | None:
         return None
     marked = rows[images.marked[rows]]
     widths: list[float] = []
-    for mask in images.masks[marked[:: max(1, len(marked) // _MEASURED)]]:
+    for mask in images.masks[marked[:: max(1, math.ceil(len(marked) / _MEASURED))]]:
         doubled = np.pad(mask.repeat(2, axis=0).repeat(2, axis=1), 1)  # so that the middle of even widths is a pixel
         parts, count = ndimage.label(doubled, structure=np.ones((3, 3)))
         depths = ndimage.distance_transform_edt(doubled > 0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compressdefect.data.synthetic.plates import plates
@@ -40,3 +41,18 @@ def test_a_stage_that_matters_costs_score_when_it_is_noised(track: Course) -> No
     assert drops["stage1"] > 0.02
     assert drops["stage2"] == 0.0
     assert probe(network, track, task) == drops
+
+
+def test_no_more_images_are_probed_than_it_says(track: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored: list[int] = []
+
+    def count(task: Classify, records: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+        scored.append(len(records))
+        return 0.5
+
+    monkeypatch.setattr(Classify, "fine_score", count)
+    network = Inspector.from_statistics(Bright(), (100.0,), (80.0,))
+    for most, found in ((24, 20), (40, 40), (100, 40)):
+        monkeypatch.setattr("compressdefect.search.probes.PROBED", most)
+        probe(network, track, Classify(track.images.classes, 0))
+        assert scored[-1] == found

@@ -115,3 +115,8 @@ def test_a_width_is_that_of_the_median_defect_at_its_widest() -> None:
     assert [median_width(marked(width), np.arange(1)) for width in range(1, 9)] == [*range(1, 9)]
     assert median_width(marked(1, 3, 9), np.array([2])) == 9
     assert median_width(marked(0), np.arange(1)) is None
+
+
+def test_no_more_images_are_measured_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compressdefect.search.rungs._MEASURED", 2)
+    assert median_width(marked(1, 9, 3), np.arange(3)) == 2, "the first and the third"
