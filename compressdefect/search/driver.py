@@ -75,52 +75,31 @@ def search(
         SpaceError: unknown sampler or rule.
         TrainingError: the first ``FAILURES`` trials all failed, or a worker process died.
     """
-    identity = config.identity(gate)
-    check_identity(identity, run, resume)
+    check_identity(config.identity(gate), run, resume)
     first = first_design(gate, _named(config, gate))
     table = TrialTable(run.path / "trials.csv")
-    storage = config.storage or f"sqlite:///{(run.path / 'study.db').resolve()}"
-    with contextlib.ExitStack() as stack:
-        study = SearchStudy(
-            storage,
-            config.study,
-            space=gate.space,
-            objective=config.objective,
-            run=_run_id(run),
-            folder=run.path,
-            identity=identity,
-        )
-        stack.callback(study.close)
+    with contextlib.closing(_study(config, gate, run)) as study:
         study.interrupt()
         stored = study.trials()
-        first = next((as_admitted(gate, trial) for trial in stored if trial.number == 0), first)
         table.rewrite(by_design(stored))
-        asker = Asker(
-            gate,
-            config.objective,
-            sampler(config.sampler, _dimensions(config, gate, first)),
-            table,
-            first,
-            seed=config.seed,
-            worker=study.worker,
-        )
-        workers = open_workers(evaluator, config.workers, config.threads, run.path)
-        stack.callback(workers.close)
-        planner = Planner(config, study, workers, clock, reserve or _nothing, run, first)
-        loop = _Search(
-            config=config,
-            study=study,
-            table=table,
-            first=first,
-            agenda=Agenda(config, asker, planner),
-            planner=planner,
-            decider=Decider(config.objective, run.path, evaluator.measures),
-            workers=workers,
-            clock=clock,
-            progress=progress or Silent(),
-            run=run,
-        )
-        return loop.run_to_end()
+        first = next((as_admitted(gate, trial) for trial in stored if trial.number == 0), first)
+        asker = _asker(config, gate, table, first, study.worker)
+        with contextlib.closing(open_workers(evaluator, config.workers, config.threads, run.path)) as workers:
+            planner = Planner(config, study, workers, clock, reserve or _nothing, run, first)
+            loop = _Search(
+                config=config,
+                study=study,
+                table=table,
+                first=first,
+                agenda=Agenda(config, asker, planner),
+                planner=planner,
+                decider=Decider(config.objective, run.path, evaluator.measures),
+                workers=workers,
+                clock=clock,
+                progress=progress or Silent(),
+                run=run,
+            )
+            return loop.run_to_end()
 
 
 @dataclass(kw_only=True)
@@ -331,6 +310,18 @@ class _Search:
         )
 
 
+def _study(config: SearchConfig, gate: Gate, run: RunFolder) -> SearchStudy:
+    return SearchStudy(
+        config.storage or f"sqlite:///{(run.path / 'study.db').resolve()}",
+        config.study,
+        space=gate.space,
+        objective=config.objective,
+        run=_run_id(run),
+        folder=run.path,
+        identity=config.identity(gate),
+    )
+
+
 def _run_id(run: RunFolder) -> str:
     """What the run's trials are known by in a storage that others may use, also after the folder is moved."""
     known = run.manifest.get("run_id")
@@ -338,6 +329,11 @@ def _run_id(run: RunFolder) -> str:
         known = f"{run.manifest['started']} {run.path.resolve()}"
         run.update_manifest(run_id=known)
     return str(known)
+
+
+def _asker(config: SearchConfig, gate: Gate, table: TrialTable, first: Admission, worker: int) -> Asker:
+    proposer = sampler(config.sampler, _dimensions(config, gate, first))
+    return Asker(gate, config.objective, proposer, table, first, seed=config.seed, worker=worker)
 
 
 def _dimensions(config: SearchConfig, gate: Gate, first: Admission) -> SearchDimensions:
