@@ -17,7 +17,8 @@ reproduce it. What stands here is ours:
   value falls under 0.02 / |values|.
 - Proposed is the draw of most weight.
 
-The distributions replay from the history; what is kept of them only saves time.
+The distributions replay from the last ``REPLAYED`` cycles of the history; what is kept of them only saves time, and
+little on a ladder, where every new design changes the scores of all.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ DRAWS = 200
 CYCLE = 5
 FEWEST = 3  # trained designs for a model of the metric
 RATE = 0.2  # η where no probe calls for more
+REPLAYED = 10  # cycles: they leave (1 − η)^10 of what stood before, a tenth
 FLOOR = 0.02
 COOL = 0.5
 LEVELS = 9
@@ -85,13 +87,17 @@ class Generative:
         return dict(fresh[int(np.argmax(self._weights(observed, tolerance, fresh)))].flat)
 
     def _replay(self, finished: Sequence[Past], tolerance: float) -> Distributions:
-        """The distributions after every cycle that the history has seen."""
+        """The distributions after the last cycles that the history has seen."""
         theta: Distributions = {name: self._first(name) for name in self._levels}
-        seed, key = 0, 0
-        for end in range(CYCLE, len(finished) + 1, CYCLE):
+        ends = range(CYCLE, len(finished) + 1, CYCLE)
+        skipped = ends[:-REPLAYED]
+        seed, key = 0, len(skipped)
+        for end in ends:
             news = finished[end - CYCLE : end]
-            seed = derive_seed(seed, [(*past.flat.values(), past.metric) for past in news])
-            key = derive_seed(key, seed, tolerance, [past.probes for past in news])
+            seed = derive_seed(seed, [tuple(past.flat.values()) for past in news])
+            key = derive_seed(key, seed, tolerance, [(past.metric, past.probes) for past in news])
+            if end in skipped:
+                continue
             if key not in self._replayed:
                 self._replayed[key] = self._cycle(theta, finished[:end], tolerance, seed)
             theta = self._replayed[key]

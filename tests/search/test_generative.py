@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compressdefect.search.generative import CYCLE, FLOOR, PROTOTYPE, RATE, Generative, levels, softmax
+from compressdefect.search.generative import CYCLE, FLOOR, PROTOTYPE, RATE, REPLAYED, Generative, levels, softmax
 from compressdefect.search.objective import Direction, Objective
 from compressdefect.search.proposal import Past, SearchDimensions
 from compressdefect.search.repair import admit
@@ -54,6 +54,15 @@ def test_it_learns_from_cycles() -> None:
     assert sum(flat["stage1.lower"] == "none" for flat in flats) >= 8
 
 
+def test_metrics_that_change_a_little_change_the_distributions_a_little() -> None:
+    """As the scores of a ladder's designs do with every new one: what was drawn in a cycle is drawn again."""
+    past = history(4 * CYCLE)
+    changed = [replace(each, metric=(each.metric or 0.0) + 1e-9) for each in past]
+    before, now = (after(generative(), each) for each in (past, changed))
+    for name in before:
+        np.testing.assert_allclose(now[name], before[name], atol=1e-4)
+
+
 def test_no_value_is_lost() -> None:
     for shares in after(generative(), history(12 * CYCLE)).values():
         assert shares.sum() == pytest.approx(1)
@@ -84,6 +93,14 @@ def test_what_it_keeps_changes_nothing() -> None:
     for length in range(0, 6 * CYCLE, 4):
         used.propose(history(length), length)
     assert used.propose(history(4 * CYCLE), 7) == generative().propose(history(4 * CYCLE), 7)
+
+
+def test_the_last_cycles_are_replayed() -> None:
+    past, used, fresh = history((REPLAYED + 2) * CYCLE), generative(), generative()
+    after(used, past[:-CYCLE])
+    for name, shares in after(used, past).items():
+        np.testing.assert_array_equal(shares, after(fresh, past)[name])
+    assert len(fresh._replayed) == REPLAYED
 
 
 def test_proposals_keep_the_budgets_and_are_new() -> None:
