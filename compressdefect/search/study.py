@@ -151,28 +151,24 @@ class SearchStudy:
         with _opening(storage):
             self._storage = _open(storage)
             self._study = self._founded(name, identity)
-            founding = self._study.user_attrs
-        self._founder = founding[_FOUNDER]
-        other = difference(identity, founding[_IDENTITY])
-        if other is not None:
-            raise RunError(
-                f"the study {name} in the storage has another {other[0]}",
-                got=other[1],
-                fix="choose another --study name",
-            )
+            self._founder = self._study.user_attrs[_FOUNDER]
+            _check_same(self._study, identity)
 
     def _founded(self, name: str, identity: Mapping[str, Any]) -> optuna.Study:
         """The study, which says who founded it and what it searches for.
 
         A storage takes a name once: of runs that start together the one that made the study founds it, and the others
         wait for it. One that was killed meanwhile is replaced by whoever comes next.
+
+        Raises:
+            RunError: the study was made by something else.
         """
         try:
             study = optuna.create_study(storage=self._storage, study_name=name, directions=self.objective.directions)
         except DuplicatedStudyError:
             study = optuna.load_study(storage=self._storage, study_name=name)
             for _ in range(FOUNDING_POLLS):
-                if _IDENTITY in study.user_attrs:
+                if _is_founded(study, self.objective):
                     return study
                 time.sleep(POLL_S)
         study.set_user_attr(_FOUNDER, self.run)
@@ -348,6 +344,35 @@ def _state(trial: FrozenTrial) -> State:
     if trial.state == TrialState.PRUNED and "score" in trial.user_attrs:
         return "compared"
     return _STATES[trial.state]
+
+
+def _is_founded(study: optuna.Study, objective: Objective) -> bool:
+    """Whether a study says what it searches for; False where whoever made it has not come to that.
+
+    Raises:
+        RunError: it was made by something else, since a search stores no trial before.
+    """
+    directions = tuple(direction.name.lower() for direction in study.directions)
+    trials = len(study.get_trials(deepcopy=False))  # counted first: whoever founds it meanwhile may store some at once
+    if _IDENTITY in study.user_attrs:
+        return True
+    if trials or directions != objective.directions:
+        raise RunError(
+            f"the study {study.study_name} in the storage was not made by a search like this one",
+            got=f"trials: {trials}, directions: {' and '.join(directions)}",
+            fix="choose another --study",
+        )
+    return False
+
+
+def _check_same(study: optuna.Study, identity: Mapping[str, Any]) -> None:
+    other = difference(study.user_attrs[_IDENTITY], identity)
+    if other is not None:
+        raise RunError(
+            f"the study {study.study_name} in the storage differs in its {other[0]}",
+            got=other[1],
+            fix="choose another --study",
+        )
 
 
 def check_storage(url: str) -> None:

@@ -452,7 +452,7 @@ def test_a_search_in_an_edited_space_or_by_another_recipe_is_another_search(tmp_
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
     config: dict[str, Any] = {"storage": storage, "recipe": {"augment": "standard", "batch_size": 16}}
     run_search(tmp_path / "run", trials=1, **config)
-    for folder, resume, said in (("run", True, "a resumed search must keep its"), ("two", False, "has another")):
+    for folder, resume, said in (("run", True, "a resumed search must keep its"), ("two", False, "differs in its")):
         with pytest.raises(RunError, match=f"{said} {key.strip()}: got ") as error:
             run_search(tmp_path / folder, resume=resume, **{"trials": 2, **config, **change})
         assert error.value.exit_code == 2
@@ -465,11 +465,19 @@ def test_a_storage_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
         run_search(tmp_path / "run", trials=2, storage="sqlite:////nonexistent/folder/study.db")
 
 
-@pytest.mark.parametrize("change", [{"seed": 2}, {"data": "other"}, {"budgets": Budgets(macs=9_000_000)}])
-def test_a_study_is_not_shared_with_another_search(tmp_path: Path, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 2}, "seed: got 2 instead of 0"),
+        ({"data": "other"}, "data: got other instead of "),
+        ({"budgets": Budgets(macs=9_000_000)}, "budgets: got macs 9000000 instead of 8000000"),
+    ],
+    ids=["seed", "data", "budgets"],
+)
+def test_a_study_is_not_shared_with_another_search(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
     run_search(tmp_path / "one", trials=2, storage=storage)
-    with pytest.raises(RunError, match=f"the study search in the storage has another {next(iter(change))}"):
+    with pytest.raises(RunError, match=f"the study search in the storage differs in its {said}"):
         run_search(tmp_path / "two", trials=2, storage=storage, **change)
     again = run_search(tmp_path / "three", trials=3, storage=storage)
     assert again.trained == 3

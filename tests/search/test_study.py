@@ -43,7 +43,7 @@ def study(tmp_path: Path) -> Iterator[SearchStudy]:
 @pytest.mark.parametrize("founder", ["another", ""], ids=["founded by another", "founder killed"])
 def test_a_study_has_one_founder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, founder: str) -> None:
     """Of two runs that start together: the one that made it, which has not yet said what for."""
-    made = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="search")
+    made = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="search", direction="maximize")
 
     def found(_: float) -> None:
         if founder:
@@ -58,15 +58,35 @@ def test_a_study_has_one_founder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_study_that_is_being_founded_for_something_else_is_not_shared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="search")
+    made = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="search", direction="maximize")
 
     def found(_: float) -> None:
         made.set_user_attr("founder", "another")
         made.set_user_attr("identity", {"seed": 7})
 
     monkeypatch.setattr("compressdefect.search.study.time.sleep", found)
-    with pytest.raises(RunError, match="has another seed: got 7 instead of nothing"):
+    with pytest.raises(RunError, match="differs in its seed: got nothing instead of 7"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("directions", "trials", "got"),
+    [
+        (["maximize"], 3, "trials: 3, directions: maximize"),
+        (["minimize"], 0, "trials: 0, directions: minimize"),
+        (["maximize", "minimize"], 1, "trials: 1, directions: maximize and minimize"),
+    ],
+)
+def test_a_study_that_was_made_by_something_else_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directions: list[str], trials: int, got: str
+) -> None:
+    monkeypatch.setattr("compressdefect.search.study.time.sleep", lambda _: pytest.fail("waits for a founder"))
+    made = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="search", directions=directions)
+    for _ in range(trials):
+        made.add_trial(optuna.trial.create_trial(values=[0.5] * len(directions)))
+    with pytest.raises(RunError, match=f"was not made by a search like this one: got {got}; choose another --study"):
+        opened(tmp_path)
+    assert made.user_attrs == {}
 
 
 def fill_disk(study: SearchStudy) -> None:
