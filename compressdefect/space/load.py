@@ -31,7 +31,7 @@ def load_space(path: Path) -> Space:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpaceError(f"cannot read the space file {path}", got=error.strerror) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SpaceError(f"{path} is not TOML", got=error, fix="mend that line") from error
     space = _Reader(path, data).space()
     return replace(space, portfolio=_portfolio(portfolio_path(path), space))
@@ -52,12 +52,14 @@ def _portfolio(path: Path, space: Space) -> tuple[Genotype, ...]:
         data = json.loads(path.read_bytes())
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SpaceError(f"cannot read the portfolio {path}", got=error, fix="mend it, or remove it") from error
     if not isinstance(data, dict) or not isinstance(data.get("designs"), list):
         raise SpaceError(f"{path} is not a portfolio", got=type(data).__name__, fix="mend it, or remove it")
     if data.get("space") != space.name:
-        raise SpaceError(f"{path} is of another space", got=data.get("space"), fix=f"{path.stem} needs {space.name}")
+        raise SpaceError(
+            f"{path} is of another space", got=data.get("space"), fix=f"put one of {space.name} there, or remove it"
+        )
     found = []
     for number, entry in enumerate(data["designs"], 1):
         try:

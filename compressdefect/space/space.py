@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Literal
 
 from compressdefect.errors import SpaceError, known_names
-from compressdefect.space.domain import Domain, FloatDomain, Value
+from compressdefect.space.domain import ChoiceDomain, Domain, FloatDomain, Value
 from compressdefect.space.genotype import Genes, Genotype, StageGenes
 
 Scope = Literal["net", "stage", "column"]
@@ -188,8 +188,11 @@ class Space:
         """The flat vector of a design of this space; inactive parameters get their domain's default.
 
         Raises:
-            SpaceError: the design has a gene that this space does not, lacks one, or has a value outside its domain.
+            SpaceError: the design is of another template, has a gene that this space does not, lacks one, has a value
+                outside its domain, or another value than a fixed one.
         """
+        if genotype.template != self.template:
+            raise SpaceError(f"a design of {self.name} is of the template {self.template}", got=genotype.template)
         if len(genotype.stages) != self.stages:
             raise SpaceError(f"a design of {self.name} has {self.stages} stages", got=len(genotype.stages))
         flat = self._flatten("net", "", genotype.net)
@@ -212,8 +215,11 @@ class Space:
     def _flatten(self, scope: Scope, prefix: str, genes: Genes) -> dict[str, Value]:
         fixed = self.fixed.get(scope, {})
         parameters = self._by_scope[scope]
-        for name in genes:
-            if name not in fixed and name not in (known := {p.name for p in parameters}):
+        known = {p.name for p in parameters}
+        for name, value in genes.items():
+            if name in fixed and not ChoiceDomain((fixed[name],)).contains(value):
+                raise SpaceError(f"{prefix}{name} is fixed in {self.name}", got=repr(value), fix=f"use {fixed[name]!r}")
+            if name not in fixed and name not in known:
                 raise SpaceError(f"{self.name} has no {scope} parameter {name}", fix=known_names(name, known))
         flat: dict[str, Value] = {}
         for parameter in parameters:

@@ -88,6 +88,7 @@ def test_a_multiplier_leaves_what_only_repair_lowers(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("[parameters]", "[parameters", "is not TOML"),
+        ('name = "tiny"', f"name = {'[' * 10_000}", "is not TOML"),
         (
             'type = "int"',
             'type = "integer"',
@@ -119,6 +120,11 @@ def test_a_multiplier_leaves_what_only_repair_lowers(tmp_path: Path) -> None:
         ("[parameters]", "[fixed]\nnet.width = 8\n[parameters]", "fixed.net.width is also searched"),
         ('per = "net", type = "int"', 'per = "column", type = "int"', "space.columns is missing"),
         ("[parameters]", "[designs.d]\nnet = { width = 9, vac = false }\n[parameters]", "designs.d: width is outside"),
+        (
+            "[parameters]",
+            "[fixed]\nnet.stem = 4\n[designs.d]\nnet = { width = 8, vac = false, stem = 8 }\n[parameters]",
+            "designs.d: stem is fixed in tiny: got 8; use 4",
+        ),
     ],
 )
 def test_a_broken_space_is_named_by_file_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -179,8 +185,12 @@ def test_a_portfolio_lies_beside_its_space(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ("{", "cannot read the portfolio"),
+        ("[" * 100_000, "cannot read the portfolio"),
         ([], "not a portfolio"),
-        ({"space": "lw_cnn", "designs": []}, "of another space"),
+        (
+            {"space": "lw_cnn", "designs": []},
+            "of another space: got lw_cnn; put one of lightdefectnet there, or remove it",
+        ),
         ({"space": "lightdefectnet", "designs": [{"genotype": {"template": "x"}}]}, "design 1: not a genotype"),
         ({"space": "lightdefectnet", "designs": [{"macs": 1}]}, "design 1"),
     ],
@@ -195,4 +205,21 @@ def test_a_portfolio_with_a_design_outside_the_space_is_refused(tmp_path: Path) 
     design = find_space("lightdefectnet").designs["lightdefectnet"].to_json()
     design["net"]["stem_width"] = 9
     with pytest.raises(SpaceError, match=r"design 1: .*stem_width is outside its domain"):
+        load_space(with_portfolio(tmp_path, {"space": "lightdefectnet", "designs": [{"genotype": design}]}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("stem_stride", 8, "stem_stride is fixed in lightdefectnet: got 8; use 4"),
+        ("stem_stride", "x", "stem_stride is fixed in lightdefectnet: got 'x'; use 4"),
+        ("template", "lw_cnn", "is of the template lightdefectnet: got lw_cnn"),
+    ],
+)
+def test_a_portfolio_with_a_design_that_contradicts_the_space_is_refused(
+    tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    design = find_space("lightdefectnet").designs["lightdefectnet"].to_json()
+    (design if key == "template" else design["net"])[key] = value
+    with pytest.raises(SpaceError, match=rf"design 1: .*{said}"):
         load_space(with_portfolio(tmp_path, {"space": "lightdefectnet", "designs": [{"genotype": design}]}))

@@ -88,6 +88,7 @@ def test_a_real_valued_parameter_makes_the_size_infinite() -> None:
         ({"nonsense": 1}, "no net parameter nonsense"),
         ({"stem_width": 12}, "stem_width is outside its domain: got 12"),
         ({"stem_width": None}, "stem_width is missing"),
+        ({"stem_stride": 4.0}, r"stem_stride is fixed in lightdefectnet: got 4\.0; use 4"),
     ],
 )
 def test_a_wrong_design_is_refused(change: dict[str, object], message: str) -> None:
