@@ -35,7 +35,7 @@ from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.plan import final_epochs
 from compressdefect.search.progress import Bar
 from compressdefect.search.reach import first_design
-from compressdefect.search.study import StoredTrial, check_storage
+from compressdefect.search.study import StoredTrial, check_study
 from compressdefect.search.weights import read_weights, weights_path
 from compressdefect.search.workers import open_workers
 from compressdefect.space.genotype import Genotype
@@ -70,7 +70,7 @@ def run_search(
         config, gate = request.config(data), _gate(request, data)
         if run is not None:
             check_identity(config.identity(gate), run, resume)
-        _check_start(request, gate)
+        _check_start(config, gate)
         if run is None:
             run = RunFolder.create(run_dir, data.task.name, _manifest(request, data, config))
             stack.enter_context(run.held())
@@ -111,16 +111,16 @@ def _probe(request: Request, data: Prepared) -> LatencyProbe:
     return LatencyProbe(build, data.task, shape, threads=request.options.threads)
 
 
-def _check_start(request: Request, gate: Gate) -> None:
-    """Fail before a run folder exists where nothing fits the budgets or the storage cannot be opened.
+def _check_start(config: SearchConfig, gate: Gate) -> None:
+    """Fail before a run folder exists where nothing fits the budgets or the study cannot be shared.
 
     Raises:
         InfeasibleError: no design of the space meets the budgets.
-        RunError: the storage cannot be opened.
+        RunError: the storage cannot be opened, or its study is for something else.
     """
-    if request.options.storage is not None:
-        check_storage(request.options.storage)
-    first_design(gate, next(iter(request.space.designs.values()), None))
+    if config.storage is not None:
+        check_study(config.storage, config.study, objective=config.objective, identity=config.identity(gate))
+    first_design(gate, next(iter(gate.space.designs.values()), None))
 
 
 def _manifest(request: Request, data: Prepared, config: SearchConfig) -> dict[str, Any]:

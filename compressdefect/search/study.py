@@ -375,16 +375,22 @@ def _check_same(study: optuna.Study, identity: Mapping[str, Any]) -> None:
         )
 
 
-def check_storage(url: str) -> None:
-    """Open a storage and let go of it.
+def check_study(url: str, name: str, *, objective: Objective, identity: Mapping[str, Any]) -> None:
+    """Open a storage, make sure that its study of that name, if it has one, can be shared, and let go of it.
 
     Raises:
-        RunError: it cannot be opened.
+        RunError: the storage cannot be opened, or holds a study of that name that is for something else.
     """
     with _opening(url):
         storage = _open(url)
-    storage.remove_session()
-    storage.engine.dispose()
+        try:
+            if name in optuna.get_all_study_names(storage):
+                study = optuna.load_study(storage=storage, study_name=name)
+                if _is_founded(study, objective):
+                    _check_same(study, identity)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
 
 
 def whole_url(url: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import optuna
 import pytest
 from PIL import Image
 
@@ -237,6 +238,20 @@ def test_a_search_that_ends_after_its_delivery_is_timed_beside_its_peers_later(
 def test_a_resumed_search_refuses_other_options(searched: dict[str, Any]) -> None:
     with pytest.raises(RunError, match=r"a resumed search keeps its --budget-flops: got 3M instead of 2M"):
         api.search(run_dir=searched["run"], resume=True, budget_flops="3M")
+
+
+def test_a_study_that_cannot_be_shared_is_refused_before_there_is_a_run(parts: Path, tmp_path: Path) -> None:
+    """Whoever made it, a search for something else or no search at all; one that has room for it is joined."""
+    storage, run = f"sqlite:///{tmp_path / 'study.db'}", tmp_path / "run"
+    options: dict[str, Any] = {"data": str(parts), "storage": storage, "trials": 1, **TINY}
+    api.search(run_dir=tmp_path / "first", budget_flops="2M", **options)
+    optuna.create_study(storage=storage, study_name="mine", directions=["minimize", "minimize"])
+    with pytest.raises(RunError, match="differs in its budgets: got flops 3000000 instead of 2000000; choose another"):
+        api.search(run_dir=run, budget_flops="3M", **options)
+    with pytest.raises(RunError, match="the study mine in the storage was not made by a search like this one"):
+        api.search(run_dir=run, budget_flops="2M", study="mine", **options)
+    assert not run.exists()
+    assert api.search(run_dir=run, budget_flops="2M", **options)["trained"] == 1
 
 
 def test_a_resumed_search_may_not_even_go_back_to_a_default(searched: dict[str, Any]) -> None:

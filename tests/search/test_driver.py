@@ -26,7 +26,7 @@ from compressdefect.search.plan import DEFAULT_EPOCHS
 from compressdefect.search.repair import admit
 from compressdefect.search.rungs import Rung
 from compressdefect.search.samplers import SAMPLERS
-from compressdefect.search.study import SearchStudy, check_storage
+from compressdefect.search.study import SearchStudy
 from compressdefect.search.trials import TrialRecord, read_trials
 from compressdefect.search.workers import InProcess
 from compressdefect.space.domain import IntDomain
@@ -486,7 +486,7 @@ def test_a_study_is_not_shared_with_another_search(tmp_path: Path, change: dict[
 def test_runs_that_share_a_study_train_no_design_twice(tmp_path: Path) -> None:
     """They begin together, so both ask for trial 0; each ends when the study has enough."""
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    check_storage(storage)
+    optuna.storages.RDBStorage(storage)
     config: dict[str, Any] = {"storage": storage, "trials": 8, "evaluator": {"sleep_s": 0.05}}
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(run_search, tmp_path / name, **config) for name in ("one", "two")]
