@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,8 +15,12 @@ from compressdefect.errors import TrainingError
 from compressdefect.train.batches import affordable, gather
 from compressdefect.train.task import Answers, Records, Task
 
+CPU = torch.device("cpu")
 QUICK = 16 * 224 * 224
 """Pixels that a CPU predicts at a time: 64 images of 224 × 224 take twice as long each as 16 or 32 do."""
+
+
+Answering = Callable[[Tensor], Answers]  # uint8 pixels (n, C, H, W) → answers (n, …)
 
 
 def predict(
@@ -34,24 +40,44 @@ def predict(
     Raises:
         TrainingError: an answer is not finite: the network's weights are broken.
     """
-    images = images if len(indices) else images.pieces  # of no image there are no tiles to join
-    device, parts = _device(network), []
-    size = batch_size or _at_once(images, device)
-    together = size if images.sizes is None else 1
-    was_training = network.training
+    device, was_training = _device(network), network.training
     network.eval()
+    found = predict_by(_answering(network, task), images, indices, task, batch_size or _at_once(images, device), device)
+    network.train(was_training)
+    return found
+
+
+@torch.inference_mode()
+def predict_by(
+    answering: Answering,
+    images: Images,
+    indices: NDArray[np.integer],
+    task: Task,
+    batch_size: int | None = None,
+    device: torch.device = CPU,
+) -> Records:
+    """The task's records (n, …) of images that anything answers, be it a network or an exported graph.
+
+    Args:
+        answering: has the task's ``outputs``, on ``device``.
+        images: all images.
+        indices: those to predict (n,).
+        task: makes records of answers.
+        batch_size: images, or tiles, shown at a time; None is what a CPU is quick with.
+        device: where the answers lie.
+    """
+    images = images if len(indices) else images.pieces  # of no image there are no tiles to join
+    size, parts = batch_size or _at_once(images, device), []
+    together = size if images.sizes is None else 1
     for start in range(0, max(len(indices), 1), together):
         chosen = indices[start : start + together]
-        truth = Truth.of(images, chosen, task.needs).to("cpu" if images.sizes is not None else device)
-        parts.append(task.record(answers(network, images, chosen, task, size), truth))
-    network.train(was_training)
+        truth = Truth.of(images, chosen, task.needs).to(CPU if images.sizes is not None else device)
+        parts.append(task.record(_joined(answering, images, chosen, task, size), truth))
     return np.concatenate(parts)
 
 
 @torch.inference_mode()
-def answers(
-    network: nn.Module, images: Images, indices: NDArray[np.integer], task: Task, batch_size: int | None = None
-) -> Answers:
+def answers(network: nn.Module, images: Images, indices: NDArray[np.integer], task: Task) -> Answers:
     """What a network in evaluation mode says of a batch of images, or of one tiled image: its tiles' answers, joined.
 
     Returns:
@@ -60,11 +86,15 @@ def answers(
     Raises:
         TrainingError: one is not finite: the network's weights are broken.
     """
-    rows, size = images.rows(indices), batch_size or _at_once(images, _device(network))
+    return _joined(_answering(network, task), images, indices, task, _at_once(images, _device(network)))
+
+
+def _joined(answering: Answering, images: Images, indices: NDArray[np.integer], task: Task, size: int) -> Answers:
+    rows = images.rows(indices)
     if images.sizes is None:
-        return _answers(network, gather(images, rows), task)
+        return answering(gather(images, rows))
     (index,) = indices.tolist()
-    batches = [_answers(network, gather(images, rows[i : i + size]), task) for i in range(0, len(rows), size)]
+    batches = [answering(gather(images, rows[i : i + size])) for i in range(0, len(rows), size)]
     joined = {}
     for name in task.outputs:
         tiles = np.concatenate([batch[name].cpu().numpy() for batch in batches])
@@ -73,7 +103,7 @@ def answers(
 
 
 def _device(network: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    return next((parameter.device for parameter in network.parameters()), CPU)
 
 
 def _at_once(images: Images, device: torch.device) -> int:
@@ -83,9 +113,16 @@ def _at_once(images: Images, device: torch.device) -> int:
     return min(affordable(images), quick) if device.type == "cpu" else affordable(images)
 
 
-def _answers(network: nn.Module, pixels: Tensor, task: Task) -> Answers:
-    """Answers (n, …) to pixels (n, C, H, W), on the network's device."""
-    found = task.predict(network(pixels.to(_device(network))))
-    if not all(torch.isfinite(tensor).all() for tensor in found.values()):
-        raise TrainingError("training diverged: the network's answers are not finite", fix="lower the learning rate")
-    return found
+def _answering(network: nn.Module, task: Task) -> Answering:
+    """Has a network's answers to pixels (n, C, H, W), on the network's device."""
+    device = _device(network)
+
+    def answering(pixels: Tensor) -> Answers:
+        found = task.predict(network(pixels.to(device)))
+        if not all(torch.isfinite(tensor).all() for tensor in found.values()):
+            raise TrainingError(
+                "training diverged: the network's answers are not finite", fix="lower the learning rate"
+            )
+        return found
+
+    return answering
