@@ -29,7 +29,7 @@ class BlurPool(nn.Module):
         super().__init__()
         row = torch.tensor([comb(kernel - 1, i) for i in range(kernel)], dtype=torch.float32) / 2 ** (kernel - 1)
         self.filter: Tensor
-        self.register_buffer("filter", torch.outer(row, row).repeat(channels, 1, 1, 1), persistent=False)
+        self.register_buffer("filter", torch.outer(row, row)[None, None], persistent=False)
         self.maximum = nn.MaxPool2d(3, stride=1, padding=1) if maximum else nn.Identity()
         self.padding = ((kernel - 1) // 2, kernel // 2)
 
@@ -37,12 +37,13 @@ class BlurPool(nn.Module):
         """Pad, filter and subsample."""
         x = self.maximum(x)
         reflects = min(x.shape[-2:]) > self.padding[1]
+        weight = self.filter.expand(x.shape[1], -1, -1, -1)  # however many channels there are
         if self.training and reflects and x.device.type == "cpu":
             x = autocast(x)
-            blurred: Tensor = _Blur.apply(x, self.filter.to(x.dtype), self.stride, self.padding)
+            blurred: Tensor = _Blur.apply(x, weight.to(x.dtype), self.stride, self.padding)
             return blurred
         x = functional.pad(x, self.padding * 2, mode="reflect" if reflects else "replicate")
-        return functional.conv2d(x, self.filter, stride=self.stride, groups=x.shape[1])
+        return functional.conv2d(x, weight, stride=self.stride, groups=x.shape[1])
 
 
 class _Blur(torch.autograd.Function):

@@ -22,7 +22,7 @@ from compressdefect.blocks.inverted import Inverted, inverted_cost
 from compressdefect.blocks.part import Part, Row
 from compressdefect.blocks.residual import Residual, residual_cost
 from compressdefect.blocks.separable import Separable, separable_cost
-from compressdefect.blocks.wide import narrow, widen
+from compressdefect.blocks.wide import alike, narrow, widen
 from compressdefect.cost.piece import Piece, Shape, chain, convolution, size
 
 
@@ -69,8 +69,18 @@ class ColumnStage(nn.Module):
         return x
 
     def training_form(self) -> WideStage | None:
-        """The same stage with its columns side by side, to train; None where there is one column."""
-        return WideStage(self) if len(self.columns) > 1 else None
+        """The same stage with its columns side by side, to train; None where there is one or they are uneven."""
+        return WideStage(self) if len(self.columns) > 1 and self._is_even() else None
+
+    def _is_even(self) -> bool:
+        """Whether the readers of a meeting are of one shape, and the bodies of equal columns too."""
+        for readers, bodies in parts_of(self):
+            by_kind: dict[Column, list[nn.Module]] = {}
+            for column, body in zip(self.columns, bodies, strict=True):
+                by_kind.setdefault(column, []).append(body)
+            if not all(alike(modules) for modules in (readers, *by_kind.values())):
+                return False
+        return True
 
 
 class WideStage(nn.Module):
@@ -85,7 +95,7 @@ class WideStage(nn.Module):
         order = [index for kind in self.kinds for index in kind]
         self.places = None if order == sorted(order) else [order.index(index) for index in range(len(order))]
         self.readers, self.bodies = nn.ModuleList(), nn.ModuleList()
-        for readers, bodies in self._parts(stage):
+        for readers, bodies in parts_of(stage):
             self.readers.append(widen([readers[index] for index in order], shared=True))
             self.bodies.append(nn.ModuleList(widen([bodies[index] for index in kind]) for kind in self.kinds))
 
@@ -108,19 +118,19 @@ class WideStage(nn.Module):
     def give_back(self, stage: ColumnStage) -> None:
         """Write what was trained into the stage that this one was made of."""
         order = [index for kind in self.kinds for index in kind]
-        for (readers, bodies), reader, wide in zip(self._parts(stage), self.readers, self.bodies, strict=True):
+        for (readers, bodies), reader, wide in zip(parts_of(stage), self.readers, self.bodies, strict=True):
             assert isinstance(wide, nn.ModuleList)
             narrow(reader, [readers[index] for index in order])
             for kind, body in zip(self.kinds, wide, strict=True):
                 narrow(body, [bodies[index] for index in kind])
 
-    @staticmethod
-    def _parts(stage: ColumnStage) -> Iterator[tuple[list[nn.Module], list[nn.Module]]]:
-        """The columns' readers and what follows them, of every meeting."""
-        for meeting in stage.meetings:
-            assert isinstance(meeting, nn.ModuleList)
-            paths: list[Any] = list(meeting)
-            yield [path[0] for path in paths], [path[1:] for path in paths]
+
+def parts_of(stage: ColumnStage) -> Iterator[tuple[list[nn.Module], list[nn.Module]]]:
+    """The columns' readers and what follows them, of every meeting."""
+    for meeting in stage.meetings:
+        assert isinstance(meeting, nn.ModuleList)
+        paths: list[Any] = list(meeting)
+        yield [path[0] for path in paths], [path[1:] for path in paths]
 
 
 @lru_cache(maxsize=4096)

@@ -37,6 +37,12 @@ def widen(modules: Sequence[nn.Module], *, shared: bool = False) -> nn.Module:
     return wide
 
 
+def alike(modules: Sequence[nn.Module]) -> bool:
+    """Whether modules can be widened: with tensors of the same names and shapes."""
+    first, *others = ({name: tensor.shape for name, tensor in module.state_dict().items()} for module in modules)
+    return all(shapes == first for shapes in others)
+
+
 def narrow(wide: nn.Module, modules: Sequence[nn.Module]) -> None:
     """Give the modules that were widened what has become of their parameters and statistics."""
     with torch.no_grad():

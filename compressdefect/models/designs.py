@@ -9,11 +9,12 @@ from compressdefect.catalog import designs
 from compressdefect.errors import ModelError, known_names
 from compressdefect.models import timm_design
 from compressdefect.models.design import Design
+from compressdefect.models.edited_design import EditedDesign
 from compressdefect.models.family_design import FamilyDesign
 from compressdefect.models.templates import task_of
 from compressdefect.models.timm_design import TimmDesign
 
-_KINDS: tuple[type[Design], ...] = (FamilyDesign, TimmDesign)
+_KINDS: tuple[type[Design], ...] = (FamilyDesign, TimmDesign, EditedDesign)
 KINDS: dict[str, type[Design]] = {kind.kind: kind for kind in _KINDS}
 
 
@@ -49,7 +50,7 @@ def _designs_to(task: str) -> str:
 
 
 def read_design(data: Mapping[str, Any], *, name: str, input: int) -> Design:
-    """Make a design again from its JSON.
+    """Make a design again from its JSON, and before it the one that it is made of, its ``base``, if there is any.
 
     Raises:
         ModelError: it is of no known kind, or damaged.
@@ -57,6 +58,8 @@ def read_design(data: Mapping[str, Any], *, name: str, input: int) -> Design:
     kind = data.get("kind")
     if kind not in KINDS:
         raise ModelError("no such kind of design", got=kind, fix=known_names(str(kind), KINDS))
+    if isinstance(data.get("base"), Mapping):
+        data = {**data, "base": read_design(data["base"], name=name, input=input)}
     try:
         return KINDS[kind].from_json(data, name=name, input=input)
     except (KeyError, TypeError) as error:

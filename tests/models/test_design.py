@@ -134,7 +134,7 @@ def test_a_kind_from_outside_reads_what_is_its_own(monkeypatch: pytest.MonkeyPat
     ("data", "message"),
     [
         ({"kind": "tim", "timm": "resnet10t"}, "no such kind of design: got tim; did you mean timm"),
-        ({}, "no such kind of design; known: family, timm"),
+        ({}, "no such kind of design; known: edited, family, timm"),
         ({"kind": "timm", "task": None}, "the design of it is damaged: got KeyError: 'timm'"),
     ],
 )
