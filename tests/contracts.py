@@ -241,6 +241,14 @@ class TaskContract:
             decided = type(task).on_images(plates, Aim(metric))
             assert decided.score(decided.record(self.perfect(task, truth), truth), labels) == 1.0
 
+    def test_a_perfect_answer_has_no_loss_and_another_has(self, task: Task, net: nn.Module, plates: Images) -> None:
+        indices = np.arange(24)
+        truth, labels = Truth.of(plates, indices, task.needs), task.labels(plates, indices)
+        perfect = task.mean_loss(task.record(self.perfect(task, truth), truth), labels)
+        assert perfect == pytest.approx(0, abs=1e-6)
+        found = task.record(self.answers(task, net, plates, indices), truth)
+        assert perfect < task.mean_loss(found, labels) < np.inf
+
     def test_the_shipped_graph_says_the_same(self, task: Task, net: nn.Module, plates: Images, tmp_path: Path) -> None:
         with torch.no_grad():
             for _ in range(3):

@@ -151,6 +151,11 @@ class Classify:
         known = [area for area in found if not np.isnan(area)]
         return float(np.mean(known)) if known else 0.0
 
+    def mean_loss(self, records: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+        """The log loss: the mean of −log of the right class's probability, which counts as 1e-7 at least."""
+        right = records[np.arange(len(labels)), labels].astype(np.float64)
+        return float(-np.log(right.clip(1e-7)).mean())
+
     def check_labels(self, labels: NDArray[np.integer]) -> None:
         """See ``Task.check_labels``; any images give an accuracy, escapes need good and defective ones."""
         if self.metric == "escape@overkill":

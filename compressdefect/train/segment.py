@@ -199,6 +199,10 @@ class Segment:
         area = area_under_roc(defect_scores(self.image_probabilities(records), 0), labels > 0)
         return float(np.nan_to_num(overlap(_counts(records)).mean_dice)) if np.isnan(area) else area
 
+    def mean_loss(self, records: Records, labels: NDArray[np.integer]) -> float:
+        """1 − the mean Dice of the defect classes."""
+        return 1 - float(np.nan_to_num(overlap(_counts(records)).mean_dice))
+
     def check_labels(self, labels: NDArray[np.integer]) -> None:
         """See ``Task.check_labels``; an overlap needs a defect, rates of whole images need a good one too."""
         if not labels.any() or (self.metric in _OF_IMAGES and labels.all()):

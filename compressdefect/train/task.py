@@ -154,6 +154,10 @@ class Task(Protocol):
     def metric(self) -> str:
         """Name of the figure that ``score`` returns."""
 
+    @property
+    def overkill(self) -> float:
+        """Share of good parts that may be rejected where the threshold is chosen."""
+
     def summary(self, images: Images) -> str:
         """How many images there are, and what is to be told apart in them."""
 
@@ -186,6 +190,9 @@ class Task(Protocol):
 
         After a few steps networks differ in how sure they are before they differ in how often they are right.
         """
+
+    def mean_loss(self, records: Records, labels: NDArray[np.integer]) -> float:
+        """How wrong the answers are, how sure of it included where that is known: at least 0, lower is better."""
 
     def check_labels(self, labels: NDArray[np.integer]) -> None:
         """Refuse images that have no score whatever is answered, such as escapes where no image has a defect.

@@ -116,6 +116,9 @@ class Locate:
     def fine_score(self, records: Records, labels: NDArray[np.integer]) -> float:
         return float(np.mean(records["overlap"][labels > 0])) if (labels > 0).any() else 0.0
 
+    def mean_loss(self, records: Records, labels: NDArray[np.integer]) -> float:
+        return 1 - self.fine_score(records, labels)
+
     def metrics(self, records: Records, labels: NDArray[np.integer], **options: Any) -> dict[str, Any]:
         groups, scores = options.get("groups"), defect_scores(self.image_probabilities(records), 0)
         point = op.settle(scores, labels == 0, options.get("threshold"), groups, overkill=self.overkill,
