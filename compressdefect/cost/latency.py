@@ -109,6 +109,18 @@ def machine() -> dict[str, Any]:
     }
 
 
+def instructions() -> tuple[str, ...]:
+    """What this CPU has of the instructions that int8 kernels are written for, by the names that Linux gives them.
+
+    Without one of the last four, products of bytes are added in 16 bits and can saturate.
+    """
+    info = Path("/proc/cpuinfo")
+    flags = set(info.read_text().split()) if info.is_file() else set()
+    return tuple(
+        name for name in ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp") if name in flags
+    )
+
+
 def open_session(graph: Path | bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
     """Load a graph for the CPU as every figure of this package is measured: see the module's header.
 
