@@ -1,0 +1,167 @@
+"""The contract of a compression: what every family passes, for each of its tasks."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from compressdefect.compress import precision
+from compressdefect.compress.drop import Drop
+from compressdefect.compress.pipeline import Plan, calibration_rows, compress, edited, targets
+from compressdefect.compress.prune import PruneConfig
+from compressdefect.compress.quantize import FLAVOURS, FloatGraph, calibrate, quantized
+from compressdefect.compress.stage import Bench, Stage
+from compressdefect.cost.counting import trace_macs, trainable
+from compressdefect.data.images import Images
+from compressdefect.models.designs import parse_design, read_design
+from compressdefect.models.edits import Kept
+from compressdefect.models.weights import load_weights, weights_of
+from compressdefect.train.config import FitConfig
+from compressdefect.train.fit import EpochReport
+from tests.compress.conftest import SIDE, trained
+
+FAMILIES = [
+    ("lightdefectnet:stage1.column1.block=grouped,stage1.column1.groups=2", "classify"),
+    ("lw@0.35", "classify"),
+    ("lw-seg@0.35", "segment"),
+    ("timm:test_resnet", "classify"),
+    ("timm:mobilenetv3_small_050", "classify"),
+    ("timm:mobilenetv3_small_050", "segment"),
+]
+CONFIG = FitConfig(epochs=1, batch_size=12, precision="fp32", augment="none", learning_rate=1e-3)
+MakeBench = Callable[[str], Bench]
+
+
+@pytest.fixture(params=FAMILIES, ids=lambda family: f"{family[0].partition(':')[0]}-{family[0][-12:]}-{family[1]}")
+def first(request: pytest.FixtureRequest, bench_for: MakeBench) -> tuple[Bench, Stage]:
+    """A model as it was, on its bench."""
+    text, task = request.param
+    bench = bench_for(task)
+    return bench, bench.stage("as it was", *trained(text, bench.task))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is timed for long; what is fastest is said by a rule."""
+
+    def timed(source: Path, graph: object, ranges: object, folder: Path, seconds: float) -> dict[str, float]:
+        return {precision.FP32: 2.0, **{flavour.name: 1.0 for flavour in FLAVOURS}}
+
+    monkeypatch.setattr(precision, "_timed", timed)
+
+
+def test_a_model_is_pruned_taught_and_quantized(first: tuple[Bench, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, start = first
+    monkeypatch.setattr(Drop, "reasons", ())
+    epochs: list[EpochReport] = []
+    plan = Plan(0.6, PruneConfig(), CONFIG)
+    before = weights_of(start.network)
+    found = compress(bench, start, plan, on_epoch=epochs.append)
+    pruned = found.stages[1]
+    assert weights_of(start.network) == before
+    assert len(epochs) == 2  # a round for each 0.77 of the macs
+    assert pruned.cost.macs <= 0.78 * start.cost.macs
+    assert found.stages[2].cost.macs <= 0.6 * start.cost.macs
+    shape, heads = bench.images.shape, bench.task.heads
+    for stage in found.stages[1:3]:
+        assert stage.cost.macs == trace_macs(stage.network.network, shape)[0]
+        assert stage.cost.params == trainable(stage.network)
+        again = read_design(json.loads(json.dumps(stage.design.to_json())), name="again", input=SIDE)
+        rebuilt = copy.deepcopy(stage.network)
+        rebuilt.network = again.build(channels=1, heads=heads)
+        load_weights(rebuilt, weights_of(stage.network))
+        pixels = torch.from_numpy(bench.images.pixels[:4])
+        torch.testing.assert_close(rebuilt.eval()(pixels), stage.network(pixels), atol=1e-6, rtol=1e-6)
+    assert found.int8 is not None
+    assert found.stages[-1].precision == "int8"
+    assert found.stages[-1].graph != found.best.graph
+
+
+def test_int8_runs_on_integer_kernels_and_says_nearly_the_same(first: tuple[Bench, Stage], tmp_path: Path) -> None:
+    bench, start = first
+    graph = FloatGraph.read(start.graph)
+    pixels = bench.images.pixels[calibration_rows(bench, 16)]
+    ranges = calibrate(graph, pixels)
+    whole = quantized(graph, ranges, FLAVOURS[0])
+    operators = optimised(whole, tmp_path)
+    assert operators["QLinearConv"] == sum(
+        node.op_type == "Conv" for node in graph.model.graph.node if node.name in graph.layers
+    )
+    one = quantized(graph, ranges, FLAVOURS[0], graph.layers[:1])
+    assert optimised(one, tmp_path)["QLinearConv"] == operators["QLinearConv"] - 1
+    for model in (whole, one):
+        assert np.abs(answers(model, pixels) - answers(graph.model, pixels)).mean() < 0.05
+    kept = {node.name: node for node in whole.graph.node}
+    assert all(
+        kept[name].op_type in ("Gemm", "MatMul", "Conv") for name in graph.head if name in kept and "Conv" in name
+    )
+
+
+def optimised(model: onnx.ModelProto, folder: Path) -> dict[str, int]:
+    """How often each operator is left once onnxruntime has fused what it can."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    found = [node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node]
+    return {name: found.count(name) for name in {*found, "QLinearConv"}}
+
+
+def answers(model: onnx.ModelProto, pixels: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"pixels": np.ascontiguousarray(pixels)})[0])
+
+
+def test_what_costs_too_much_is_not_kept(bench_for: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = replace(bench_for("classify"), max_drop=0.0)
+    start = bench.stage("as it was", *trained("timm:test_resnet", bench.task))
+    right = np.eye(2, dtype=np.float32)[bench.labels]
+    start = replace(start, records=right)  # a model that is always right, and sure of it
+    found = compress(bench, start, Plan(0.6, PruneConfig("random"), CONFIG))
+    assert len(found.stages) == 3  # the first round broke, no second one was begun
+    assert found.best is start
+    assert found.notes[0].startswith("stopped at pruned to")
+    assert found.shipped is start
+    assert found.notes[1].startswith("int8 does not hold")
+
+
+def test_where_int8_is_not_faster_the_float_graph_ships(bench_for: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = bench_for("classify")
+    monkeypatch.setattr(Drop, "reasons", ())
+    start = bench.stage("as it was", *trained("timm:test_resnet", bench.task))
+    slow = {precision.FP32: 1.0, **{flavour.name: 1.5 for flavour in FLAVOURS}}
+    monkeypatch.setattr(precision, "_timed", lambda *_: slow)
+    found = compress(bench, start, Plan(None, PruneConfig(), CONFIG))
+    assert found.shipped is found.best is start
+    assert found.stages[-1].precision == "int8"
+    assert found.notes[-1] == "int8 is not faster here: 1.50 ms beside 1.00 ms in float"
+
+
+def test_images_of_every_class_calibrate(bench_for: MakeBench, plates: Images) -> None:
+    bench = bench_for("classify")
+    rows = calibration_rows(bench, 6)
+    assert np.bincount(plates.labels[rows]).tolist() == [3, 3]
+    assert set(rows) <= set(bench.split.train)
+    assert len(calibration_rows(bench)) == len(bench.split.train)
+
+
+def test_rounds_go_down_evenly_to_the_target() -> None:
+    assert list(targets(0.7)) == [0.7]
+    assert [round(share, 3) for share in targets(0.4)] == [0.737, 0.543, 0.4]
+
+
+def test_edits_of_an_edited_design_are_edits_of_the_first() -> None:
+    base = parse_design("lw@0.35")
+    once = edited(base, {"top.0": Kept(outputs=(0, 2, 4))})
+    twice = edited(once, {"top.0": Kept(outputs=(1, 2)), "top.1": Kept(outputs=(0,))})
+    assert twice.base is base
+    assert twice.edits == {"top.0": Kept(outputs=(2, 4)), "top.1": Kept(outputs=(0,))}
