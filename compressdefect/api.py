@@ -12,6 +12,7 @@ from compressdefect import study as studies
 from compressdefect.errors import DataError, ModelError, RunError, SpaceError, known_names
 from compressdefect.options import (
     BenchmarkOptions,
+    CompressOptions,
     CostOptions,
     EvaluateOptions,
     SearchOptions,
@@ -82,6 +83,23 @@ def evaluate(model: str, **options: Any) -> dict[str, Any]:
     from compressdefect.flow.train import run_evaluation
 
     return run_evaluation(model, EvaluateOptions(**options))
+
+
+def compress(model: str, *, run_dir: Path | str | None = None, **options: Any) -> dict[str, Any]:
+    """Make a trained model smaller and faster, as far as its validation images allow; test, export and report it.
+
+    Args:
+        model: a run or bundle folder.
+        run_dir: where to write; None is a new folder in ``runs/``.
+        options: fields of ``CompressOptions``.
+
+    Raises:
+        CompressDefectError: the model is not trained, the images are not its own, or a target cannot be reached.
+    """
+    began = clocks.monotonic()
+    from compressdefect.flow.compress import run_compression
+
+    return run_compression(model, CompressOptions(**options), None if run_dir is None else Path(run_dir), began=began)
 
 
 def cost(models: Sequence[str], **options: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import typer
 from compressdefect.errors import CompressDefectError
 from compressdefect.options import (
     BenchmarkOptions,
+    CompressOptions,
     CostOptions,
     EvaluateOptions,
     Option,
@@ -111,6 +112,22 @@ def evaluate(context: typer.Context, model: Model, as_json: AsJson = False, **op
     Example: compressdefect evaluate runs/20260105-093000-classify --data IMAGES
     """
     _run("evaluate", as_json, **_given(context))
+
+
+@app.command()
+@takes(CompressOptions)
+def compress(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A run folder or a bundle folder.")],
+    run_dir: RunDir = None,
+    as_json: AsJson = False,
+    **options: Any,
+) -> None:
+    """Prune and quantize a trained model, as far as its validation images allow, and test it once.
+
+    Example: compressdefect compress runs/20260105-093000-classify --to-macs 0.5
+    """
+    _run("compress", as_json, **_given(context))
 
 
 @app.command()

@@ -89,6 +89,32 @@ def _trained(out: Console, result: Result) -> None:
     out.print(f"run: {result['run']}", soft_wrap=True)
 
 
+def _compressed(out: Console, result: Result) -> None:
+    """Every step on validation images, then the model before and after on the test images."""
+    rows = [
+        [
+            step["title"],
+            units.percent(step["metric"]),
+            units.percent(step["escape"]),
+            units.count(step["params"]),
+            units.count(step["macs"]),
+            units.size(step["bytes"]),
+            units.milliseconds(step["latency_ms"]),
+            "; ".join(step["reasons"]) or ("ships" if step["ships"] else ""),
+        ]
+        for step in result["steps"]
+    ]
+    header = ["step", f"validation {result['metric']}", "escape", "params", "macs", "size", "latency", "note"]
+    _table(out, header, rows, texts=("note",))
+    for note in result["notes"]:
+        out.print(note, soft_wrap=True)
+    columns = (*_AT_THE_LINE, *_columns(result["task"]))
+    figures = [("test before", result["before"]), ("test after", result["test"])]
+    cells = [[name, str(values["n"]), *(_rate(values[key]) for key, _ in columns)] for name, values in figures]
+    _table(out, ["", "n", *(title for _, title in columns)], cells)
+    out.print(f"run: {result['run']}\nreport: {result['run']}/report.html", soft_wrap=True)
+
+
 def _cost(out: Console, result: Result) -> None:
     rows = [
         [
@@ -222,6 +248,7 @@ _SHOW: dict[str, Callable[[Console, Result], None]] = {
     "search": _search,
     "train": _trained,
     "evaluate": _trained,
+    "compress": _compressed,
     "cost": _cost,
     "benchmark": _benchmark,
     "report": _report,

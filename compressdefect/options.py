@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_type_hints
 
-PANELS = ("Options", "Data", "Budget", "Search", "Training", "Run")  # in the order of --help
+PANELS = ("Options", "Compression", "Data", "Budget", "Search", "Training", "Run")  # in the order of --help
 
 
 PEERS = ("timm:mobilenetv3_large_100", "timm:efficientnet_b0")  # known to many who look at a latency
@@ -227,6 +227,30 @@ class EvaluateOptions:
     good: Annotated[str | None, Help("As for train; default: the run's own.")] = None
     unlabelled: Annotated[str | None, Help("As for train; default: the run's own.")] = None
     group: Annotated[str | None, Help("As for train; default: the run's own.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressOptions(EvaluateOptions, RunOptions):
+    """``compress``: which steps, how far, and what they may cost."""
+
+    PANEL: ClassVar[str] = "Compression"
+
+    steps: Annotated[str, Help("What is done, in this order: prune,quantize or one of them.")] = "prune,quantize"
+    to_macs: Annotated[
+        str, Help("What pruning leaves of the multiply-accumulates: a share such as 0.5, or a number such as 20M.")
+    ] = "0.5"
+    importance: Annotated[
+        str, Help("What says which channels matter least: taylor, magnitude, bn_scale or random.")
+    ] = "taylor"
+    scope: Annotated[
+        str, Help("Whether layers lose as much as their channels matter (global), or all the same share (layer).")
+    ] = "global"
+    max_drop: Annotated[float, Help("Points of the validation metric that all steps together may cost.")] = 0.5
+    epochs: Annotated[
+        int | None,
+        Help("Passes over the training part after each round of pruning; default: a quarter of the model's own."),
+    ] = None
+    seed: Annotated[int, Help("Seed of the trainings and of random importance.", panel="Run")] = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from compressdefect.flow.stored import anchored, options_of, resumed
 from compressdefect.options import (
     PANELS,
     BenchmarkOptions,
+    CompressOptions,
     CostOptions,
     DataOptions,
     EvaluateOptions,
@@ -38,6 +39,8 @@ COMMANDS = {
     " objective latency-exponent sampler trials ladder workers threads-per-trial storage study",
     "train": f"{DATA} {TRAINING} {RUN} optimizer schedule learning-rate batch-size",
     "evaluate": "data format labels good unlabelled group json",
+    "compress": "steps to-macs importance scope max-drop epochs data format labels good unlabelled group time"
+    " accelerator threads peers seed run-dir json",
     "cost": "input channels classes task json",
     "benchmark": "input batch threads precision task json",
     "report": "data json",
@@ -51,6 +54,7 @@ CLASSES = {
     "search": SearchOptions,
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
+    "compress": CompressOptions,
     "cost": CostOptions,
     "benchmark": BenchmarkOptions,
     "study": StudyOptions,
@@ -103,7 +107,7 @@ def test_help_shows_every_option_under_one_heading(command: str, columns: int, m
 
 def test_the_headings_of_a_search_stand_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     found = panels("search", 100, monkeypatch)
-    assert list(found) == ["Arguments", *PANELS]
+    assert list(found) == ["Arguments", *(panel for panel in PANELS if panel != "Compression")]
     assert found["Options"] == ["--json", "--help"]
     assert [f"--budget-{name}" for name in ("flops", "macs", "params", "memory", "latency")] == found["Budget"]
     assert {"--seed", "--run-dir", "--resume", "--time"} <= set(found["Run"])

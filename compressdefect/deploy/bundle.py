@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from compressdefect.models.design import Design
     from compressdefect.train.task import Task
 
-MANIFEST, CARD, WEIGHTS, FP32 = "bundle.json", "card.md", "weights.safetensors", "fp32.onnx"
+MANIFEST, CARD, WEIGHTS = "bundle.json", "card.md", "weights.safetensors"
+FP32, INT8 = "fp32.onnx", "int8.onnx"
 
 
 @dataclass(frozen=True)

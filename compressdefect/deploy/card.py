@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from compressdefect import units
 
 if TYPE_CHECKING:
-    from compressdefect.deploy.manifest import BundleManifest, GraphFigures
+    from compressdefect.deploy.manifest import Agreement, BundleManifest, GraphFigures
 
 
 def render_card(manifest: BundleManifest) -> str:
@@ -25,6 +25,7 @@ def render_card(manifest: BundleManifest) -> str:
         "## Latency\n\n" + _latency(manifest),
         "## Data\n\n" + _data(manifest.data),
         "## Training\n\n" + _facts(manifest.training, "none: the weights are random"),
+        *(["## Compression\n\n" + _steps(manifest.steps)] if manifest.steps else []),
         "## The graph\n\n" + _graph(manifest),
         "## Deviations\n\n" + ("\n".join(f"- {text}" for text in manifest.deviations) or "None."),
         "## Made with\n\n" + _facts(manifest.versions, "unknown"),
@@ -130,9 +131,38 @@ def _graph(manifest: BundleManifest) -> str:
 
 def _described(graph: GraphFigures, shown: str) -> str:
     size = f"{graph.precision}, {units.size(graph.bytes)}, parity with the trained network"
+    if graph.agreement is not None:
+        return f"{graph.precision}, {units.size(graph.bytes)}, {_agreed(graph, graph.agreement)}"
     if graph.parity is None:
         return f"{size} not checked"
     return f"{size}: largest difference {graph.parity.max_difference:.1e} on {graph.parity.images} {shown}s"
+
+
+def _agreed(graph: GraphFigures, agreement: Agreement) -> str:
+    said = f"{graph.made}; of {agreement.images} validation images {units.percent(agreement.verdicts)} are judged as by"
+    said += f" the float graph, and probabilities differ by {agreement.mean_difference:.1e} on average"
+    where = f"; made on a CPU with {', '.join(graph.instructions)}" if graph.instructions else ""
+    threshold = "" if graph.threshold is None else f"; its threshold is {units.probability(graph.threshold)}"
+    return f"{said}{where}{threshold}"
+
+
+def _steps(steps: Sequence[dict[str, Any]]) -> str:
+    """What each step gave and cost, on validation images."""
+    header = ("step", "validation metric", "escape", "parameters", "MACs", "file", "latency", "")
+    rows = [
+        (
+            step["title"],
+            units.percent(step["metric"]),
+            units.percent(step["escape"]),
+            units.count(step["params"]),
+            units.count(step["macs"]),
+            units.size(step["bytes"]),
+            units.milliseconds(step["latency_ms"]),
+            "; ".join(step["reasons"]) or ("**ships**" if step["ships"] else ""),
+        )
+        for step in steps
+    ]
+    return _table(header, rows)
 
 
 def _splits(manifest: BundleManifest) -> list[tuple[str, dict[str, Any]]]:

@@ -29,6 +29,11 @@ def judge(job: Assignment, network: nn.Module, threshold: float | None) -> Judge
     """Predict the test part at the threshold that validation gave."""
     with using_threads(job.config.threads):
         records = predict(network, job.images, job.split.test, job.task)
+    return judged(job, records, threshold)
+
+
+def judged(job: Assignment, records: Records, threshold: float | None) -> Judged:
+    """The figures of what was answered on the test part, by a network or by a graph."""
     test = metrics(job.task, job.images, job.split.test, records, threshold=threshold, choose=False)
     return Judged(test, _predictions(job, records, threshold))
 

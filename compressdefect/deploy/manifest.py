@@ -14,7 +14,8 @@ from compressdefect.runs import now, versions
 if TYPE_CHECKING:
     from compressdefect.train.task import Task
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+READABLE = (2, 3)  # 3 tells of several graphs; what 2 has is in it
 
 
 class _Strict(BaseModel):
@@ -62,13 +63,43 @@ class Parity(_Strict):
     max_difference: float
 
 
+class Agreement(_Strict):
+    """A graph of another precision beside the float32 one, on so many validation images.
+
+    Attributes:
+        images: how many.
+        verdicts: share of them that both call the same: accepted or rejected by each one's own threshold, or, where no
+            class is good, the most probable class.
+        mean_difference: of the probabilities of whole images.
+    """
+
+    images: int
+    verdicts: float
+    mean_difference: float
+
+
 class GraphFigures(_Strict):
-    """One of the graphs that ship: what it is, and what was measured of it."""
+    """One of the graphs that ship: what it is, and what was measured of it.
+
+    Attributes:
+        precision: "fp32" or "int8".
+        bytes: of the file.
+        parity: with the network, of a graph that computes as it does.
+        agreement: with the float32 graph, of one that does not.
+        threshold: its own, from its own answers on validation images.
+        latency: measured in turns with the other graphs.
+        instructions: of the CPU that chose how it computes, where that was chosen.
+        made: how it was made, in words.
+    """
 
     precision: str
     bytes: int
     parity: Parity | None = None
+    agreement: Agreement | None = None
+    threshold: float | None = None
     latency: tuple[LatencyFigures, ...] = ()
+    instructions: tuple[str, ...] = ()
+    made: str = ""
 
 
 class Reading(_Strict):
@@ -109,7 +140,8 @@ class BundleManifest(_Strict):
     ``design`` is the JSON of a ``models.design.Design``. ``heads`` names the outputs of each head of the network,
     ``classes`` those that whole images are told apart by; ``graphs`` are the ONNX files by name.
     ``metrics`` holds the validation's and the test's figures under ``val`` and ``test``. ``files`` is filled in when
-    the bundle is written: every file but ``bundle.json`` itself, with its SHA-256.
+    the bundle is written: every file but ``bundle.json`` itself, with its SHA-256. ``threshold`` is that of the default
+    graph, and ``steps`` are those of a compression, with the figures of each on validation images.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -132,6 +164,7 @@ class BundleManifest(_Strict):
     data: dict[str, Any] = {}
     training: dict[str, Any] = {}
     deviations: tuple[str, ...] = ()
+    steps: tuple[dict[str, Any], ...] = ()
     versions: dict[str, str] = Field(default_factory=versions)
     default_graph: str
     files: dict[str, str] = {}
@@ -186,11 +219,11 @@ def parse_manifest(text: str | bytes, *, source: object) -> BundleManifest:
         raise BundleError("bundle.json is not JSON", got=source, fix="export the model again") from error
     if not isinstance(data, dict):
         raise BundleError("bundle.json does not hold an object", got=source, fix="export the model again")
-    if data.get("schema_version") != SCHEMA_VERSION:
+    if data.get("schema_version") not in READABLE:
         raise BundleError(
             "unknown schema version of bundle.json",
             got=data.get("schema_version", "none"),
-            fix=f"this release reads version {SCHEMA_VERSION}; install the one that wrote {source}",
+            fix=f"this release reads versions {READABLE[0]} to {READABLE[-1]}; install the one that wrote {source}",
         )
     try:
         return BundleManifest.model_validate(data)

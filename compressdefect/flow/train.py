@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from compressdefect.deploy.assignment import Assignment, describe_data
+from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.deliver import deliver
 from compressdefect.deploy.judging import metrics
 from compressdefect.deploy.model_ref import ModelRef, resolve_model, whole_model
+from compressdefect.deploy.scoring import predict_graph
 from compressdefect.errors import DataError, ModelError
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import check_free, check_options, check_split, choose_task, prepare, say_what_hides
+from compressdefect.flow.prepare import (
+    Prepared,
+    check_free,
+    check_options,
+    check_split,
+    choose_task,
+    prepare,
+    say_what_hides,
+)
 from compressdefect.flow.stored import anchored, options_of
 from compressdefect.flow.voice import Voice
 from compressdefect.models.designs import made_for
@@ -22,7 +32,6 @@ from compressdefect.search.quantity import parse_seconds
 from compressdefect.train.batches import steps_per_epoch
 from compressdefect.train.config import FitConfig
 from compressdefect.train.gradual import Gradual
-from compressdefect.train.predict import predict
 from compressdefect.train.schedule import Deadline
 from compressdefect.train.tasks import task_kind
 
@@ -89,36 +98,57 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None, *, beg
 
 
 def run_evaluation(model: str, given: EvaluateOptions) -> dict[str, Any]:
-    """Measure a trained model on its own test images; see ``api.evaluate``."""
+    """Measure the graph that ships of a trained model on its own test images; see ``api.evaluate``."""
     ref = resolve_model(model)
+    bundle, found, _ = own_images(ref, given, Voice(), verb="evaluated")
+    manifest, task, figures = bundle.manifest, bundle.task(), {}
+    graph = bundle.file(manifest.default_graph)
+    for part, indices in (("val", found.split.val), ("test", found.split.test)):
+        if len(indices):
+            records = predict_graph(graph, found.images, indices, task)
+            figures[part] = metrics(task, found.images, indices, records, threshold=manifest.threshold, choose=False)
+    val = figures.get("val", manifest.metrics.get("val", {}))
+    return {
+        "run": str(ref.run.path if ref.run else bundle.path),
+        "task": task.name,
+        "val": val,
+        "test": figures["test"],
+    }
+
+
+def own_images(
+    ref: ModelRef, given: EvaluateOptions, voice: Voice, *, verb: str
+) -> tuple[Bundle, Prepared, JobOptions]:
+    """A trained model's bundle, the images and the split that it was made with, and the options that say which.
+
+    Args:
+        ref: the model.
+        given: what is said of its data now, in place of what its run has.
+        voice: says what was found.
+        verb: what is to be done with it, for messages.
+
+    Raises:
+        ModelError: it is not trained.
+        DataError: the images are not there, or do not fit.
+    """
     split_file = _own_split(ref)
     if ref.bundle is None or split_file is None:
-        raise ModelError("only a trained model can be evaluated", got=model, fix="give a run or bundle folder")
+        raise ModelError(f"only a trained model can be {verb}", got=ref.name, fix="give a run or bundle folder")
     manifest = ref.bundle.manifest
-    anew = {name: value for name, value in vars(given).items() if value is not None}
+    names = {field.name for field in fields(EvaluateOptions)}
+    anew = {name: value for name, value in vars(given).items() if name in names and value is not None}
     own = {"split": split_file, "tile": _own_tile(ref), "bits": _own_bits(ref)}
     data = options_of(ref.run, DataOptions, {**anew, **own})
-    options = JobOptions(**vars(data))  # of the run only what is said of its data: its recipe is of no more use
-    found = prepare(options, input=manifest.input[1], task=manifest.task, voice=Voice())
+    aim = options_of(ref.run, JobOptions, {})
+    options = JobOptions(**vars(data), metric=aim.metric, overkill=aim.overkill)  # of its recipe no more than the aim
+    found = prepare(options, input=manifest.input[1], task=manifest.task, voice=voice)
     if found.task.classes != manifest.classes or found.images.shape != manifest.input:
         raise DataError(
             "the images do not fit the model",
             got=f"{', '.join(found.task.classes)} at {found.images.shape}",
             fix=f"it knows {', '.join(manifest.classes)} at {manifest.input}",
         )
-    task = ref.bundle.task()
-    network, figures = ref.bundle.network(), {}
-    for part, indices in (("val", found.split.val), ("test", found.split.test)):
-        if len(indices):
-            records = predict(network, found.images, indices, task)
-            figures[part] = metrics(task, found.images, indices, records, threshold=manifest.threshold, choose=False)
-    val = figures.get("val", manifest.metrics.get("val", {}))
-    return {
-        "run": str(ref.run.path if ref.run else ref.bundle.path),
-        "task": task.name,
-        "val": val,
-        "test": figures["test"],
-    }
+    return ref.bundle, found, options
 
 
 def fit_config(options: JobOptions, train: int, task: str) -> FitConfig:

@@ -105,6 +105,32 @@ def comparison(evidence: Evidence) -> Table | None:
     return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), rows)
 
 
+def steps(evidence: Evidence) -> Table | None:
+    """Each step of a compression, on validation images; None where there was none."""
+    found = evidence.best.manifest.steps if evidence.best else ()
+    if not found:
+        return None
+    titles = (f"{evidence.metric_title}", "escape", "parameters", "MACs", "file", f"latency per {evidence.shown}")
+    rows = [
+        Row(
+            (
+                step["title"],
+                units.percent(step["metric"]),
+                units.percent(step["escape"]),
+                units.count(step["params"]),
+                units.count(step["macs"]),
+                units.size(step["bytes"]),
+                units.milliseconds(step["latency_ms"]),
+                "; ".join(step["reasons"]),
+            ),
+            mark="winner" if step["ships"] else "",
+        )
+        for step in found
+    ]
+    numbers = tuple(Column(title, numeric=True) for title in titles)
+    return Table((Column(""), *numbers, Column("not kept because")), rows)
+
+
 def layers(parts: Sequence[Layer]) -> Table:
     """A network layer by layer: where its parameters and its work are."""
     most = max((layer.macs for layer in parts), default=0) or 1

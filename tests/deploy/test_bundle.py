@@ -108,7 +108,7 @@ def test_unlisted_files_are_tolerated_and_not_loaded(bundle: Bundle) -> None:
         ("{", "is not JSON"),
         ("[1]", "does not hold an object"),
         ("{}", "unknown schema version .*: got none"),
-        ('{"schema_version": 1}', "unknown schema version .*: got 1; this release reads version 2"),
+        ('{"schema_version": 1}', "unknown schema version .*: got 1; this release reads versions 2 to 3"),
         ('{"schema_version": 2}', "is wrong at name: got Field required"),
     ],
 )

@@ -19,6 +19,10 @@ def model(evidence: Evidence, layers: Sequence[Layer] | None) -> list[Section]:
     if compared:
         text = "Validation metric and latency are those measured in the search; the test came once, at the end."
         content.append(tabled("Winner and trial 0", compared, text))
+    steps = tables.steps(evidence)
+    if steps:
+        text = "On validation images, each at the threshold that they give; the row that is set off ships."
+        content.append(tabled("Compression, step by step", steps, text))
     rows = evidence.latency
     if rows and evidence.best:
         clock = tables.latency(rows, evidence.best.manifest.name, evidence.shown)

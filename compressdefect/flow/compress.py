@@ -1,0 +1,266 @@
+"""``compress``: a trained model, smaller and faster."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compressdefect import units
+from compressdefect.compress.pipeline import Outcome, Plan, compress
+from compressdefect.compress.precision import Int8
+from compressdefect.compress.prune import PruneConfig
+from compressdefect.compress.stage import Bench, Stage
+from compressdefect.cost.latency import instructions, measure
+from compressdefect.data.verdict import defect_scores, rejected
+from compressdefect.deploy.assignment import Assignment, describe_data
+from compressdefect.deploy.bundle import FP32, INT8, Bundle
+from compressdefect.deploy.judging import judged
+from compressdefect.deploy.manifest import Agreement, GraphFigures
+from compressdefect.deploy.model_ref import ModelRef, resolve_model, whole_model
+from compressdefect.deploy.packaging import OtherGraph, package
+from compressdefect.deploy.scoring import predict_graph
+from compressdefect.deploy.training import Trained
+from compressdefect.errors import DataError, ModelError, known_names
+from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
+from compressdefect.flow.prepare import Prepared, check_free
+from compressdefect.flow.stored import anchored, options_of
+from compressdefect.flow.train import FINISH_S, fit_config, own_images
+from compressdefect.flow.voice import Voice
+from compressdefect.models.inspector import Inspector
+from compressdefect.options import CompressOptions, DataOptions, JobOptions, TrainOptions
+from compressdefect.runs import RunFolder
+from compressdefect.search.quantity import parse_count, parse_seconds
+from compressdefect.train.config import FitConfig
+from compressdefect.train.schedule import Deadline
+from compressdefect.train.task import Task
+
+STEPS = ("prune", "quantize")
+EPOCHS_SHARE = 0.25  # of the model's own, in each round of pruning
+RATE_SHARE = 1 / 3  # of the peak learning rate of a training from scratch
+TIMED_S = 2.0  # for which each step's graph is timed
+
+
+def run_compression(model: str, options: CompressOptions, run_dir: Path | None, *, began: float) -> dict[str, Any]:
+    """Take a trained model through the steps; see ``api.compress`` and, for ``began``, ``flow.search.run_search``."""
+    seconds = None if options.time is None else parse_seconds(options.time, "--time")
+    steps, pruning = _steps(options.steps), PruneConfig(options.importance, options.scope, options.seed)
+    _check_numbers(options)
+    check_free(run_dir)
+    ref, voice = resolve_model(model), Voice()
+    bundle, data, shown = own_images(ref, options, voice, verb="compressed")
+    if not len(data.split.val):
+        raise DataError(
+            "there is no validation part to say what a step costs",
+            got=f"{len(data.split.train)} training images",
+            fix="train the model on more images, or on a --split that has one",
+        )
+    peers = parse_peers(options.peers, data.task.name, voice)
+    config = _recipe(ref, bundle, options, data)
+    share = _share(options.to_macs, bundle.manifest.cost.macs) if "prune" in steps else None
+    manifest = {
+        "command": "compress",
+        "task": data.task.name,
+        "model": whole_model(model),
+        "metric": data.task.metric,
+        "seed": options.seed,
+        "data": describe_data(data.images, data.split),
+        "options": _stored(ref, options, shown),
+    }
+    run = RunFolder.create(run_dir, data.task.name, manifest)
+    run.write_json("split.json", data.split.to_json(data.images))
+    deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
+    plan = Plan(share, pruning, config, int8="quantize" in steps)
+    with recorded(run, data.images), tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
+        bench = Bench(data.images, data.split, data.task, Path(folder), options.max_drop / 100)
+        network = bundle.network()
+        assert isinstance(network, Inspector)
+        first = bench.stage("as it was", bundle.design(), network)
+        outcome = compress(bench, first, plan, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
+        result = _deliver(run, bundle, bench, outcome, config, options.threads, voice)
+        time_beside_peers(run, peers, threads=options.threads)
+    run.finish("complete")
+    write_run_report(run, images=data.images)
+    return {"run": str(run.path), "task": data.task.name, "metric": data.task.metric, **result}
+
+
+def _deliver(
+    run: RunFolder, bundle: Bundle, bench: Bench, outcome: Outcome, config: FitConfig, threads: int, voice: Voice
+) -> dict[str, Any]:
+    """Test the model before and after, once, and write the bundle."""
+    first, best, shipped = outcome.stages[0], outcome.best, outcome.shipped
+    rows = _rows(outcome, threads)
+    run.write_json("steps.json", {"steps": rows, "notes": list(outcome.notes)})
+    name = bundle.manifest.name if shipped is first else f"{bundle.manifest.name} compressed"
+    job = Assignment(name, best.design, bench.images, bench.split, bench.task, config, threads)
+    figures = {stage.graph: bench.figures(stage) for stage in (first, best, shipped)}
+    voice.say("testing")
+    before, after = (
+        judged(
+            job,
+            predict_graph(stage.graph, bench.images, bench.split.test, bench.task),
+            figures[stage.graph]["threshold"],
+        )
+        for stage in (first, shipped)
+    )
+    training = (
+        {**bundle.manifest.training, "compressed_with": asdict(config)}
+        if best is not first
+        else bundle.manifest.training
+    )
+    package(
+        run.best,
+        job,
+        Trained(best.network, figures[best.graph], training),
+        after,
+        voice.say,
+        others={} if outcome.int8 is None else {INT8: _int8_graph(bench, outcome, outcome.int8)},
+        default=FP32 if shipped is best else INT8,
+        val=figures[shipped.graph],
+        steps=rows,
+    )
+    return {
+        "steps": rows,
+        "notes": list(outcome.notes),
+        "val": figures[shipped.graph],
+        "before": before.test,
+        "test": after.test,
+    }
+
+
+def _rows(outcome: Outcome, threads: int) -> list[dict[str, Any]]:
+    """Each step with its figures on validation images and its latency, all measured in turns."""
+    timed = measure(
+        {str(number): stage.graph for number, stage in enumerate(outcome.stages)},
+        threads=(threads,),
+        max_seconds=TIMED_S,
+    )
+    return [_row(stage, row.median_ms, outcome) for stage, row in zip(outcome.stages, timed, strict=True)]
+
+
+def _row(stage: Stage, latency_ms: float, outcome: Outcome) -> dict[str, Any]:
+    drop = stage.drop
+    return {
+        "title": stage.title,
+        "precision": stage.precision,
+        "metric": drop.metric_after,
+        "loss": drop.loss_after,
+        "escape": drop.escape_after,
+        "params": stage.cost.params,
+        "macs": stage.cost.macs,
+        "bytes": stage.bytes,
+        "latency_ms": latency_ms,
+        "reasons": list(drop.reasons),
+        "ships": stage is outcome.shipped,
+    }
+
+
+def _stored(ref: ModelRef, options: CompressOptions, shown: JobOptions) -> dict[str, Any]:
+    """The options of this run: the recipe of the model's own, its images, and what was asked of the compression."""
+    named = {field.name for field in fields(DataOptions)} | {"metric", "overkill"}
+    images = {name: value for name, value in asdict(anchored(shown)).items() if name in named}
+    return {**asdict(options_of(ref.run, TrainOptions, {})), **asdict(options), **images}
+
+
+def _int8_graph(bench: Bench, outcome: Outcome, int8: Int8) -> OtherGraph:
+    """The int8 graph with all that was found of it; it ships beside the float one even where that is the default."""
+    quantized = outcome.stages[-1]
+    figures = GraphFigures(
+        precision="int8",
+        bytes=quantized.bytes,
+        agreement=_agreement(bench, outcome.best, quantized),
+        threshold=bench.figures(quantized)["threshold"],
+        instructions=instructions(),
+        made=_made(int8),
+    )
+    return OtherGraph(quantized.graph, figures)
+
+
+def _made(int8: Int8) -> str:
+    said = f"{int8.flavour.name}, ranges by {int8.method}"
+    if int8.float_layers:
+        said += f", {len(int8.float_layers)} of {int8.layers} layers in float"
+    return said
+
+
+def _agreement(bench: Bench, one: Stage, other: Stage) -> Agreement:
+    """How alike two graphs answer to the validation images, each with its own threshold."""
+    task, probabilities = bench.task, [bench.task.image_probabilities(stage.records) for stage in (one, other)]
+    verdicts = [
+        _verdicts(task, found, bench.figures(stage)["threshold"])
+        for found, stage in zip(probabilities, (one, other), strict=True)
+    ]
+    return Agreement(
+        images=len(bench.labels),
+        verdicts=float(np.mean(verdicts[0] == verdicts[1])),
+        mean_difference=float(np.abs(probabilities[0] - probabilities[1]).mean()),
+    )
+
+
+def _verdicts(task: Task, probabilities: NDArray[np.floating], threshold: float | None) -> NDArray[Any]:
+    """Which parts are rejected or, where there is no threshold, the most probable class of each (n,)."""
+    if threshold is None or task.good is None:
+        return np.asarray(probabilities.argmax(axis=1))
+    return rejected(defect_scores(probabilities, task.good), threshold)
+
+
+def _recipe(ref: ModelRef, bundle: Bundle, options: CompressOptions, data: Prepared) -> FitConfig:
+    """The model's own recipe, for fewer epochs at a lower rate: it has learned nearly all already."""
+    given = {"seed": options.seed, "accelerator": options.accelerator}
+    own = options_of(ref.run, TrainOptions, given)
+    config = fit_config(own, data.shown, data.task.name)
+    trained = bundle.manifest.training.get("epochs_trained", config.epochs)
+    epochs = options.epochs or max(1, round(EPOCHS_SHARE * trained))
+    return replace(config, epochs=epochs, learning_rate=RATE_SHARE * config.learning_rate, gradual=None)
+
+
+def _steps(text: str) -> tuple[str, ...]:
+    """Read the names of steps, which are done in their own order.
+
+    >>> _steps("quantize, prune")
+    ('prune', 'quantize')
+
+    Raises:
+        ModelError: one is unknown.
+    """
+    asked = {name.strip() for name in text.split(",")}
+    for name in sorted(asked):
+        if name not in STEPS:
+            raise ModelError("no such step of a compression", got=name or "nothing", fix=known_names(name, STEPS))
+    return tuple(name for name in STEPS if name in asked)
+
+
+def _share(text: str, macs: int) -> float:
+    """Read ``--to-macs``: a share of a model's macs, or a number of them.
+
+    >>> _share("0.5", 1000), _share("500", 1000)
+    (0.5, 0.5)
+
+    Raises:
+        SpaceError: it is neither.
+        ModelError: the model has no more than that.
+    """
+    count = parse_count(text, "--to-macs") if not _is_share(text) else float(text) * macs
+    if count >= macs:
+        raise ModelError(
+            "the model is below the target already", got=f"{units.count(macs)} macs", fix="lower --to-macs"
+        )
+    return count / macs
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 < float(text) < 1
+    except ValueError:
+        return False
+
+
+def _check_numbers(options: CompressOptions) -> None:
+    for name, least in (("epochs", 1), ("threads", 1), ("seed", 0), ("max_drop", 0)):
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise DataError(f"--{name.replace('_', '-')} must be at least {least}", got=value)
