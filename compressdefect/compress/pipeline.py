@@ -11,6 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,12 +19,15 @@ from numpy.typing import NDArray
 
 from compressdefect import units
 from compressdefect.compress.channels import couple
+from compressdefect.compress.drop import Drop
 from compressdefect.compress.precision import FP32, Int8, to_int8
 from compressdefect.compress.prune import Gradients, PruneConfig, check_limit, prune
+from compressdefect.compress.qat import quantization_aware
 from compressdefect.compress.stage import Bench, Stage
 from compressdefect.compress.teaching import Pupil, Teacher, taught
 from compressdefect.cost.counting import quick_macs
 from compressdefect.data.truth import Truth
+from compressdefect.deploy.export import export_onnx
 from compressdefect.models.design import Design
 from compressdefect.models.edited_design import EditedDesign
 from compressdefect.models.edits import Edits, apply_edits, composed
@@ -47,7 +51,7 @@ class Plan:
     Attributes:
         macs: share of the macs that is to stay after pruning; None leaves all channels.
         pruning: how channels are chosen.
-        config: the recipe of the training after each round.
+        config: the recipe of the training after each round, and of one with eight bits where that is needed.
         int8: whether the model is quantized in the end.
     """
 
@@ -114,9 +118,7 @@ def compress(
     best = [stage for stage in stages if stage.drop.holds][-1]
     if not plan.int8:
         return Outcome(tuple(stages), best, None, best, tuple(notes))
-    say("quantizing")
-    pixels = bench.images.pixels[calibration_rows(bench)]
-    int8 = to_int8(best.graph, bench.folder, pixels, lambda graph: bench.drop(first.records, bench.answers(graph)))
+    int8 = _quantized(bench, first, best, plan, deadline, on_epoch, say)
     quantized = replace(
         best,
         title=f"int8, {int8.flavour.name}",
@@ -129,6 +131,49 @@ def compress(
     stages.append(quantized)
     why_not = _why_not(int8)
     return Outcome(tuple(stages), best, int8, best if why_not else quantized, (*notes, *why_not))
+
+
+def _quantized(
+    bench: Bench,
+    first: Stage,
+    best: Stage,
+    plan: Plan,
+    deadline: Deadline | None,
+    on_epoch: OnEpoch | None,
+    say: Say,
+) -> Int8:
+    """The int8 graph of a stage; where it would cost too much, or only holds with layers in float, trained for it."""
+    pixels = bench.images.pixels[calibration_rows(bench)]
+
+    def judge(graph: Path) -> Drop:
+        return bench.drop(first.records, bench.answers(graph))
+
+    say("quantizing")
+    found = to_int8(best.graph, bench.folder, pixels, judge)
+    if found.drop.holds and not found.float_layers:
+        return found
+    say(f"training with eight bits, the first model is the teacher: {plan.config.epochs} epochs")
+    network = copy.deepcopy(best.network)
+    with quantization_aware(network, torch.from_numpy(pixels[:2])):
+        _teach(bench, first, network, plan.config, deadline, on_epoch)
+    graph = bench.new_file()
+    export_onnx(network, bench.task, graph, input_shape=bench.images.shape)
+    trained = replace(to_int8(graph, bench.folder, pixels, judge), trained=True)
+    return min((trained, found), key=lambda one: (not one.drop.holds, len(one.float_layers), one.drop.loss_after))
+
+
+def _teach(
+    bench: Bench,
+    first: Stage,
+    network: Inspector,
+    config: FitConfig,
+    deadline: Deadline | None,
+    on_epoch: OnEpoch | None,
+) -> None:
+    """Train a network in place, with the first model as its teacher."""
+    pupil = Pupil(network, Teacher([first.network], bench.task))
+    task, images, train = taught(bench.task), bench.images, bench.split.train
+    fit(pupil, images, train, None, task, config, deadline=deadline, on_epoch=on_epoch)
 
 
 def targets(share: float) -> Iterator[float]:
@@ -180,17 +225,7 @@ def _pruned(
     apply_edits(smaller.network, edits)
     design = edited(stage.design, edits)
     say(f"training what is left, the first model is its teacher: {plan.config.epochs} epochs")
-    pupil = Pupil(smaller, Teacher([first.network], bench.task))
-    fit(
-        pupil,
-        bench.images,
-        bench.split.train,
-        None,
-        taught(bench.task),
-        plan.config,
-        deadline=deadline,
-        on_epoch=on_epoch,
-    )
+    _teach(bench, first, smaller, plan.config, deadline, on_epoch)
     macs = quick_macs(smaller.network, shape)
     return bench.stage(f"pruned to {units.count(macs)} macs", design, smaller.eval(), first=first)
 

@@ -7,7 +7,7 @@ the layers that int8 disturbs most go back to float, until what is lost is allow
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +47,7 @@ class Int8:
         drop: what it costs, against the float graph that the compression began with.
         latency_ms: median latency by the flavour's name, one thread, batch 1, and of the float graph as ``fp32``.
         sensitivity: of each layer, the most sensitive first; empty where it was not asked for.
+        trained: whether its network was trained for it.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Int8:
     drop: Drop
     latency_ms: dict[str, float]
     sensitivity: tuple[LayerSensitivity, ...] = ()
+    trained: bool = False
 
 
 def to_int8(source: Path, folder: Path, pixels: NDArray[np.uint8], judge: Judge, *, seconds: float = 1.0) -> Int8:
@@ -77,7 +79,7 @@ def to_int8(source: Path, folder: Path, pixels: NDArray[np.uint8], judge: Judge,
     def attempt(method: str, keep_float: Sequence[str] = ()) -> Int8:
         if method not in ranges:
             ranges[method] = calibrate(graph, pixels, method)
-        path = folder / f"{method}-{len(keep_float)}.onnx"
+        path = folder / f"{source.stem}-{method}-{len(keep_float)}.onnx"
         onnx.save(quantized(graph, ranges[method], flavour, keep_float), path)
         return Int8(path, flavour, method, tuple(keep_float), len(graph.layers), judge(path), latency_ms)
 
@@ -92,7 +94,7 @@ def to_int8(source: Path, folder: Path, pixels: NDArray[np.uint8], judge: Judge,
         mixed = attempt(best.method, [row.layer for row in found[:count]])
         if mixed.drop.holds:
             break
-    return Int8(**{**vars(mixed), "sensitivity": found})
+    return replace(mixed, sensitivity=found)
 
 
 def fastest(latency_ms: dict[str, float]) -> Flavour:
@@ -120,7 +122,7 @@ def _timed(source: Path, graph: FloatGraph, ranges: Ranges, folder: Path, second
     """Median latency of the float graph and of every flavour, measured in turns."""
     paths = {FP32: source}
     for number, flavour in enumerate(FLAVOURS):
-        paths[flavour.name] = folder / f"flavour-{number}.onnx"
+        paths[flavour.name] = folder / f"{source.stem}-flavour-{number}.onnx"
         onnx.save(quantized(graph, ranges, flavour), paths[flavour.name])
     return {row.name: row.median_ms for row in measure(paths, max_seconds=seconds)}
 

@@ -182,6 +182,8 @@ def _int8_graph(bench: Bench, outcome: Outcome, int8: Int8) -> OtherGraph:
 
 def _made(int8: Int8) -> str:
     said = f"{int8.flavour.name}, ranges by {int8.method}"
+    if int8.trained:
+        said += ", trained for it"
     if int8.float_layers:
         said += f", {len(int8.float_layers)} of {int8.layers} layers in float"
     return said

@@ -18,7 +18,7 @@ from compressdefect.compress import precision
 from compressdefect.compress.drop import Drop
 from compressdefect.compress.pipeline import Plan, calibration_rows, compress, edited, targets
 from compressdefect.compress.prune import PruneConfig
-from compressdefect.compress.quantize import FLAVOURS, FloatGraph, calibrate, quantized
+from compressdefect.compress.quantize import FLAVOURS, METHODS, FloatGraph, calibrate, quantized
 from compressdefect.compress.stage import Bench, Stage
 from compressdefect.cost.counting import trace_macs, trainable
 from compressdefect.data.images import Images
@@ -132,6 +132,23 @@ def test_what_costs_too_much_is_not_kept(bench_for: MakeBench, monkeypatch: pyte
     assert found.notes[0].startswith("stopped at pruned to")
     assert found.shipped is start
     assert found.notes[1].startswith("int8 does not hold")
+
+
+def test_a_model_that_int8_disturbs_is_trained_with_eight_bits(
+    bench_for: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_for("classify")
+    start = bench.stage("as it was", *trained("timm:test_resnet", bench.task))
+    epochs: list[EpochReport] = []
+    untrained = len(METHODS) + 5  # with ranges in every way, and with 1, 2, 4, 8 and all 15 layers in float
+    monkeypatch.setattr(Drop, "holds", property(lambda drop: drop is start.drop or bool(epochs)))
+    found = compress(bench, start, Plan(None, PruneConfig(), CONFIG), on_epoch=epochs.append)
+    assert len(epochs) == CONFIG.epochs
+    assert found.int8 is not None
+    assert (found.int8.trained, found.int8.float_layers) == (True, ())
+    assert found.best is start
+    assert found.shipped.graph == found.int8.path
+    assert len(list(bench.folder.glob("0-*.onnx"))) == untrained
 
 
 def test_where_int8_is_not_faster_the_float_graph_ships(bench_for: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
