@@ -237,8 +237,13 @@ class CompressOptions(EvaluateOptions, RunOptions):
 
     steps: Annotated[str, Help("What is done, in this order: prune,quantize or one of them.")] = "prune,quantize"
     to_macs: Annotated[
-        str, Help("What pruning leaves of the multiply-accumulates: a share such as 0.5, or a number such as 20M.")
-    ] = "0.5"
+        str | None,
+        Help("What pruning leaves of the multiply-accumulates: a share, or a number such as 20M; default: 0.5."),
+    ] = None
+    to_params: Annotated[str | None, Help("Instead, what it leaves of the weights: a share, or such as 500k.")] = None
+    to_latency: Annotated[
+        str | None, Help("Instead, what it leaves of the float graph's latency: a share, or a time such as 0.5ms.")
+    ] = None
     importance: Annotated[
         str, Help("What says which channels matter least: taylor, magnitude, bn_scale or random.")
     ] = "taylor"

@@ -39,8 +39,8 @@ COMMANDS = {
     " objective latency-exponent sampler trials ladder workers threads-per-trial storage study",
     "train": f"{DATA} {TRAINING} {RUN} optimizer schedule learning-rate batch-size",
     "evaluate": "data format labels good unlabelled group json",
-    "compress": "steps to-macs importance scope max-drop epochs data format labels good unlabelled group time"
-    " accelerator threads peers seed run-dir json",
+    "compress": "steps to-macs to-params to-latency importance scope max-drop epochs"
+    " data format labels good unlabelled group time accelerator threads peers seed run-dir json",
     "cost": "input channels classes task json",
     "benchmark": "input batch threads precision task json",
     "report": "data json",

@@ -1,15 +1,14 @@
 """Prune, teach what is left, quantize: one step after another, each held against the model that it began with.
 
-A step that costs more than is allowed ends the pipeline, and the last model that holds is what ships. Channels go in
-rounds, of which each takes at most ``ROUND`` of the macs and is followed by a training in which the unpruned model is
-the teacher: what is taken at once is hard to learn back.
+A step that costs more than is allowed ends the pruning, and the last model that holds is what ships. Channels go in
+rounds (``target.ROUND``), each of which is followed by a training in which the unpruned model is the teacher: what is
+taken at once is hard to learn back.
 """
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from compressdefect.compress.precision import FP32, Int8, to_int8
 from compressdefect.compress.prune import Gradients, PruneConfig, check_limit, prune
 from compressdefect.compress.qat import quantization_aware
 from compressdefect.compress.stage import Bench, Stage
+from compressdefect.compress.target import Measured, Target
 from compressdefect.compress.teaching import Pupil, Teacher, taught
 from compressdefect.cost.counting import quick_macs
 from compressdefect.data.truth import Truth
@@ -37,7 +37,6 @@ from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import OnEpoch, fit
 from compressdefect.train.schedule import Deadline
 
-ROUND = 0.7  # of the macs stay in a round, at least
 CALIBRATION = 128  # training images that int8 ranges and importances are measured on
 GRADIENT_BATCH = 16
 
@@ -49,13 +48,13 @@ class Plan:
     """What is to be done.
 
     Attributes:
-        macs: share of the macs that is to stay after pruning; None leaves all channels.
+        target: what is to stay after pruning; None leaves all channels.
         pruning: how channels are chosen.
         config: the recipe of the training after each round, and of one with eight bits where that is needed.
         int8: whether the model is quantized in the end.
     """
 
-    macs: float | None
+    target: Target | None
     pruning: PruneConfig
     config: FitConfig
     int8: bool = True
@@ -100,25 +99,15 @@ def compress(
         say: is told each step in a few words.
 
     Raises:
-        ModelError: pruning cannot reach what is asked for.
+        ModelError: the model is within the target, or pruning cannot reach it.
         TrainingError: a training diverged.
     """
-    stages, notes, rounds = [first], list[str](), list[float]()
-    if plan.macs is not None:
-        rounds = list(targets(plan.macs))
-        _check_reach(bench, first, plan.macs)
-    for number, share in enumerate(rounds):
-        part = None if deadline is None else deadline.part(1 / (len(rounds) - number))
-        stage = _pruned(bench, first, stages[-1], share, plan, part, on_epoch, say)
-        stages.append(stage)
-        say(f"{stage.title}: {_told(stage)}")
-        if not stage.drop.holds:
-            notes.append(f"stopped at {stage.title}: {'; '.join(stage.drop.reasons)}")
-            break
+    steps = _Steps(bench, first, plan, deadline, on_epoch, say)
+    stages, notes = steps.pruned()
     best = [stage for stage in stages if stage.drop.holds][-1]
     if not plan.int8:
         return Outcome(tuple(stages), best, None, best, tuple(notes))
-    int8 = _quantized(bench, first, best, plan, deadline, on_epoch, say)
+    int8 = steps.quantized(best)
     quantized = replace(
         best,
         title=f"int8, {int8.flavour.name}",
@@ -128,62 +117,77 @@ def compress(
         drop=int8.drop,
     )
     say(f"{quantized.title}: {_told(quantized)}")
-    stages.append(quantized)
     why_not = _why_not(int8)
-    return Outcome(tuple(stages), best, int8, best if why_not else quantized, (*notes, *why_not))
+    return Outcome((*stages, quantized), best, int8, best if why_not else quantized, (*notes, *why_not))
 
 
-def _quantized(
-    bench: Bench,
-    first: Stage,
-    best: Stage,
-    plan: Plan,
-    deadline: Deadline | None,
-    on_epoch: OnEpoch | None,
-    say: Say,
-) -> Int8:
-    """The int8 graph of a stage; where it would cost too much, or only holds with layers in float, trained for it."""
-    pixels = bench.images.pixels[calibration_rows(bench)]
+@dataclass(frozen=True)
+class _Steps:
+    """The steps on one model; for the fields see ``compress``."""
 
-    def judge(graph: Path) -> Drop:
-        return bench.drop(first.records, bench.answers(graph))
+    bench: Bench
+    first: Stage
+    plan: Plan
+    deadline: Deadline | None
+    on_epoch: OnEpoch | None
+    say: Say
 
-    say("quantizing")
-    found = to_int8(best.graph, bench.folder, pixels, judge)
-    if found.drop.holds and not found.float_layers:
-        return found
-    say(f"training with eight bits, the first model is the teacher: {plan.config.epochs} epochs")
-    network = copy.deepcopy(best.network)
-    with quantization_aware(network, torch.from_numpy(pixels[:2])):
-        _teach(bench, first, network, plan.config, deadline, on_epoch)
-    graph = bench.new_file()
-    export_onnx(network, bench.task, graph, input_shape=bench.images.shape)
-    trained = replace(to_int8(graph, bench.folder, pixels, judge), trained=True)
-    return min((trained, found), key=lambda one: (not one.drop.holds, len(one.float_layers), one.drop.loss_after))
+    def pruned(self) -> tuple[list[Stage], list[str]]:
+        """Every stage of the pruning, the first model among them, and why it ended early if it did."""
+        if self.plan.target is None:
+            return [self.first], []
+        network, stages = self.first.network.network, [self.first]
+        target = Measured.of(self.plan.target, self.bench, self.first)
+        check_limit(network, couple(network, self.bench.images.shape), target.limit, target.measure, target.show)
+        limits = list(target.rounds())
+        for number, limit in enumerate(limits):
+            deadline = None if self.deadline is None else self.deadline.part(1 / (len(limits) - number))
+            stages.append(self._round(stages[-1], target, limit, deadline))
+            drop = stages[-1].drop
+            self.say(f"{stages[-1].title}: {_told(stages[-1])}")
+            if not drop.holds:
+                return stages, [f"stopped at {stages[-1].title}: {'; '.join(drop.reasons)}"]
+        return stages, []
 
+    def _round(self, stage: Stage, target: Measured, limit: float, deadline: Deadline | None) -> Stage:
+        """Channels go until what is measured is within the limit, then what stays is trained."""
+        self.say(f"pruning to {target.show(limit)}")
+        network, shape, pruning = stage.network.network, self.bench.images.shape, self.plan.pruning
+        slopes = gradients(self.bench, stage.network) if pruning.importance == "taylor" else None
+        edits = prune(network, couple(network, shape), pruning, limit=limit, measure=target.measure, gradients=slopes)
+        smaller = copy.deepcopy(stage.network)
+        apply_edits(smaller.network, edits)
+        self._teach(smaller, deadline)
+        title = f"pruned to {units.count(quick_macs(smaller.network, shape))} macs"
+        return self.bench.stage(title, edited(stage.design, edits), smaller.eval(), first=self.first)
 
-def _teach(
-    bench: Bench,
-    first: Stage,
-    network: Inspector,
-    config: FitConfig,
-    deadline: Deadline | None,
-    on_epoch: OnEpoch | None,
-) -> None:
-    """Train a network in place, with the first model as its teacher."""
-    pupil = Pupil(network, Teacher([first.network], bench.task))
-    task, images, train = taught(bench.task), bench.images, bench.split.train
-    fit(pupil, images, train, None, task, config, deadline=deadline, on_epoch=on_epoch)
+    def quantized(self, best: Stage) -> Int8:
+        """The int8 graph of a stage; where it costs too much, or layers stay in float, one that was trained for it."""
+        pixels = self.bench.images.pixels[calibration_rows(self.bench)]
 
+        def judge(graph: Path) -> Drop:
+            return self.bench.drop(self.first.records, self.bench.answers(graph))
 
-def targets(share: float) -> Iterator[float]:
-    """The shares of the macs that stay after each round, down to the one that is asked for, in even steps.
+        self.say("quantizing")
+        found = to_int8(best.graph, self.bench.folder, pixels, judge)
+        if found.drop.holds and not found.float_layers:
+            return found
+        network = copy.deepcopy(best.network)
+        self.say("quantized afterwards it costs too much: it is trained with eight bits")
+        with quantization_aware(network, torch.from_numpy(pixels[:2])):
+            self._teach(network, self.deadline)
+        graph = self.bench.new_file()
+        export_onnx(network, self.bench.task, graph, input_shape=self.bench.images.shape)
+        trained = replace(to_int8(graph, self.bench.folder, pixels, judge), trained=True)
+        return min((trained, found), key=lambda one: (not one.drop.holds, len(one.float_layers), one.drop.loss_after))
 
-    >>> [round(target, 2) for target in targets(0.3)]
-    [0.74, 0.55, 0.41, 0.3]
-    """
-    count = max(1, math.ceil(math.log(share) / math.log(ROUND) - 1e-9))
-    yield from (share ** (number / count) for number in range(1, count + 1))
+    def _teach(self, network: Inspector, deadline: Deadline | None) -> None:
+        """Train a network in place, with the first model as its teacher."""
+        config, bench = self.plan.config, self.bench
+        self.say(f"training for {config.epochs} epochs, the first model is the teacher")
+        pupil = Pupil(network, Teacher([self.first.network], bench.task))
+        train = bench.split.train
+        fit(pupil, bench.images, train, None, taught(bench.task), config, deadline=deadline, on_epoch=self.on_epoch)
 
 
 def calibration_rows(bench: Bench, count: int = CALIBRATION) -> NDArray[np.int64]:
@@ -197,49 +201,6 @@ def calibration_rows(bench: Bench, count: int = CALIBRATION) -> NDArray[np.int64
     chosen = bench.split.train[np.argsort(rank, kind="stable")[:count]]
     rows = bench.images.rows(chosen)
     return rows if len(rows) <= count else rng.choice(rows, count, replace=False)
-
-
-def _pruned(
-    bench: Bench,
-    first: Stage,
-    stage: Stage,
-    share: float,
-    plan: Plan,
-    deadline: Deadline | None,
-    on_epoch: OnEpoch | None,
-    say: Say,
-) -> Stage:
-    """One round: channels go until so much of the first model's macs is left, then what stays is trained."""
-    shape, limit = bench.images.shape, share * first.cost.macs
-    network = stage.network.network
-    say(f"pruning to {units.count(limit)} macs")
-    edits = prune(
-        network,
-        couple(network, shape),
-        plan.pruning,
-        limit=limit,
-        measure=lambda smaller: float(quick_macs(smaller, shape)),
-        gradients=gradients(bench, stage.network) if plan.pruning.importance == "taylor" else None,
-    )
-    smaller = copy.deepcopy(stage.network)
-    apply_edits(smaller.network, edits)
-    design = edited(stage.design, edits)
-    say(f"training what is left, the first model is its teacher: {plan.config.epochs} epochs")
-    _teach(bench, first, smaller, plan.config, deadline, on_epoch)
-    macs = quick_macs(smaller.network, shape)
-    return bench.stage(f"pruned to {units.count(macs)} macs", design, smaller.eval(), first=first)
-
-
-def _check_reach(bench: Bench, first: Stage, share: float) -> None:
-    """Refuse a target that no round will reach, before the first one is trained."""
-    network, shape = first.network.network, bench.images.shape
-    check_limit(
-        network,
-        couple(network, shape),
-        share * first.cost.macs,
-        lambda smaller: float(quick_macs(smaller, shape)),
-        lambda macs: f"{units.count(macs)} macs",
-    )
 
 
 def edited(design: Design, edits: Edits) -> EditedDesign:

@@ -87,13 +87,11 @@ def prune(
 
 
 def check_limit(network: nn.Module, coupling: Coupling, limit: float, measure: Measure, show: Show) -> None:
-    """Refuse a limit that a network is within, or that pruning cannot reach.
+    """Refuse a limit that pruning cannot reach.
 
     Raises:
         ModelError: it is such a limit; the message says how far pruning can go, and what stays.
     """
-    if (whole := measure(network)) <= limit:
-        raise ModelError("the model is below the target already", got=show(whole), fix="ask for less")
     fewest = [np.arange(group.least) for group in coupling.groups]
     if (least := measure(_cut(network, coupling.edits(fewest)))) > limit:
         stays = f"no output can go of {_some(coupling.fixed)}, and of every other layer some stay"

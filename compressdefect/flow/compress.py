@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compressdefect import units
 from compressdefect.compress.pipeline import Outcome, Plan, compress
 from compressdefect.compress.precision import Int8
 from compressdefect.compress.prune import PruneConfig
 from compressdefect.compress.stage import Bench, Stage
+from compressdefect.compress.target import Target
 from compressdefect.cost.latency import instructions, measure
 from compressdefect.data.verdict import defect_scores, rejected
 from compressdefect.deploy.assignment import Assignment, describe_data
@@ -61,7 +62,7 @@ def run_compression(model: str, options: CompressOptions, run_dir: Path | None, 
         )
     peers = parse_peers(options.peers, data.task.name, voice)
     config = _recipe(ref, bundle, options, data)
-    share = _share(options.to_macs, bundle.manifest.cost.macs) if "prune" in steps else None
+    target = parse_target(options) if "prune" in steps else None
     manifest = {
         "command": "compress",
         "task": data.task.name,
@@ -74,7 +75,7 @@ def run_compression(model: str, options: CompressOptions, run_dir: Path | None, 
     run = RunFolder.create(run_dir, data.task.name, manifest)
     run.write_json("split.json", data.split.to_json(data.images))
     deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
-    plan = Plan(share, pruning, config, int8="quantize" in steps)
+    plan = Plan(target, pruning, config, int8="quantize" in steps)
     with recorded(run, data.images), tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
         bench = Bench(data.images, data.split, data.task, Path(folder), options.max_drop / 100)
         network = bundle.network()
@@ -236,22 +237,32 @@ def _steps(text: str) -> tuple[str, ...]:
     return tuple(name for name in STEPS if name in asked)
 
 
-def _share(text: str, macs: int) -> float:
-    """Read ``--to-macs``: a share of a model's macs, or a number of them.
+def parse_target(options: CompressOptions) -> Target:
+    """What pruning is to reach: one of ``--to-macs``, ``--to-params`` and ``--to-latency``, by default half the macs.
 
-    >>> _share("0.5", 1000), _share("500", 1000)
-    (0.5, 0.5)
+    >>> parse_target(CompressOptions(to_latency="0.5ms"))
+    Target(quantity='latency', share=None, limit=0.5)
 
     Raises:
-        SpaceError: it is neither.
-        ModelError: the model has no more than that.
+        SpaceError: it cannot be read.
+        ModelError: there are several.
     """
-    count = parse_count(text, "--to-macs") if not _is_share(text) else float(text) * macs
-    if count >= macs:
-        raise ModelError(
-            "the model is below the target already", got=f"{units.count(macs)} macs", fix="lower --to-macs"
-        )
-    return count / macs
+    given = {name: text for name in _PARSERS if (text := getattr(options, f"to_{name}")) is not None}
+    if len(given) > 1:
+        names = " and ".join(f"--to-{name}" for name in given)
+        raise ModelError("pruning has one target", got=names, fix="give one of them")
+    ((name, text),) = (given or {"macs": HALF}).items()
+    if _is_share(text):
+        return Target(name, share=float(text))
+    return Target(name, limit=_PARSERS[name](text, f"--to-{name}"))
+
+
+HALF = "0.5"
+_PARSERS: Mapping[str, Callable[[str, str], float]] = {
+    "macs": parse_count,
+    "params": parse_count,
+    "latency": lambda text, name: 1e3 * parse_seconds(text, name),
+}
 
 
 def _is_share(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,14 @@ import torch
 
 from compressdefect.compress import precision
 from compressdefect.compress.drop import Drop
-from compressdefect.compress.pipeline import Plan, calibration_rows, compress, edited, targets
+from compressdefect.compress.pipeline import Plan, calibration_rows, compress, edited
 from compressdefect.compress.prune import PruneConfig
 from compressdefect.compress.quantize import FLAVOURS, METHODS, FloatGraph, calibrate, quantized
 from compressdefect.compress.stage import Bench, Stage
+from compressdefect.compress.target import Measured, Target, shares
 from compressdefect.cost.counting import trace_macs, trainable
 from compressdefect.data.images import Images
+from compressdefect.errors import ModelError
 from compressdefect.models.designs import parse_design, read_design
 from compressdefect.models.edits import Kept
 from compressdefect.models.weights import load_weights, weights_of
@@ -63,7 +66,7 @@ def test_a_model_is_pruned_taught_and_quantized(first: tuple[Bench, Stage], monk
     bench, start = first
     monkeypatch.setattr(Drop, "reasons", ())
     epochs: list[EpochReport] = []
-    plan = Plan(0.6, PruneConfig(), CONFIG)
+    plan = Plan(Target("macs", share=0.6), PruneConfig(), CONFIG)
     before = weights_of(start.network)
     found = compress(bench, start, plan, on_epoch=epochs.append)
     pruned = found.stages[1]
@@ -126,7 +129,7 @@ def test_what_costs_too_much_is_not_kept(bench_for: MakeBench, monkeypatch: pyte
     start = bench.stage("as it was", *trained("timm:test_resnet", bench.task))
     right = np.eye(2, dtype=np.float32)[bench.labels]
     start = replace(start, records=right)  # a model that is always right, and sure of it
-    found = compress(bench, start, Plan(0.6, PruneConfig("random"), CONFIG))
+    found = compress(bench, start, Plan(Target("macs", share=0.6), PruneConfig("random"), CONFIG))
     assert len(found.stages) == 3  # the first round broke, no second one was begun
     assert found.best is start
     assert found.notes[0].startswith("stopped at pruned to")
@@ -172,8 +175,23 @@ def test_images_of_every_class_calibrate(bench_for: MakeBench, plates: Images) -
 
 
 def test_rounds_go_down_evenly_to_the_target() -> None:
-    assert list(targets(0.7)) == [0.7]
-    assert [round(share, 3) for share in targets(0.4)] == [0.737, 0.543, 0.4]
+    assert list(shares(0.7)) == [0.7]
+    assert [round(share, 3) for share in shares(0.4)] == [0.737, 0.543, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "shown"), [("macs", r"\d+ k macs"), ("params", r"\d+ k params"), ("latency", r"[\d.]+ ms")]
+)
+def test_every_quantity_can_be_a_target(bench_for: MakeBench, quantity: str, shown: str) -> None:
+    bench = bench_for("classify")
+    start = bench.stage("as it was", *trained("timm:test_resnet", bench.task))
+    found = Measured.of(Target(quantity, share=0.5), bench, start)
+    assert found.limit == 0.5 * found.whole > 0
+    assert re.fullmatch(shown, found.show(found.whole))
+    if quantity != "latency":
+        assert found.whole == getattr(start.cost, quantity)
+    with pytest.raises(ModelError, match="the model is below the target already"):
+        Measured.of(Target(quantity, limit=2 * found.whole), bench, start)
 
 
 def test_edits_of_an_edited_design_are_edits_of_the_first() -> None:

@@ -152,8 +152,6 @@ def test_a_target_that_cannot_be_met_says_how_far_it_goes() -> None:
         ModelError, match=r"cannot reach the target: got 31 at the least; no output can go of 3, .*; ask for 31 or more"
     ):
         check(limit=30)
-    with pytest.raises(ModelError, match="below the target already: got 118; ask for less"):
-        check(limit=118)
 
 
 @pytest.mark.parametrize(("field", "name"), [("importance", "taylr"), ("scope", "all")])

@@ -106,6 +106,8 @@ def test_a_compressed_model_is_compressed_again(compressed: dict[str, Any], tmp_
     [
         ({"steps": "prune,distill"}, "no such step of a compression: got distill; known: prune, quantize"),
         ({"to_macs": "100G"}, "below the target already"),
+        ({"to_macs": "0.5", "to_params": "0.5"}, "pruning has one target: got --to-macs and --to-params"),
+        ({"to_latency": "1000s"}, "below the target already"),
         ({"to_macs": "half"}, "--to-macs cannot be read: got 'half'"),
         ({"to_macs": "20"}, "pruning cannot reach the target: got .* macs at the least; no output can go of fc"),
         ({"importance": "taylr"}, "unknown importance of channels: got taylr; did you mean taylor"),
