@@ -102,6 +102,25 @@ def compress(model: str, *, run_dir: Path | str | None = None, **options: Any) -
     return run_compression(model, CompressOptions(**options), None if run_dir is None else Path(run_dir), began=began)
 
 
+def distill(teacher: str, student: str, *, run_dir: Path | str | None = None, **options: Any) -> dict[str, Any]:
+    """Train a student from scratch that learns from trained models too; on the first one's images and split.
+
+    Args:
+        teacher: a run or bundle folder, or several with commas between: their mean answer teaches.
+        student: a design, a run or bundle folder, a genotype.json, or ``timm:NAME``.
+        run_dir: where to write; None is a new folder in ``runs/``.
+        options: further fields of ``DistillOptions``.
+
+    Raises:
+        CompressDefectError: a teacher is not trained, answers another question, or knows images that judge its student.
+    """
+    began = clocks.monotonic()
+    from compressdefect.flow.distill import run_distillation
+
+    given = {"teacher": teacher, "student": student, **options}
+    return run_distillation(given, None if run_dir is None else Path(run_dir), began=began)
+
+
 def cost(models: Sequence[str], **options: Any) -> dict[str, Any]:
     """Count what models cost; untrained ones at 3 channels and 2 classes unless told otherwise.
 

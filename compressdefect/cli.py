@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +22,7 @@ from compressdefect.options import (
     BenchmarkOptions,
     CompressOptions,
     CostOptions,
+    DistillOptions,
     EvaluateOptions,
     Option,
     SearchOptions,
@@ -75,7 +77,7 @@ def _parameter(option: Option) -> inspect.Parameter:
     return inspect.Parameter(
         option.name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=option.default,
+        default=inspect.Parameter.empty if option.default is MISSING else option.default,
         annotation=Annotated[option.type, typer.Argument(help=text) if option.help.argument else shown],
     )
 
@@ -128,6 +130,16 @@ def compress(
     Example: compressdefect compress runs/20260105-093000-classify --to-macs 0.5
     """
     _run("compress", as_json, **_given(context))
+
+
+@app.command()
+@takes(DistillOptions)
+def distill(context: typer.Context, run_dir: RunDir = None, as_json: AsJson = False, **options: Any) -> None:
+    """Train a model that learns from trained ones as well as from the images.
+
+    Example: compressdefect distill --teacher runs/20260105-093000-classify --student lw@0.35
+    """
+    _run("distill", as_json, **_given(context))
 
 
 @app.command()

@@ -249,6 +249,7 @@ _SHOW: dict[str, Callable[[Console, Result], None]] = {
     "train": _trained,
     "evaluate": _trained,
     "compress": _compressed,
+    "distill": _trained,
     "cost": _cost,
     "benchmark": _benchmark,
     "report": _report,

@@ -173,6 +173,18 @@ class TrainOptions(JobOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillOptions(TrainOptions):
+    """``distill``: who teaches whom, and how much is listened to."""
+
+    PANEL: ClassVar[str] = "Compression"
+
+    teacher: Annotated[str, Help("A run or bundle folder, or several, such as run1,run2: their mean answer.")]
+    student: Annotated[str, Help("A design, a genotype.json, a run or timm:NAME; it is trained from scratch.")]
+    teacher_share: Annotated[float, Help("Share of the teacher in the loss, from 0 to 1.")] = 0.7
+    temperature: Annotated[float, Help("By which the answers of both are softened before they are compared.")] = 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class BudgetOptions:
     """What a design may cost."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from compressdefect.options import (
     CompressOptions,
     CostOptions,
     DataOptions,
+    DistillOptions,
     EvaluateOptions,
     SearchOptions,
     SplitOptions,
@@ -41,6 +42,8 @@ COMMANDS = {
     "evaluate": "data format labels good unlabelled group json",
     "compress": "steps to-macs to-params to-latency importance scope max-drop epochs"
     " data format labels good unlabelled group time accelerator threads peers seed run-dir json",
+    "distill": f"teacher student teacher-share temperature {DATA} {TRAINING} {RUN} optimizer schedule learning-rate"
+    " batch-size",
     "cost": "input channels classes task json",
     "benchmark": "input batch threads precision task json",
     "report": "data json",
@@ -55,6 +58,7 @@ CLASSES = {
     "train": TrainOptions,
     "evaluate": EvaluateOptions,
     "compress": CompressOptions,
+    "distill": DistillOptions,
     "cost": CostOptions,
     "benchmark": BenchmarkOptions,
     "study": StudyOptions,
@@ -119,7 +123,8 @@ def test_an_option_has_the_default_and_the_help_of_its_class(command: str) -> No
     found = parameters(command)
     for option in options_in(CLASSES[command]):
         if (command, option.name) != ("data split", "data"):  # which data to split must be said
-            assert found[option.name].default == option.default, option.name
+            default = None if option.default is MISSING else option.default  # one that must be given has none
+            assert found[option.name].default == default, option.name
             assert found[option.name].help == option.help.text
     own = {field.name: field.default for field in fields(CLASSES[command])}
     assert {option.name: option.default for option in options_in(CLASSES[command])} == own

@@ -6,17 +6,36 @@ are apart. What the teacher says are probabilities, so that it can be anything: 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from compressdefect.data.truth import Truth
+from compressdefect.models.inspector import Inspector
 from compressdefect.train.task import Answers, Outputs, Task
 
 TEMPERATURE = 4.0
 SHARE = 0.7  # of the teacher in the loss
 _TINY = 1e-8
+
+
+@dataclass(frozen=True)
+class AnswersLesson:
+    """Learning from a teacher's answers; see ``deploy.assignment.Lesson``."""
+
+    teacher: Teacher
+    share: float = SHARE
+    temperature: float = TEMPERATURE
+
+    def pupil(self, network: Inspector) -> Pupil:
+        """The network, hearing the teacher."""
+        return Pupil(network, self.teacher)
+
+    def task(self, task: Task) -> Task:
+        """The task, listening to it."""
+        return taught(task, self.share, self.temperature)
 
 
 class Pupil(nn.Module):

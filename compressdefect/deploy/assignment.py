@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from compressdefect.data.images import Images
 from compressdefect.data.split import Split
@@ -38,6 +39,16 @@ class Earlier:
     seconds: float
 
 
+class Lesson(Protocol):
+    """What a network hears in training beside the truth, such as a teacher."""
+
+    def pupil(self, network: Inspector) -> nn.Module:
+        """What is trained in the network's place: in evaluation it answers as the network does."""
+
+    def task(self, task: Task) -> Task:
+        """The task, with a loss that takes what the pupil returns in training."""
+
+
 @dataclass(frozen=True)
 class Assignment:
     """What is to be delivered: a design, the images and their split, and the recipe.
@@ -53,6 +64,7 @@ class Assignment:
         budgets: the limits that the design keeps, for the card.
         deviations: what a reader of the card should know, in sentences.
         earlier: what need not be trained again.
+        lesson: what the network hears in training beside the truth, if anything.
     """
 
     name: str
@@ -65,12 +77,22 @@ class Assignment:
     budgets: Mapping[str, float] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
     earlier: Earlier | None = None
+    lesson: Lesson | None = None
 
     def network(self) -> Inspector:
         """The untrained network on raw pixels, normalised by the training images."""
         channels, heads = self.images.shape[0], self.task.heads
         bare = seeded(lambda: self.design.build(channels=channels, heads=heads), self.config.seed)
         return Inspector.from_statistics(bare, *pixel_statistics(self.images, self.split.train))
+
+    def pupil(self, network: Inspector) -> nn.Module:
+        """What is trained: the network, or what hears a lesson in its place."""
+        return network if self.lesson is None else self.lesson.pupil(network)
+
+    @property
+    def learned(self) -> Task:
+        """The task as it is trained."""
+        return self.task if self.lesson is None else self.lesson.task(self.task)
 
 
 def describe_data(images: Images, split: Split) -> dict[str, Any]:

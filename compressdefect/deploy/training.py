@@ -67,8 +67,9 @@ def train_to_end(
         val = metrics(job.task, job.images, *_out_of_fold(job, deadline, on_epoch, say))
     say("training the final model")
     network = job.network()
+    pupil, split = job.pupil(network), job.split
     fitted = fit(
-        network, job.images, job.split.train, job.split.val, job.task, job.config, deadline=deadline, on_epoch=on_epoch
+        pupil, job.images, split.train, split.val, job.learned, job.config, deadline=deadline, on_epoch=on_epoch
     )
     if not fitted.history:
         raise TrainingError("there was no time left to train the model", fix="give it more --time")
@@ -93,7 +94,14 @@ def _out_of_fold(
         folds_epochs = len(left) * (FOLDS - 1) / FOLDS * config.epochs
         deadline = deadline.part(folds_epochs / (folds_epochs + job.config.epochs))
     found = validate(
-        job.network, job.images, job.split, job.task, config, only=left, deadline=deadline, on_epoch=on_epoch
+        lambda: job.pupil(job.network()),
+        job.images,
+        job.split,
+        job.learned,
+        config,
+        only=left,
+        deadline=deadline,
+        on_epoch=on_epoch,
     )
     if known is None:
         return found.indices, found.records

@@ -50,6 +50,8 @@ _WHOLE: Mapping[str, Callable[[str], str]] = {
     "space": _whole_file,
     "storage": _whole_storage,
     "peers": _whole_models,
+    "teacher": _whole_models,
+    "student": whole_model,
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from compressdefect.deploy.assignment import Assignment, describe_data
+from compressdefect.deploy.assignment import Assignment, Lesson, describe_data
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.deliver import deliver
 from compressdefect.deploy.judging import metrics
@@ -51,8 +53,23 @@ _SETTINGS = (  # of a recipe that an option of the same name changes
 FINISH_S = 40.0  # export, latency beside two peers and the report, on two cores
 
 
-def run_training(model: str, options: TrainOptions, run_dir: Path | None, *, began: float) -> dict[str, Any]:
-    """Train a model from scratch and deliver it; see ``api.train`` and, for ``began``, ``flow.search.run_search``."""
+Teach = Callable[[Prepared], Lesson]
+
+
+def run_training(
+    model: str,
+    options: TrainOptions,
+    run_dir: Path | None,
+    *,
+    began: float,
+    teach: Teach | None = None,
+    told: Mapping[str, Any] = MappingProxyType({"command": "train"}),
+) -> dict[str, Any]:
+    """Train a model from scratch and deliver it; see ``api.train`` and, for ``began``, ``flow.search.run_search``.
+
+    With ``teach`` the model has a lesson, which is made once the images are known; ``told`` is what the run's manifest
+    says of the command.
+    """
     seconds = None if options.time is None else parse_seconds(options.time, "--time")
     ref = resolve_model(model)
     task = choose_task(options, ref.tasks)
@@ -75,8 +92,9 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None, *, beg
         data.check_decidable()  # out-of-fold figures are scored, those of a validation part need not be
     config = fit_config(options, data.shown, task)
     _check_length(config, data.shown_to_decide if options.val_share else data.shown)
+    lesson = None if teach is None else teach(data)
     manifest = {
-        "command": "train",
+        **told,
         "task": data.task.name,
         "model": whole_model(model),
         "metric": data.task.metric,
@@ -87,14 +105,20 @@ def run_training(model: str, options: TrainOptions, run_dir: Path | None, *, beg
     }
     run = RunFolder.create(run_dir, data.task.name, manifest)
     run.write_json("split.json", data.split.to_json(data.images))
-    job = Assignment(_title(ref), design, data.images, data.split, data.task, config, options.threads)
+    job = Assignment(_title(ref), design, data.images, data.split, data.task, config, options.threads, lesson=lesson)
     deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
     with recorded(run, data.images):
         done = deliver(run, job, decides=options.val_share > 0, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
         time_beside_peers(run, peers, threads=options.threads)
     run.finish("complete")
     write_run_report(run, images=data.images)
-    return {"run": str(run.path), "task": data.task.name, "val": done.val, "test": done.test}
+    return {
+        "run": str(run.path),
+        "task": data.task.name,
+        "metric": data.task.metric,
+        "val": done.val,
+        "test": done.test,
+    }
 
 
 def run_evaluation(model: str, given: EvaluateOptions) -> dict[str, Any]:

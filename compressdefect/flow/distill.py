@@ -1,0 +1,118 @@
+"""``distill``: a design that learns from trained models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compressdefect import units
+from compressdefect.compress.teaching import AnswersLesson, Teacher
+from compressdefect.deploy.bundle import Bundle
+from compressdefect.deploy.model_ref import ModelRef, resolve_model, whole_model
+from compressdefect.errors import DataError, ModelError
+from compressdefect.flow.prepare import Prepared
+from compressdefect.flow.stored import options_of
+from compressdefect.flow.train import run_training
+from compressdefect.flow.voice import Voice
+from compressdefect.options import DataOptions, DistillOptions
+from compressdefect.train.predict import predict_by
+
+
+def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: float) -> dict[str, Any]:
+    """Train a student with its teachers; see ``api.distill`` and, for ``began``, ``flow.search.run_search``.
+
+    What is not ``given`` of the images is the first teacher's own, its split included.
+    """
+    options = DistillOptions(**given)
+    _check_numbers(options)
+    refs = [resolve_model(name.strip()) for name in options.teacher.split(",")]
+    bundles = [_trained(ref) for ref in refs]
+    options = _as_taught(options, given, refs[0], bundles[0])
+    scores: list[float] = []
+
+    def teach(data: Prepared) -> AnswersLesson:
+        for ref, bundle in zip(refs, bundles, strict=True):
+            _check_fits(ref, bundle, data)
+            _check_leak(ref, bundle, data)
+        teacher = Teacher([bundle.network() for bundle in bundles], data.task)
+        if len(data.split.val):
+            labels = data.task.labels(data.images, data.split.val)
+            scores.append(data.task.score(predict_by(teacher, data.images, data.split.val, data.task), labels))
+        return AnswersLesson(teacher, options.teacher_share, options.temperature)
+
+    told = {"command": "distill", "teacher": [whole_model(ref.name) for ref in refs]}
+    result = run_training(options.student, options, run_dir, began=began, teach=teach, told=told)
+    if scores:
+        own = result["val"][result["metric"]]
+        told_of = f"the teacher has {units.percent(scores[0])} on validation, its student {units.percent(own)}"
+        Voice().say(told_of if own <= scores[0] else f"{told_of}: it is better than what taught it")
+    return {**result, "teacher": scores[0] if scores else None}
+
+
+def _as_taught(options: DistillOptions, given: dict[str, Any], ref: ModelRef, bundle: Bundle) -> DistillOptions:
+    """The options with the teacher's own images, split and input where nothing else was asked for."""
+    names = {field.name for field in fields(DataOptions)} | {"metric", "overkill"}
+    own = options_of(ref.run, DistillOptions, {"teacher": "", "student": ""})
+    taken = {name: getattr(own, name) for name in names if name not in given}
+    if "data" not in given and ref.run is None:
+        raise DataError("the images are not known", got=f"a bundle without its run: {ref.name}", fix="give --data")
+    if "split" not in given and "data" not in given:
+        taken["split"] = str(bundle.file("split.json"))
+    manifest = bundle.manifest
+    taken |= {"task": manifest.task, "input": given.get("input") or manifest.input[1]}
+    return replace(options, **taken)
+
+
+def _trained(ref: ModelRef) -> Bundle:
+    if ref.bundle is None:
+        raise ModelError("a teacher is a trained model", got=ref.name, fix="train it first, and give its run")
+    return ref.bundle
+
+
+def _check_fits(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:
+    """Refuse a teacher that answers another question, or looks at other images.
+
+    Raises:
+        ModelError: it does.
+    """
+    manifest, task = bundle.manifest, data.task
+    if (manifest.task, manifest.heads) != (task.name, dict(task.heads)):
+        heads = "; ".join(", ".join(names) for names in manifest.heads.values())
+        wanted = "; ".join(", ".join(names) for names in task.heads.values())
+        fix = f"the images ask it to {task.name} {wanted}"
+        raise ModelError(f"{ref.name} cannot teach this", got=f"{manifest.task} {heads}", fix=fix)
+    if manifest.input != data.images.shape:
+        got, size = ("×".join(map(str, shape)) for shape in (manifest.input, data.images.shape))
+        raise ModelError(f"{ref.name} looks at images of {got}, its student at {size}", fix="give both one --input")
+
+
+def _check_leak(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:
+    """Refuse a teacher that was trained on images, or copies of images, that its student is judged by.
+
+    Raises:
+        DataError: it was.
+    """
+    seen = set(json.loads(bundle.read("split.json"))["train"]) if "split.json" in bundle.manifest.files else set()
+    images, split = data.images, data.split
+    judged = np.concatenate([split.val, split.test])
+    groups = set(images.groups[judged].tolist())
+    leaked = [
+        index for index, digest in enumerate(images.hashes) if digest in seen and int(images.groups[index]) in groups
+    ]
+    if leaked:
+        raise DataError(
+            f"{ref.name} was trained on images that the student is judged by",
+            got=f"{len(leaked)}, such as {images.names[leaked[0]]}",
+            fix="leave --split and --data out, so that the student has the teacher's split",
+        )
+
+
+def _check_numbers(options: DistillOptions) -> None:
+    if not 0 <= options.teacher_share <= 1:
+        raise DataError("--teacher-share must be from 0 to 1", got=options.teacher_share)
+    if not 0 < options.temperature < 1000:
+        raise DataError("--temperature must be above 0 and below 1000", got=options.temperature)

@@ -1,0 +1,80 @@
+"""``distill`` as a command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compressdefect import api
+from compressdefect.deploy.bundle import Bundle
+from compressdefect.errors import CompressDefectError
+
+TINY: dict[str, Any] = {"epochs": 1, "peers": "none"}
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory: pytest.TempPathFactory, parts: Path) -> list[Path]:
+    """Two trained models on one split."""
+    folder = tmp_path_factory.mktemp("teachers")
+    for seed in (0, 1):
+        given = {"split": str(folder / "0" / "split.json")} if seed else {}
+        api.train("timm:test_resnet", data=str(parts), input=32, run_dir=folder / str(seed), seed=seed, **given, **TINY)
+    return [folder / "0", folder / "1"]
+
+
+def test_a_student_of_several_teachers_has_their_split(teachers: list[Path], tmp_path: Path) -> None:
+    found = api.distill(",".join(map(str, teachers)), "lw@0.35", run_dir=tmp_path / "run", **TINY)
+    own, theirs = (json.loads((run / "split.json").read_text()) for run in (tmp_path / "run", teachers[0]))
+    assert (own["train"], own["test"]) == (theirs["train"], theirs["test"])
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert (manifest["command"], manifest["model"]) == ("distill", "lw@0.35")
+    assert manifest["teacher"] == [str(run) for run in teachers]
+    bundle = Bundle.open(tmp_path / "run" / "best")
+    assert bundle.manifest.design["kind"] == "family"
+    assert not any("teacher" in name for name, _ in bundle.network().named_parameters())
+    assert found["test"]["n"] == len(own["test"])
+    assert api.evaluate(str(tmp_path / "run"))["test"]["accuracy"] == found["test"]["accuracy"]
+
+
+def test_a_teacher_that_knows_what_judges_its_student_is_refused(
+    teachers: list[Path], tmp_path: Path, parts: Path
+) -> None:
+    other = tmp_path / "split.json"
+    api.data_split(str(parts), out=str(other), seed=7)
+    with pytest.raises(
+        CompressDefectError, match=r"was trained on images that the student is judged by: got \d+, such"
+    ):
+        api.distill(str(teachers[0]), "lw@0.35", data=str(parts), split=str(other), run_dir=tmp_path / "run", **TINY)
+
+
+def test_a_teacher_of_other_classes_is_refused(teachers: list[Path], tmp_path: Path, parts: Path) -> None:
+    shutil.copytree(parts, tmp_path / "dents")
+    (tmp_path / "dents" / "scratch").rename(tmp_path / "dents" / "dent")
+    with pytest.raises(
+        CompressDefectError, match=r"cannot teach this: got classify good, scratch; .* classify dent, good"
+    ):
+        api.distill(str(teachers[0]), "lw@0.35", data=str(tmp_path / "dents"), run_dir=tmp_path / "run", **TINY)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"teacher": "lw@0.35"}, r"a teacher is a trained model: got lw@0\.35"),
+        ({"student": "lw-seg@0.35"}, "lw-seg@0.35 cannot classify"),
+        ({"student": "no-such"}, "no such model"),
+        ({"input": 48}, "looks at images of 1×32×32, its student at 1×48×48"),
+        ({"teacher_share": 1.5}, "--teacher-share must be from 0 to 1: got 1.5"),
+        ({"temperature": 0.0}, "--temperature must be above 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(
+    teachers: list[Path], tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    given = {"teacher": str(teachers[0]), "student": "lw@0.35", **TINY, **options}
+    with pytest.raises(CompressDefectError, match=message):
+        api.distill(run_dir=tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
