@@ -91,21 +91,8 @@ def _trained(out: Console, result: Result) -> None:
 
 def _compressed(out: Console, result: Result) -> None:
     """Every step on validation images, then the model before and after on the test images."""
-    rows = [
-        [
-            step["title"],
-            units.percent(step["metric"]),
-            units.percent(step["escape"]),
-            units.count(step["params"]),
-            units.count(step["macs"]),
-            units.size(step["bytes"]),
-            units.milliseconds(step["latency_ms"]),
-            "; ".join(step["reasons"]) or ("ships" if step["ships"] else ""),
-        ]
-        for step in result["steps"]
-    ]
-    header = ["step", f"validation {result['metric']}", "escape", "params", "macs", "size", "latency", "note"]
-    _table(out, header, rows, texts=("note",))
+    header = [name.replace("metric", result["metric"]) for name in units.STEP]
+    _table(out, header, [units.step(step) for step in result["steps"]], texts=("note",))
     for note in result["notes"]:
         out.print(note, soft_wrap=True)
     columns = (*_AT_THE_LINE, *_columns(result["task"]))

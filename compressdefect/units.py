@@ -6,7 +6,8 @@ A failure is never rounded away: a rate is 0 % or 100 % only if it is exactly th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 NONE = "–"
 _EXACT = 1e-12  # a rate this near to 0 or 1 is that, but for the arithmetic that made it
@@ -121,6 +122,23 @@ def ratio(value: float | None, reference: float | None) -> str:
 def plain(value: float | None, digits: int = 1) -> str:
     """A number without a unit, with fixed decimals."""
     return NONE if value is None else f"{value:.{digits}f}"
+
+
+STEP = ("step", "validation metric", "escape", "params", "MACs", "file", "latency", "note")
+
+
+def step(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    """A step of a compression as a row under ``STEP``, but for the name of its metric alike wherever it is shown."""
+    return (
+        str(figures["title"]),
+        percent(figures["metric"]),
+        percent(figures["escape"]),
+        count(figures["params"]),
+        count(figures["macs"]),
+        size(figures["bytes"]),
+        milliseconds(figures["latency_ms"]),
+        "; ".join(figures["reasons"]) or ("ships" if figures["ships"] else ""),
+    )
 
 
 def _percent(rate: float) -> str:

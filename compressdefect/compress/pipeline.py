@@ -170,7 +170,7 @@ class _Steps:
 
         self.say("quantizing")
         found = to_int8(best.graph, self.bench.folder, pixels, judge)
-        if found.drop.holds and not found.float_layers:
+        if not found.is_faster or (found.drop.holds and not found.float_layers):
             return found
         network = copy.deepcopy(best.network)
         self.say("quantized afterwards it costs too much: it is trained with eight bits")
@@ -236,7 +236,7 @@ def _why_not(int8: Int8) -> tuple[str, ...]:
     """Why the float graph is the better one to ship; empty where it is not."""
     if not int8.drop.holds:
         return (f"int8 does not hold: {'; '.join(int8.drop.reasons)}",)
-    fast, slow = int8.latency_ms[int8.flavour.name], int8.latency_ms[FP32]
-    if fast >= slow:
-        return (f"int8 is not faster here: {units.milliseconds(fast)} beside {units.milliseconds(slow)} in float",)
+    if not int8.is_faster:
+        fast, slow = (units.milliseconds(int8.latency_ms[name]) for name in (int8.flavour.name, FP32))
+        return (f"int8 is not faster here: {fast} beside {slow} in float",)
     return ()

@@ -60,6 +60,11 @@ class Int8:
     sensitivity: tuple[LayerSensitivity, ...] = ()
     trained: bool = False
 
+    @property
+    def is_faster(self) -> bool:
+        """Than the float graph."""
+        return self.latency_ms[self.flavour.name] < self.latency_ms[FP32]
+
 
 def to_int8(source: Path, folder: Path, pixels: NDArray[np.uint8], judge: Judge, *, seconds: float = 1.0) -> Int8:
     """Find the int8 graph of a float one.

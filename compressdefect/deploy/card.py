@@ -148,21 +148,7 @@ def _agreed(graph: GraphFigures, agreement: Agreement) -> str:
 
 def _steps(steps: Sequence[dict[str, Any]]) -> str:
     """What each step gave and cost, on validation images."""
-    header = ("step", "validation metric", "escape", "parameters", "MACs", "file", "latency", "")
-    rows = [
-        (
-            step["title"],
-            units.percent(step["metric"]),
-            units.percent(step["escape"]),
-            units.count(step["params"]),
-            units.count(step["macs"]),
-            units.size(step["bytes"]),
-            units.milliseconds(step["latency_ms"]),
-            "; ".join(step["reasons"]) or ("**ships**" if step["ships"] else ""),
-        )
-        for step in steps
-    ]
-    return _table(header, rows)
+    return _table(units.STEP, map(units.step, steps))
 
 
 def _splits(manifest: BundleManifest) -> list[tuple[str, dict[str, Any]]]:

@@ -75,3 +75,14 @@ class Design(Protocol):
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, name: str, input: int) -> Self:
         """Make again what ``to_json`` described."""
+
+
+def traced_cost(design: Design, *, input_shape: Shape, heads: Heads, memory: bool = True) -> Cost:
+    """What a design without a closed form costs: by tracing its network, and by exporting it for its ``memory``."""
+    from compressdefect.cost import counting
+    from compressdefect.models.inspector import Inspector
+
+    channels = input_shape[0]
+    network = design.build(channels=channels, heads=heads)
+    bare = Inspector.from_statistics(network, [0.0] * channels, [1.0] * channels)
+    return counting.count(bare, input_shape, memory=memory)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Shape
 from compressdefect.errors import ModelError
-from compressdefect.models.design import Design
+from compressdefect.models.design import Design, traced_cost
 from compressdefect.models.edits import Edits, apply_edits, edits_from_json, edits_to_json
 from compressdefect.models.graph import Heads, Layer
 from compressdefect.space.genotype import Genotype
@@ -65,13 +65,7 @@ class EditedDesign:
 
     def cost(self, *, input_shape: Shape, heads: Heads, memory: bool = True) -> Cost:
         """Cost at an input (C, H, W), counted by tracing the network."""
-        from compressdefect.cost import counting
-        from compressdefect.models.inspector import Inspector
-
-        channels = input_shape[0]
-        network = self.build(channels=channels, heads=heads)
-        bare = Inspector.from_statistics(network, [0.0] * channels, [1.0] * channels)
-        return counting.count(bare, input_shape, memory=memory)
+        return traced_cost(self, input_shape=input_shape, heads=heads, memory=memory)
 
     def layers(self, *, input_shape: Shape, heads: Heads) -> list[Layer]:
         """None: the base's are larger."""

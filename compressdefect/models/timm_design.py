@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.piece import Shape
+from compressdefect.models.design import traced_cost
 from compressdefect.models.graph import Heads, Layer
 from compressdefect.space.genotype import Genotype
 
@@ -87,13 +88,7 @@ class TimmDesign:
 
     def cost(self, *, input_shape: Shape, heads: Heads, memory: bool = True) -> Cost:
         """Cost at an input (C, H, W), by tracing the network, and by exporting it for its ``memory``."""
-        from compressdefect.cost import counting
-        from compressdefect.models.inspector import Inspector
-
-        channels = input_shape[0]
-        network = self.build(channels=channels, heads=heads)
-        bare = Inspector.from_statistics(network, [0.0] * channels, [1.0] * channels)
-        return counting.count(bare, input_shape, memory=memory)
+        return traced_cost(self, input_shape=input_shape, heads=heads, memory=memory)
 
     def layers(self, *, input_shape: Shape, heads: Heads) -> list[Layer]:
         """None: of timm's models the layers are not known."""

@@ -110,25 +110,9 @@ def steps(evidence: Evidence) -> Table | None:
     found = evidence.best.manifest.steps if evidence.best else ()
     if not found:
         return None
-    titles = (f"{evidence.metric_title}", "escape", "parameters", "MACs", "file", f"latency per {evidence.shown}")
-    rows = [
-        Row(
-            (
-                step["title"],
-                units.percent(step["metric"]),
-                units.percent(step["escape"]),
-                units.count(step["params"]),
-                units.count(step["macs"]),
-                units.size(step["bytes"]),
-                units.milliseconds(step["latency_ms"]),
-                "; ".join(step["reasons"]),
-            ),
-            mark="winner" if step["ships"] else "",
-        )
-        for step in found
-    ]
-    numbers = tuple(Column(title, numeric=True) for title in titles)
-    return Table((Column(""), *numbers, Column("not kept because")), rows)
+    rows = [Row(units.step(step), mark="winner" if step["ships"] else "") for step in found]
+    titles = [name.replace("metric", evidence.metric_title) for name in units.STEP]
+    return Table(tuple(Column(title, numeric=0 < i < len(titles) - 1) for i, title in enumerate(titles)), rows)
 
 
 def layers(parts: Sequence[Layer]) -> Table:

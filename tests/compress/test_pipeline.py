@@ -180,7 +180,7 @@ def test_rounds_go_down_evenly_to_the_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quantity", "shown"), [("macs", r"\d+ k macs"), ("params", r"\d+ k params"), ("latency", r"[\d.]+ ms")]
+    ("quantity", "shown"), [("macs", r"[\d.]+ M macs"), ("params", r"\d+ k params"), ("latency", r"[\d.]+ ms")]
 )
 def test_every_quantity_can_be_a_target(bench_for: MakeBench, quantity: str, shown: str) -> None:
     bench = bench_for("classify")

@@ -19,20 +19,27 @@ def model(evidence: Evidence, layers: Sequence[Layer] | None) -> list[Section]:
     if compared:
         text = "Validation metric and latency are those measured in the search; the test came once, at the end."
         content.append(tabled("Winner and trial 0", compared, text))
-    steps = tables.steps(evidence)
-    if steps:
-        text = "On validation images, each at the threshold that they give; the row that is set off ships."
-        content.append(tabled("Compression, step by step", steps, text))
     rows = evidence.latency
     if rows and evidence.best:
         clock = tables.latency(rows, evidence.best.manifest.name, evidence.shown)
         title = "Latency" if len(rows) == 1 else "Latency beside peers"
         content.append(tabled(title, clock, _clock_note(evidence)))
-    parts = [element("div", content, class_="halves uneven")] if content else []
+    parts = _compression(evidence)
+    if content:
+        parts.append(element("div", content, class_="halves uneven"))
     if layers:
         table = scroll(tables.layers(layers), "Layer by layer", tall=True)
         parts.append(element("figure", element("h3", "Layer by layer"), table))
     return [section("model", "The model", *parts)] if parts else []
+
+
+def _compression(evidence: Evidence) -> list[Markup]:
+    """What each step of a compression gave, where there was one."""
+    steps = tables.steps(evidence)
+    if steps is None:
+        return []
+    text = "On validation images, each at the threshold that they give; the row that is set off ships."
+    return [tabled("Compression, step by step", steps, text)]
 
 
 def _clock_note(evidence: Evidence) -> str:
