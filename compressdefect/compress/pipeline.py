@@ -136,9 +136,7 @@ class _Steps:
         """Every stage of the pruning, the first model among them, and why it ended early if it did."""
         if self.plan.target is None:
             return [self.first], []
-        network, stages = self.first.network.network, [self.first]
-        target = Measured.of(self.plan.target, self.bench, self.first)
-        check_limit(network, couple(network, self.bench.images.shape), target.limit, target.measure, target.show)
+        stages, target = [self.first], reachable(self.plan.target, self.bench, self.first)
         limits = list(target.rounds())
         for number, limit in enumerate(limits):
             deadline = None if self.deadline is None else self.deadline.part(1 / (len(limits) - number))
@@ -188,6 +186,17 @@ class _Steps:
         pupil = Pupil(network, Teacher([self.first.network], bench.task))
         train = bench.split.train
         fit(pupil, bench.images, train, None, taught(bench.task), config, deadline=deadline, on_epoch=self.on_epoch)
+
+
+def reachable(target: Target, bench: Bench, first: Stage) -> Measured:
+    """A target, measured of the first model.
+
+    Raises:
+        ModelError: the model is within it, or pruning cannot reach it.
+    """
+    network, found = first.network.network, Measured.of(target, bench, first)
+    check_limit(network, couple(network, bench.images.shape), found.limit, found.measure, found.show)
+    return found
 
 
 def calibration_rows(bench: Bench, count: int = CALIBRATION) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compressdefect.compress.pipeline import Outcome, Plan, compress
+from compressdefect.compress.pipeline import Outcome, Plan, compress, reachable
 from compressdefect.compress.precision import Int8
 from compressdefect.compress.prune import PruneConfig
 from compressdefect.compress.stage import Bench, Stage
@@ -72,18 +72,21 @@ def run_compression(model: str, options: CompressOptions, run_dir: Path | None, 
         "data": describe_data(data.images, data.split),
         "options": _stored(ref, options, shown),
     }
-    run = RunFolder.create(run_dir, data.task.name, manifest)
-    run.write_json("split.json", data.split.to_json(data.images))
     deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
     plan = Plan(target, pruning, config, int8="quantize" in steps)
-    with recorded(run, data.images), tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
+    with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
         bench = Bench(data.images, data.split, data.task, Path(folder), options.max_drop / 100)
         network = bundle.network()
         assert isinstance(network, Inspector)
         first = bench.stage("as it was", bundle.design(), network)
-        outcome = compress(bench, first, plan, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
-        result = _deliver(run, bundle, bench, outcome, config, options.threads, voice)
-        time_beside_peers(run, peers, threads=options.threads)
+        if target is not None:
+            reachable(target, bench, first)  # a target that cannot be is refused before there is a run folder
+        run = RunFolder.create(run_dir, data.task.name, manifest)
+        run.write_json("split.json", data.split.to_json(data.images))
+        with recorded(run, data.images):
+            outcome = compress(bench, first, plan, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
+            result = _deliver(run, bundle, bench, outcome, config, options.threads, voice)
+            time_beside_peers(run, peers, threads=options.threads)
     run.finish("complete")
     write_run_report(run, images=data.images)
     return {"run": str(run.path), "task": data.task.name, "metric": data.task.metric, **result}
