@@ -250,6 +250,7 @@ class _Search:
                 best_metric=winner.metric if winner else None,
                 best_netscore=winner.netscore if winner else None,
                 left_s=self._left_s(done),
+                limit_s=self.clock.limit_s,
                 doing=doing,
                 share=share,
             )
@@ -269,8 +270,12 @@ class _Search:
             return self._planned_on_ladder()
         if self.config.trials is not None:
             return self.config.trials
-        left_s, trial_s = self._left_s(done), self.planner.pacing.usual_s(self.designs)
-        return None if left_s is None or not trial_s else done + int(left_s * self.workers.size / trial_s)
+        pacing = self.planner.pacing
+        trial_s = pacing.usual_s(self.designs)
+        if self.clock.limit_s is None or not trial_s:
+            return None
+        left_s = max(0.0, pacing.left_s(self.designs, self._winner))
+        return done + int(left_s * self.workers.size / trial_s)
 
     def _planned_on_ladder(self) -> int | None:
         """The trainings on both rungs, if none fails; None where only the time says how many there are."""
@@ -281,14 +286,13 @@ class _Search:
         return designs + min(designs, FEWEST if planned is None else planned + 1)
 
     def _left_s(self, done: int) -> float | None:
-        """Estimated time to the end of the search."""
-        whole, pacing = self.agenda.whole(self.trials), self.planner.pacing
-        trial_s, known = pacing.usual_s(whole), []
-        if trial_s is not None and self.config.trials is not None and not self.config.ladder.top:
-            known.append((self.config.trials - done) * trial_s / self.workers.size)
-        if trial_s is not None and self.clock.limit_s is not None:
-            known.append(max(0.0, pacing.left_s(whole, self._winner)))
-        return min(known, default=None)
+        """What is left of the command's time; without a limit, an estimate for the trials still to be trained."""
+        if self.clock.limit_s is not None:
+            return self.clock.left_s
+        trial_s = self.planner.pacing.usual_s(self.designs)
+        if trial_s is None or self.config.trials is None or self.config.ladder.top:
+            return None
+        return (self.config.trials - done) * trial_s / self.workers.size
 
     def _write(self) -> None:
         """Leave the tables as the study says, and the time used."""

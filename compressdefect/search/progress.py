@@ -29,7 +29,8 @@ class SearchState:
         planned: how many there will be, as far as is known.
         best_metric: the winner's so far.
         best_netscore: the winner's so far.
-        left_s: estimated time to the end of the search.
+        left_s: what is left of the limit; without one, an estimate of the time until all designs are trained.
+        limit_s: most time that the whole command may take, what follows the search included.
         doing: what is going on now, in a few words.
         share: how much of that is done, as far as is known.
     """
@@ -41,6 +42,7 @@ class SearchState:
     best_metric: float | None = None
     best_netscore: float | None = None
     left_s: float | None = None
+    limit_s: float | None = None
     doing: str = "starting"
     share: float | None = None
 
@@ -57,7 +59,8 @@ class SearchState:
             score = "" if self.best_netscore is None else f" (NetScore {self.best_netscore:.1f})"
             parts.append(f"best {units.percent(self.best_metric)}{score}")
         if self.left_s is not None:
-            parts.append(f"{units.duration(self.left_s)} left")
+            whole = "to train" if self.limit_s is None else f"of {units.duration(self.limit_s)}"
+            parts.append(f"{units.duration(self.left_s)} left {whole}")
         return " · ".join([*parts, self.doing if self.share is None else f"{self.doing} {self.share:.0%}"])
 
     @property

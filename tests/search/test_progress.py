@@ -39,15 +39,15 @@ def test_a_state_says_all_that_was_promised() -> None:
         doing="training",
     )
     assert state.text == (
-        "12 trained of 40 asked · 95.0 % feasible · best 98.7 % (NetScore 94.2) · 2 min 5 s left · training"
+        "12 trained of 40 asked · 95.0 % feasible · best 98.7 % (NetScore 94.2) · 2 min 5 s left to train · training"
     )
     assert SearchState().text == "0 trained of 0 asked · 100.0 % feasible · starting"
 
 
 def test_a_state_says_how_far_the_ladder_is() -> None:
-    state = SearchState(Tally(40, 2, 31, 9, 3), on_ladder=True, left_s=50, doing="training to the end", share=0.4)
+    state = SearchState(Tally(40, 2, 31, 9, 3), on_ladder=True, left_s=270, limit_s=360, doing="ending", share=0.4)
     assert state.text == (
-        "40 asked · 38 admitted · 31 compared · 9 climbed · 3 finished · 50.0 s left · training to the end 40%"
+        "40 asked · 38 admitted · 31 compared · 9 climbed · 3 finished · 4 min 30 s left of 6 min 0 s · ending 40%"
     )
 
 
@@ -62,6 +62,37 @@ def test_nothing_that_was_done_is_taken_back(tmp_path: Path, ladder: Ladder) -> 
     assert last.tally.admitted == 12
     assert last.tally.finished == (4 if ladder.top else last.tally.compared)
     assert last.tally.climbed == (4 if ladder.top else 0)
+
+
+@pytest.mark.parametrize("ladder", [LADDER, NO_LADDER], ids=["ladder", "off"])
+def test_what_is_left_is_left_of_the_whole_command(tmp_path: Path, ladder: Ladder) -> None:
+    """What follows the search takes some of it."""
+    time, left = FakeTime(mac_s=3e-6), list[tuple[float | None, float]]()
+    clock = time.clock(1000.0)
+
+    class Compared:
+        def update(self, state: SearchState) -> None:
+            assert state.limit_s == 1000.0
+            left.append((state.left_s, clock.left_s))
+
+    run_search(
+        tmp_path / "run",
+        ladder=ladder,
+        epochs=10,
+        clock=clock,
+        reserve=lambda _: 300.0,
+        evaluator={"time": time},
+        progress=Compared(),
+    )
+    assert all(told == there for told, there in left)
+    assert 200 < left[-1][1] < 500
+
+
+def test_without_a_limit_what_is_left_is_to_train(tmp_path: Path) -> None:
+    heard = Heard()
+    run_search(tmp_path / "run", trials=12, seed=1, progress=heard)
+    assert heard.states[-1].left_s == 0
+    assert all(state.limit_s is None for state in heard.states)
 
 
 class Patient(InProcess):
