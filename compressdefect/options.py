@@ -213,6 +213,13 @@ class SearchOptions(JobOptions, BudgetOptions):
         ),
     ] = "auto"
     trials: Annotated[int | None, Help("How many designs to train.")] = None
+    time: Annotated[
+        str | None,
+        Help(
+            "Whole wall time, everything included, such as 90s, 20m or 2h; default: 6m, or no limit with --trials.",
+            panel="Run",
+        ),
+    ] = None
     ladder: Annotated[
         str,
         Help(

@@ -141,6 +141,15 @@ def test_help_names_what_can_be_chosen() -> None:
         assert all(name in said[option] for name in names), option
 
 
+def test_the_help_of_a_search_alone_tells_its_default_time() -> None:
+    from compressdefect.flow.request import DEFAULT_TIME
+
+    said = {kind: next(o for o in options_in(kind) if o.name == "time") for kind in (SearchOptions, TrainOptions)}
+    assert f"default: {DEFAULT_TIME}, or no limit with --trials" in said[SearchOptions].help.text
+    assert "default" not in said[TrainOptions].help.text
+    assert {option.panel for option in said.values()} == {"Run"}
+
+
 def run_of(folder: Path, command: str, options: dict[str, Any]) -> RunFolder:
     return RunFolder.create(folder / "run", "classify", {"command": command, "options": options})
 
