@@ -6,7 +6,7 @@ Every decision about the search is made on its figures (`benchmarks/table_figure
 on one fixed validation part: after short trainings at half and full resolution, after a longer one, after 20,000 passes
 with a whole schedule, and as a child of another design beside a clone of that one. The table lies in
 `benchmarks/evaluation/` and is written after every design; a run that was stopped goes on. A design whose training
-diverges has no answers, and what it came to in place of its figures.
+diverges has no answers, and the reason stands in place of its figures.
 """
 
 from __future__ import annotations

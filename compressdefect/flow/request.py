@@ -35,7 +35,7 @@ from compressdefect.train.validate import FOLDS
 DEFAULT_TIME = "6m"
 LEAST_STEPS = 200  # of each training of a trial: after fewer, its metric says little about the design
 FINAL_SHARE = 0.4  # most of a time limit that the final training may take, with the folds that give its threshold
-ALONE = 0.6  # of its time on one core beside others a training takes alone on all: 345 images/s against some 200
+ALONE = 0.6  # a training alone on all cores takes so much of its time on one core beside others: 345 images/s, not 200
 FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
 LADDERS = ("auto", "on", "off")
 AUTO_SAMPLERS = ("tpe", "surrogate")  # without a ladder, and on one
