@@ -29,7 +29,7 @@ from compressdefect.search.draws import derive_seed
 from compressdefect.search.driver import SearchOutcome, search
 from compressdefect.search.evaluate import Evaluator, TrainingEvaluator
 from compressdefect.search.gate import Gate
-from compressdefect.search.held_out import held_out_path, read_held_out
+from compressdefect.search.held_out import FOLDER, held_out_path, read_held_out
 from compressdefect.search.identity import check_identity
 from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.plan import final_epochs
@@ -200,6 +200,8 @@ class _SearchFlow:
                 resume=resume,
             )
         self.voice.say(f"{_came_to(outcome, on_ladder)}; {outcome.ended}")
+        for told in _left_out(self.request.space, outcome):
+            self.voice.say(f"{told}: with their files back in {FOLDER}/, --resume compares these too")
         epochs, least = outcome.plan.epochs, self.config.least_epochs
         if epochs < least and epochs != self.request.options.epochs:
             self.voice.say(f"time for {epochs} of the {least} epochs that tell designs apart: more --time is worth it")
@@ -270,7 +272,7 @@ class _SearchFlow:
 
     def _deviations(self, outcome: SearchOutcome, trial: StoredTrial) -> tuple[str, ...]:
         """What a reader of the card should know about how this model was chosen."""
-        found = []
+        found = _left_out(self.request.space, outcome)
         if outcome.baseline is None:
             found.append("trial 0 was not finished, so this model was not compared with the named design")
         if not len(self.data.split.val):
@@ -351,6 +353,19 @@ def _result(run: RunFolder, outcome: SearchOutcome, best: Best | None) -> dict[s
             "passed_over": best.passed_over,
         }
     return result
+
+
+def _left_out(space: Space, outcome: SearchOutcome) -> list[str]:
+    """The finished designs that were not compared, in a sentence; nothing where there are none."""
+    choice = outcome.choice
+    if choice is None or not choice.left_out:
+        return []
+    trials = [trial for trial in outcome.trials if trial.number in choice.left_out]
+    names = ", ".join(f"trial {trial.number} ({_name(space, trial)})" for trial in trials)
+    competed = f"{choice.competed} of {choice.competed + len(trials)}"
+    return [
+        f"finished designs that could be compared to win: {competed}; missing are the validation answers of {names}"
+    ]
 
 
 def _passed_over(space: Space, outcome: SearchOutcome) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ class Decider:
     """Applies the rule of ``winner`` to the trials of a study.
 
     Only trials with answers on the same images are compared. Where some were scored on fewer, or their answers lie in
-    another run's folder that is out of reach, those on the most images compete; of as many images, the more trials.
-    Where no answers are left the metric as it was stored decides, with no allowance.
+    another run's folder that is out of reach, those on the most images compete; of as many images, the more trials. The
+    choice says which are left out. Where no answers are left the metric as it was stored decides, with no allowance.
 
     Args:
         objective: says which finished trials may win at all.
@@ -43,7 +44,11 @@ class Decider:
         if not same:
             return choose([_unanswered(trial) for trial in pool], _STORED)
         images = max(same, key=lambda key: (len(key), len(same[key]), -same[key][0].number))
-        return choose(same[images], self._measures(np.frombuffer(images, dtype=np.int64)))
+        choice = choose(same[images], self._measures(np.frombuffer(images, dtype=np.int64)))
+        assert choice is not None
+        compared = {candidate.number for candidate in same[images]}
+        left_out = (trial.number for trial in pool if trial.number is not None and trial.number not in compared)
+        return replace(choice, left_out=tuple(left_out))
 
     def _answers(self, trial: StoredTrial) -> HeldOut | None:
         if trial.fingerprint not in self._read:

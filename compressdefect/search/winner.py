@@ -86,17 +86,20 @@ class Gap(NamedTuple):
 class Choice:
     """The trial that wins, the one with the best metric, and the winner's gap to that one in every figure.
 
-    ``competed`` counts the designs that were compared.
+    ``competed`` counts the designs that were compared. ``left_out`` are the trials of those that could not be, since
+    their answers are out of reach or on other images.
     """
 
     winner: int
     best: int
     competed: int
     gaps: Mapping[str, Gap]
+    left_out: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The choice as JSON values."""
-        return {**asdict(self), "gaps": {name: gap._asdict() for name, gap in self.gaps.items()}}
+        gaps = {name: gap._asdict() for name, gap in self.gaps.items()}
+        return {**asdict(self), "gaps": gaps, "left_out": list(self.left_out)}
 
 
 def choose(candidates: Sequence[Candidate], measures: Measures) -> Choice | None:

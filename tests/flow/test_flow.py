@@ -205,6 +205,23 @@ def test_a_finished_search_can_be_extended(
     assert more["trained"] == 4
 
 
+def test_a_winner_whose_answers_are_gone_does_not_lose_in_silence(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other designs that still have theirs cannot be compared with it: the command and the card say so."""
+    run = tmp_path / "run"
+    before = api.search(data=str(parts), run_dir=run, trials=2, budget_flops="2M", **TINY)["best"]["design"]
+    assert "missing" not in capsys.readouterr().err
+    held_out_path(run, Bundle.open(run / "best").design().genotype.fingerprint).unlink()
+    shutil.rmtree(run / "best")
+    assert api.search(run_dir=run, resume=True)["best"]["design"] != before
+    (number,) = json.loads((run / "manifest.json").read_text())["choice"]["left_out"]
+    said = "finished designs that could be compared to win: 1 of 2; missing are the validation answers of "
+    said += f"trial {number} ({before})"
+    assert f"{said}: with their files back in validation/" in capsys.readouterr().err
+    assert said in (run / "best" / "card.md").read_text()
+
+
 def test_a_search_is_resumed_where_no_new_run_could_be_made(
     searched: dict[str, Any], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

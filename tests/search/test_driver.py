@@ -175,6 +175,8 @@ def test_only_trials_with_answers_on_the_same_images_compete(tmp_path: Path) -> 
     assert alone.choice is not None
     assert alone.choice.competed == 2
     assert alone.choice.winner in (3, 4)
+    assert (one.choice.left_out, both.choice.left_out, alone.choice.left_out) == ((), (), (0, 1, 2))
+    assert RunFolder.open(tmp_path / "two").manifest["choice"]["left_out"] == [0, 1, 2]
 
 
 def test_trial_zero_is_tried_at_a_half_and_a_quarter_of_its_macs_before_anything_else(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_nothing_wins_among_none() -> None:
 def test_the_choice_is_json() -> None:
     choice = pick(candidate(0, 1.0, [1, 1]), candidate(1, 2.0, [1, 1]), n=2)
     gap = {"difference": 0.0, "standard_error": 0.0}
-    assert choice.to_json() == {"winner": 1, "best": 1, "competed": 2, "gaps": {"share": gap}}
+    assert choice.to_json() == {"winner": 1, "best": 1, "competed": 2, "gaps": {"share": gap}, "left_out": []}
 
 
 many = st.lists(
