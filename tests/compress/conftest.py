@@ -56,10 +56,12 @@ def split() -> Split:
 def bench_for(plates: Images, split: Split, tmp_path: Path) -> Callable[[str], Bench]:
     """What stages of a task are measured on."""
 
-    def make(task: str) -> Bench:
-        return Bench(plates, split, task_kind(task).on_images(plates, Aim()), tmp_path)
+    return lambda task: bench_on(plates, split, task, tmp_path)
 
-    return make
+
+def bench_on(images: Images, split: Split, task: str, folder: Path) -> Bench:
+    """What stages of a task are measured on, with graphs in a folder."""
+    return Bench(images, split, task_kind(task).on_images(images, Aim()), folder)
 
 
 def trained(text: str, task: Task) -> tuple[Design, Inspector]:
