@@ -212,7 +212,7 @@ class _SearchFlow:
         trial = outcome.winner
         if trial is None:
             raise TrainingError(
-                "no design was trained to its end", got=outcome.ended, fix="give it more --time or --trials"
+                f"no design was trained to its end: {outcome.ended}", fix="give it more --time or --trials"
             )
         name = _name(self.request.space, trial)
         delivered = self._delivered_before(trial)
