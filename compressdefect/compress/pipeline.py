@@ -48,13 +48,13 @@ class Plan:
     """What is to be done.
 
     Attributes:
-        target: what is to stay after pruning; None leaves all channels.
+        target: what is to stay after pruning, as ``reachable`` says; None leaves all channels.
         pruning: how channels are chosen.
         config: the recipe of the training after each round, and of one with eight bits where that is needed.
         int8: whether the model is quantized in the end.
     """
 
-    target: Target | None
+    target: Measured | None
     pruning: PruneConfig
     config: FitConfig
     int8: bool = True
@@ -99,7 +99,6 @@ def compress(
         say: is told each step in a few words.
 
     Raises:
-        ModelError: the model is within the target, or pruning cannot reach it.
         TrainingError: a training diverged.
     """
     steps = _Steps(bench, first, plan, deadline, on_epoch, say)
@@ -134,9 +133,9 @@ class _Steps:
 
     def pruned(self) -> tuple[list[Stage], list[str]]:
         """Every stage of the pruning, the first model among them, and why it ended early if it did."""
-        if self.plan.target is None:
-            return [self.first], []
-        stages, target = [self.first], reachable(self.plan.target, self.bench, self.first)
+        stages, target = [self.first], self.plan.target
+        if target is None:
+            return stages, []
         limits = list(target.rounds())
         for number, limit in enumerate(limits):
             deadline = None if self.deadline is None else self.deadline.part(1 / (len(limits) - number))

@@ -50,18 +50,16 @@ class Flavour:
         activations: "uint8" or "int8".
         per_channel: whether each output channel of a layer has a scale of its own.
         chained: whether what stands between the weighted layers is quantized too, so that maps stay integers.
-        seven_bits: whether weights use seven bits only: without VNNI a sum of two products saturates at 16 bits.
     """
 
     activations: str = "uint8"
     per_channel: bool = True
     chained: bool = True
-    seven_bits: bool = False
 
     @property
     def name(self) -> str:
         """As tables call it, such as ``U8S8 per channel``."""
-        words = [f"{'U' if self.activations == 'uint8' else 'S'}8S{7 if self.seven_bits else 8}"]
+        words = [f"{'U' if self.activations == 'uint8' else 'S'}8S8"]
         words.append("per channel" if self.per_channel else "per tensor")
         return " ".join(words if self.chained else [*words, "layers only"])
 
@@ -142,7 +140,7 @@ def quantized(graph: FloatGraph, ranges: Ranges, flavour: Flavour, keep_float: S
         quantizer = QDQQuantizer(
             model,
             flavour.per_channel,
-            flavour.seven_bits,
+            False,  # all eight bits of the weights: where a CPU saturates, the answers say so
             QuantType.QInt8,
             QuantType.QUInt8 if flavour.activations == "uint8" else QuantType.QInt8,
             ranges,

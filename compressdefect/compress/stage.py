@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,7 @@ class Bench:
     task: Task
     folder: Path
     max_drop: float = MAX_DROP
-    _names: list[str] = field(default_factory=list, repr=False)
+    _numbers: Iterator[int] = field(default_factory=count, repr=False)
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -99,5 +101,4 @@ class Bench:
 
     def new_file(self) -> Path:
         """A path for one more graph."""
-        self._names.append(f"{len(self._names)}.onnx")
-        return self.folder / self._names[-1]
+        return self.folder / f"{next(self._numbers)}.onnx"

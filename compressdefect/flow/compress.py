@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from compressdefect.compress.stage import Bench, Stage
 from compressdefect.compress.target import Target
 from compressdefect.cost.latency import instructions, measure
 from compressdefect.data.verdict import defect_scores, rejected
-from compressdefect.deploy.assignment import Assignment, describe_data
+from compressdefect.deploy.assignment import Assignment
 from compressdefect.deploy.bundle import FP32, INT8, Bundle
 from compressdefect.deploy.judging import judged
 from compressdefect.deploy.manifest import Agreement, GraphFigures
-from compressdefect.deploy.model_ref import ModelRef, resolve_model, whole_model
+from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.deploy.packaging import OtherGraph, package
 from compressdefect.deploy.scoring import predict_graph
 from compressdefect.deploy.training import Trained
@@ -30,7 +30,7 @@ from compressdefect.errors import DataError, ModelError, known_names
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_free
 from compressdefect.flow.stored import anchored, options_of
-from compressdefect.flow.train import FINISH_S, fit_config, own_images
+from compressdefect.flow.train import FINISH_S, fit_config, manifest_of, own_images
 from compressdefect.flow.voice import Voice
 from compressdefect.models.inspector import Inspector
 from compressdefect.options import CompressOptions, DataOptions, JobOptions, TrainOptions
@@ -63,24 +63,15 @@ def run_compression(model: str, options: CompressOptions, run_dir: Path | None, 
     peers = parse_peers(options.peers, data.task.name, voice)
     config = _recipe(ref, bundle, options, data)
     target = parse_target(options) if "prune" in steps else None
-    manifest = {
-        "command": "compress",
-        "task": data.task.name,
-        "model": whole_model(model),
-        "metric": data.task.metric,
-        "seed": options.seed,
-        "data": describe_data(data.images, data.split),
-        "options": _stored(ref, options, shown),
-    }
+    manifest = manifest_of({"command": "compress"}, model, data, _stored(ref, options, shown))
     deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
-    plan = Plan(target, pruning, config, int8="quantize" in steps)
     with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
         bench = Bench(data.images, data.split, data.task, Path(folder), options.max_drop / 100)
         network = bundle.network()
         assert isinstance(network, Inspector)
         first = bench.stage("as it was", bundle.design(), network)
-        if target is not None:
-            reachable(target, bench, first)  # a target that cannot be is refused before there is a run folder
+        measured = None if target is None else reachable(target, bench, first)  # refused before there is a run folder
+        plan = Plan(measured, pruning, config, int8="quantize" in steps)
         run = RunFolder.create(run_dir, data.task.name, manifest)
         run.write_json("split.json", data.split.to_json(data.images))
         with recorded(run, data.images):
@@ -96,12 +87,14 @@ def _deliver(
     run: RunFolder, bundle: Bundle, bench: Bench, outcome: Outcome, config: FitConfig, threads: int, voice: Voice
 ) -> dict[str, Any]:
     """Test the model before and after, once, and write the bundle."""
-    first, best, shipped = outcome.stages[0], outcome.best, outcome.shipped
+    first, last, best, shipped = outcome.stages[0], outcome.stages[-1], outcome.best, outcome.shipped
     rows = _rows(outcome, threads)
     run.write_json("steps.json", {"steps": rows, "notes": list(outcome.notes)})
     name = bundle.manifest.name if shipped is first else f"{bundle.manifest.name} compressed"
     job = Assignment(name, best.design, bench.images, bench.split, bench.task, config, threads)
-    figures = {stage.graph: bench.figures(stage) for stage in (first, best, shipped)}
+    figures = {
+        stage.graph: bench.figures(stage) for stage in {first.graph: first, best.graph: best, last.graph: last}.values()
+    }
     voice.say("testing")
     before, after = (
         judged(
@@ -122,7 +115,7 @@ def _deliver(
         Trained(best.network, figures[best.graph], training),
         after,
         voice.say,
-        others={} if outcome.int8 is None else {INT8: _int8_graph(bench, outcome, outcome.int8)},
+        others={} if outcome.int8 is None else {INT8: _int8_graph(bench, outcome, outcome.int8, figures)},
         default=FP32 if shipped is best else INT8,
         val=figures[shipped.graph],
         steps=rows,
@@ -165,23 +158,24 @@ def _row(stage: Stage, latency_ms: float, outcome: Outcome) -> dict[str, Any]:
 
 def _stored(ref: ModelRef, options: CompressOptions, shown: JobOptions) -> dict[str, Any]:
     """The options of this run: the recipe of the model's own, its images, and what was asked of the compression."""
-    named = {field.name for field in fields(DataOptions)} | {"metric", "overkill"}
+    named = {field.name for field in fields(DataOptions)} - {"seed"} | {"metric", "overkill"}
     images = {name: value for name, value in asdict(anchored(shown)).items() if name in named}
     return {**asdict(options_of(ref.run, TrainOptions, {})), **asdict(options), **images}
 
 
-def _int8_graph(bench: Bench, outcome: Outcome, int8: Int8) -> OtherGraph:
+def _int8_graph(bench: Bench, outcome: Outcome, int8: Int8, figures: Mapping[Path, Mapping[str, Any]]) -> OtherGraph:
     """The int8 graph with all that was found of it; it ships beside the float one even where that is the default."""
     quantized = outcome.stages[-1]
-    figures = GraphFigures(
+    thresholds = [figures[stage.graph]["threshold"] for stage in (outcome.best, quantized)]
+    found = GraphFigures(
         precision="int8",
         bytes=quantized.bytes,
-        agreement=_agreement(bench, outcome.best, quantized),
-        threshold=bench.figures(quantized)["threshold"],
+        agreement=_agreement(bench, outcome.best, quantized, thresholds),
+        threshold=thresholds[-1],
         instructions=instructions(),
         made=_made(int8),
     )
-    return OtherGraph(quantized.graph, figures)
+    return OtherGraph(quantized.graph, found)
 
 
 def _made(int8: Int8) -> str:
@@ -193,13 +187,10 @@ def _made(int8: Int8) -> str:
     return said
 
 
-def _agreement(bench: Bench, one: Stage, other: Stage) -> Agreement:
+def _agreement(bench: Bench, one: Stage, other: Stage, thresholds: Sequence[float | None]) -> Agreement:
     """How alike two graphs answer to the validation images, each with its own threshold."""
     task, probabilities = bench.task, [bench.task.image_probabilities(stage.records) for stage in (one, other)]
-    verdicts = [
-        _verdicts(task, found, bench.figures(stage)["threshold"])
-        for found, stage in zip(probabilities, (one, other), strict=True)
-    ]
+    verdicts = [_verdicts(task, found, own) for found, own in zip(probabilities, thresholds, strict=True)]
     return Agreement(
         images=len(bench.labels),
         verdicts=float(np.mean(verdicts[0] == verdicts[1])),

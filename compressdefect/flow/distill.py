@@ -47,24 +47,29 @@ def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: floa
     told = {"command": "distill", "teacher": [whole_model(ref.name) for ref in refs]}
     result = run_training(options.student, options, run_dir, began=began, teach=teach, told=told)
     if scores:
-        own = result["val"][result["metric"]]
-        told_of = f"the teacher has {units.percent(scores[0])} on validation, its student {units.percent(own)}"
-        Voice().say(told_of if own <= scores[0] else f"{told_of}: it is better than what taught it")
+        _say_who_is_better(scores[0], result["val"].get(result["metric"]))
     return {**result, "teacher": scores[0] if scores else None}
+
+
+def _say_who_is_better(teacher: float, student: float | None) -> None:
+    """Their scores on validation, as far as the student's figures have it: ``escape@overkill`` is no figure."""
+    if student is not None:
+        said = f"the teacher has {units.percent(teacher)} on validation, its student {units.percent(student)}"
+        Voice().say(said if student <= teacher else f"{said}: it is better than what taught it")
 
 
 def _as_taught(options: DistillOptions, given: dict[str, Any], ref: ModelRef, bundle: Bundle) -> DistillOptions:
     """The options with the teacher's own images, split and input where nothing else was asked for."""
     names = {field.name for field in fields(DataOptions)} | {"metric", "overkill"}
     own = options_of(ref.run, DistillOptions, {"teacher": "", "student": ""})
-    taken = {name: getattr(own, name) for name in names if name not in given}
+    taken = {name: getattr(own, name) for name in names - {"input"} if name not in given}
     if "data" not in given and ref.run is None:
         raise DataError("the images are not known", got=f"a bundle without its run: {ref.name}", fix="give --data")
-    if "split" not in given and "data" not in given:
-        taken["split"] = str(bundle.file("split.json"))
-    manifest = bundle.manifest
-    taken |= {"task": manifest.task, "input": given.get("input") or manifest.input[1]}
-    return replace(options, **taken)
+    if "split" not in given:  # other images are shared out anew
+        taken["split"] = None if "data" in given else str(bundle.file("split.json"))
+    if "task" not in given:
+        taken["task"] = bundle.manifest.task
+    return replace(options, **taken, input=given.get("input") or bundle.manifest.input[1])
 
 
 def _trained(ref: ModelRef) -> Bundle:

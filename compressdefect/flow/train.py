@@ -93,16 +93,7 @@ def run_training(
     config = fit_config(options, data.shown, task)
     _check_length(config, data.shown_to_decide if options.val_share else data.shown)
     lesson = None if teach is None else teach(data)
-    manifest = {
-        **told,
-        "task": data.task.name,
-        "model": whole_model(model),
-        "metric": data.task.metric,
-        "seed": options.seed,
-        "data": describe_data(data.images, data.split),
-        "skipped": [list(entry) for entry in data.images.skipped],
-        "options": asdict(anchored(options)),
-    }
+    manifest = manifest_of(told, model, data, asdict(anchored(options)))
     run = RunFolder.create(run_dir, data.task.name, manifest)
     run.write_json("split.json", data.split.to_json(data.images))
     job = Assignment(_title(ref), design, data.images, data.split, data.task, config, options.threads, lesson=lesson)
@@ -118,6 +109,20 @@ def run_training(
         "metric": data.task.metric,
         "val": done.val,
         "test": done.test,
+    }
+
+
+def manifest_of(told: Mapping[str, Any], model: str, data: Prepared, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest of a run on one model says; ``told`` is of its command."""
+    return {
+        **told,
+        "task": data.task.name,
+        "model": whole_model(model),
+        "metric": data.task.metric,
+        "seed": options["seed"],
+        "data": describe_data(data.images, data.split),
+        "skipped": [list(entry) for entry in data.images.skipped],
+        "options": dict(options),
     }
 
 

@@ -103,7 +103,8 @@ class Evidence:
     @property
     def way_on(self) -> str:
         """What to do with a run that was stopped: only searches and studies can be continued."""
-        return "Train it again." if self.manifest.get("command") == "train" else "Continue the run with --resume."
+        continued = self.manifest.get("command") in ("search", "study")
+        return "Continue the run with --resume." if continued else "Run the command again."
 
     @property
     def data(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import torch
 
 from compressdefect.compress import precision
 from compressdefect.compress.drop import Drop
-from compressdefect.compress.pipeline import Plan, calibration_rows, compress, edited
+from compressdefect.compress.pipeline import Plan, calibration_rows, compress, edited, reachable
 from compressdefect.compress.prune import PruneConfig
 from compressdefect.compress.quantize import FLAVOURS, METHODS, FloatGraph, calibrate, quantized
 from compressdefect.compress.stage import Bench, Stage
@@ -73,7 +73,12 @@ def test_a_model_is_pruned_taught_and_quantized(first: tuple[Bench, Stage], monk
     epochs: list[EpochReport] = []
     share = 0.6 if start.design.name == "timm:test_resnet" else 0.75
     before = weights_of(start.network)
-    found = compress(bench, start, Plan(Target("macs", share=share), PruneConfig(), CONFIG), on_epoch=epochs.append)
+    found = compress(
+        bench,
+        start,
+        Plan(reachable(Target("macs", share=share), bench, start), PruneConfig(), CONFIG),
+        on_epoch=epochs.append,
+    )
     assert weights_of(start.network) == before
     pruned = found.stages[1:-1]
     assert len(pruned) == len(epochs) == len([*shares(share)])
@@ -134,7 +139,11 @@ def test_what_costs_too_much_is_not_kept(bench_for: MakeBench) -> None:
     start = bench.stage("as it was", *trained("timm:test_resnet", bench.task))
     right = np.eye(2, dtype=np.float32)[bench.labels]
     start = replace(start, records=right)  # a model that is always right, and sure of it
-    found = compress(bench, start, Plan(Target("macs", share=0.6), PruneConfig("random"), CONFIG, int8=False))
+    found = compress(
+        bench,
+        start,
+        Plan(reachable(Target("macs", share=0.6), bench, start), PruneConfig("random"), CONFIG, int8=False),
+    )
     assert len(found.stages) == 2  # the first round broke, no second one was begun
     assert found.best is found.shipped is start
     assert found.int8 is None

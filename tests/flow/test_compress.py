@@ -16,6 +16,7 @@ from compressdefect.compress.drop import Drop
 from compressdefect.compress.quantize import FLAVOURS
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError
+from compressdefect.report.repeat import command
 
 TINY: dict[str, Any] = {"epochs": 1, "peers": "none"}
 
@@ -62,6 +63,13 @@ def test_a_bundle_has_both_graphs_each_with_its_own_threshold(compressed: dict[s
     session = onnxruntime.InferenceSession(run / "best" / "int8.onnx", providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].name == "pixels"
     assert np.array(found["probabilities"]).shape == (compressed["test"]["n"], 2)
+
+
+def test_a_run_is_repeated_with_its_own_seed(base: Path, tmp_path: Path) -> None:
+    api.compress(str(base), steps="quantize", seed=5, run_dir=tmp_path / "run", **TINY)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["seed"] == manifest["options"]["seed"] == 5
+    assert "--seed 5" in str(command(manifest))
 
 
 def test_every_step_is_told_with_its_figures(compressed: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,11 +60,26 @@ def test_a_teacher_of_other_classes_is_refused(teachers: list[Path], tmp_path: P
         api.distill(str(teachers[0]), "lw@0.35", data=str(tmp_path / "dents"), run_dir=tmp_path / "run", **TINY)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "escape@overkill"])
+def test_the_teacher_is_scored_where_its_student_is(tmp_path: Path, parts: Path, metric: str) -> None:
+    split = tmp_path / "split.json"
+    api.data_split(str(parts), out=str(split))
+    shares = json.loads(split.read_text())
+    shares["val"], shares["train"] = shares["train"][::2], shares["train"][1::2]
+    split.write_text(json.dumps(shares))
+    given = {**TINY, "metric": metric}
+    api.train("timm:test_resnet", data=str(parts), split=str(split), input=32, run_dir=tmp_path / "teacher", **given)
+    found = api.distill(str(tmp_path / "teacher"), "timm:test_resnet", run_dir=tmp_path / "run", **TINY)
+    assert found["metric"] == metric
+    assert 0 <= found["teacher"] <= 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"teacher": "lw@0.35"}, r"a teacher is a trained model: got lw@0\.35"),
         ({"student": "lw-seg@0.35"}, "lw-seg@0.35 cannot classify"),
+        ({"task": "segment", "student": "lw-seg@0.35"}, "no image has its defects marked"),
         ({"student": "no-such"}, "no such model"),
         ({"input": 48}, "looks at images of 1×32×32, its student at 1×48×48"),
         ({"teacher_share": 1.5}, "--teacher-share must be from 0 to 1: got 1.5"),

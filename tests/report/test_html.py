@@ -219,7 +219,7 @@ def test_a_stopped_search_has_a_page(tmp_path: Path) -> None:
 def test_a_stopped_training_is_not_told_to_resume(tmp_path: Path) -> None:
     make_run(tmp_path / "run", trials=0, delivered=False, per_class=2, side=8)
     page = write_report(tmp_path / "run").read_text()
-    assert "stopped before its end. Train it again." in page
+    assert "stopped before its end. Run the command again." in page
     assert "--resume" not in page
 
 
