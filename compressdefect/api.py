@@ -180,6 +180,7 @@ def benchmark(models: Sequence[str], **options: Any) -> dict[str, Any]:
         models: run and bundle folders, designs and ``timm:NAME``.
         options: fields of ``BenchmarkOptions``; batch, threads and precision are lists such as ``1,10``.
     """
+    from compressdefect.compress.precision import int8_for_timing
     from compressdefect.deploy.benchmark import benchmark as measure
 
     asked = BenchmarkOptions(**options)
@@ -190,6 +191,7 @@ def benchmark(models: Sequence[str], **options: Any) -> dict[str, Any]:
         batches=_counts(asked.batch, "--batch"),
         threads=_counts(asked.threads, "--threads"),
         precisions=[name.strip() for name in asked.precision.split(",")],
+        quantize=int8_for_timing,
     )
 
 

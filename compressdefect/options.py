@@ -298,7 +298,7 @@ class BenchmarkOptions:
     input: Annotated[int | None, Help("Side of the square input, in pixels, for all rows.")] = None
     batch: Annotated[str, Help("Batch sizes, such as 1,10.")] = "1"
     threads: Annotated[str, Help("Thread counts, such as 1,2.")] = "1"
-    precision: Annotated[str, Help("Precisions, such as fp32.")] = "fp32"
+    precision: Annotated[str, Help("Precisions, such as fp32,int8; what has no int8 graph is quantized.")] = "fp32"
     task: Annotated[str | None, Help("classify or segment, for timm models that can be either.")] = None
 
 

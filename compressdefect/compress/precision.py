@@ -6,6 +6,7 @@ the layers that int8 disturbs most go back to float, until what is lost is allow
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from compressdefect.deploy.export import INPUT
 
 CLOSE = 1.03  # of the fastest latency: within it the flavour that loses least is taken
 PROBES = 32  # images that sensitivity is measured on
+NOISE = 8  # images of noise, for ranges of a graph that is only timed
+BRIEFLY_S = 0.3  # for which each flavour of such a graph is timed
 FP32 = "fp32"
 
 Judge = Callable[[Path], Drop]
@@ -100,6 +103,28 @@ def to_int8(source: Path, folder: Path, pixels: NDArray[np.uint8], judge: Judge,
         if mixed.drop.holds:
             break
     return replace(mixed, sensitivity=found)
+
+
+def int8_for_timing(source: Path, target: Path, shape: tuple[int, int, int]) -> None:
+    """Write the int8 graph that this CPU runs fastest of a float one, for its latency alone.
+
+    Latency does not depend on the ranges of maps, so they are of noise, and the weights may be untrained.
+
+    Args:
+        source: the float graph.
+        target: where the int8 one goes.
+        shape: of its images (C, H, W).
+    """
+    graph = FloatGraph.read(source)
+    ranges = calibrate(graph, noise(shape))
+    with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
+        flavour = fastest(_timed(source, graph, ranges, Path(folder), BRIEFLY_S))
+    onnx.save(quantized(graph, ranges, flavour), target)
+
+
+def noise(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Images (N, C, H, W) of noise."""
+    return np.random.default_rng(0).integers(0, 256, (NOISE, *shape), dtype=np.uint8)
 
 
 def fastest(latency_ms: dict[str, float]) -> Flavour:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,14 @@ from compressdefect.cost.cost import Cost
 from compressdefect.cost.latency import LatencyRow, machine, measure
 from compressdefect.deploy.export import export_onnx
 from compressdefect.deploy.model_ref import ModelRef
-from compressdefect.errors import ModelError
+from compressdefect.errors import ModelError, known_names
 from compressdefect.train.tasks import task_kind
+
+SHIPPED = "shipped"  # of a bundle the precision of its default graph, of any other model fp32
+PRECISIONS = ("fp32", "int8", SHIPPED)
+
+Quantize = Callable[[Path, Path, tuple[int, int, int]], None]
+"""Writes the int8 graph of a float one, both paths, that takes images (C, H, W), for its latency alone."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ def benchmark(
     threads: Sequence[int] = (1,),
     precisions: Sequence[str] = ("fp32",),
     max_seconds: float = 10.0,
+    quantize: Quantize | None = None,
 ) -> dict[str, Any]:
     """Compare models: one row per threads, batch, model and precision, in this order.
 
@@ -49,21 +56,25 @@ def benchmark(
         input: height and width in pixels.
         batches: batch sizes; times are per sample.
         threads: intra-op thread counts.
-        precisions: ``fp32``, and ``int8`` for bundles that have such a graph.
+        precisions: of ``PRECISIONS``.
         max_seconds: time for each model at each setting.
+        quantize: makes the int8 graph of models that have none, at this input, of their own.
 
     Raises:
-        ModelError: trained models differ in channels, or a precision is missing.
+        ModelError: trained models differ in channels, or a precision is unknown or missing.
     """
+    for name in precisions:
+        if name not in PRECISIONS:
+            raise ModelError("no such precision", got=name or "nothing", fix=known_names(name, PRECISIONS))
     shape = _common_input(models, input)
     with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
         entries = {}
         for index, model in enumerate(models):
             cost = model.design.cost(input_shape=shape, heads=model.heads(), memory=False)  # rows show none
-            for precision in precisions:
+            for asked in precisions:
+                precision = _shipped(model) if asked == SHIPPED else asked
                 key = f"{index}-{precision}"
-                graph = _graph(model, precision, shape, Path(folder) / f"{key}.onnx")
-                entries[key] = _Entry(model, precision, cost, graph)
+                entries[key] = _Entry(model, precision, cost, _graph(model, precision, shape, Path(folder), quantize))
         timed = measure(
             {key: entry.graph for key, entry in entries.items()},
             batches=batches,
@@ -112,17 +123,27 @@ def _common_input(models: Sequence[ModelRef], size: int | None) -> tuple[int, in
     return (channels, size or height, size or width)
 
 
-def _graph(model: ModelRef, precision: str, shape: tuple[int, int, int], path: Path) -> Path:
-    """The graph to time: the one that ships where it fits, else a new one at ``path``."""
+def _shipped(model: ModelRef) -> str:
+    return model.bundle.manifest.shipped.precision if model.bundle else "fp32"
+
+
+def _graph(
+    model: ModelRef, precision: str, shape: tuple[int, int, int], folder: Path, quantize: Quantize | None
+) -> Path:
+    """The graph to time: the one that ships where it fits, else a new one in the folder."""
     bundle = model.bundle
     shipped = bundle.manifest.graph_of(precision) if bundle else None
     if bundle is not None and shipped is not None and model.trained_input == shape:
         return bundle.file(shipped)
+    path = Path(tempfile.mkdtemp(dir=folder)) / f"{precision}.onnx"
     if precision != "fp32":
-        raise ModelError(
-            f"{model.name} has no {precision} graph at {shape[1]}×{shape[2]}",
-            fix="use --precision fp32, or quantize it",
-        )
+        if quantize is None:
+            raise ModelError(
+                f"{model.name} has no {precision} graph at {shape[1]}×{shape[2]}",
+                fix="use --precision fp32, or quantize it",
+            )
+        quantize(_graph(model, "fp32", shape, folder, quantize), path, shape)
+        return path
     heads = model.heads()
     network = model.network(channels=shape[0], heads=heads)
     task = bundle.task() if bundle else task_kind(model.tasks[0]).on_heads(heads, good=None)

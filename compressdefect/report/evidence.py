@@ -55,6 +55,7 @@ class Latency(NamedTuple):
     model: str
     batch: int
     threads: int
+    precision: str
     median_ms: float
     p95_ms: float
 
@@ -250,21 +251,31 @@ class Evidence:
         own = self.own_latency
         if own is None or self.best is None or not self.manifest.get("peers"):
             return None
-        wanted = (self.best.manifest.name, own.batch, own.threads)
-        return next((row for row in self.latency if row[:3] == wanted), None)
+        wanted = (self.best.manifest.name, own.batch, own.threads, self.best.manifest.shipped.precision)
+        return next((row for row in self.latency if row[:4] == wanted), None)
 
     @property
     def latency(self) -> list[Latency]:
         """Every latency measured: peers and the model in one run, then what its bundle adds to that."""
         rows = [
-            Latency(str(row["model"]), row["batch"], row["threads"], row["median_ms"], row["p95_ms"])
+            Latency(
+                str(row["model"]),
+                row["batch"],
+                row["threads"],
+                row.get("precision", "fp32"),
+                row["median_ms"],
+                row["p95_ms"],
+            )
             for row in self.manifest.get("peers") or []
         ]
-        known = {row[:3] for row in rows}
+        known = {row[:4] for row in rows}
         if self.best:
             own = self.best.manifest
-            own_rows = [Latency(own.name, r.batch, r.threads, r.median_ms, r.p95_ms) for r in own.shipped.latency]
-            rows += [row for row in own_rows if row[:3] not in known]
+            own_rows = [
+                Latency(own.name, r.batch, r.threads, own.shipped.precision, r.median_ms, r.p95_ms)
+                for r in own.shipped.latency
+            ]
+            rows += [row for row in own_rows if row[:4] not in known]
         return rows
 
 

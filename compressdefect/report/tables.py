@@ -147,11 +147,11 @@ def latency(rows: Sequence[Latency], delivered: str, shown: str = "image") -> Ta
         slowest = max(r.median_ms for r in members)
         for row in sorted(members, key=lambda r: r.median_ms):
             median = Bar(units.milliseconds(row.median_ms), row.median_ms / slowest)
-            cells = (row.model, str(batch), str(threads), median, units.milliseconds(row.p95_ms))
+            cells = (row.model, row.precision, str(batch), str(threads), median, units.milliseconds(row.p95_ms))
             ratio = units.ratio(row.median_ms, own)
             timed.append(Row((*cells, ratio), "winner" if row.model == delivered else ""))
-    titles = ("model", "batch", "threads", f"median per {shown}", "p95", "ratio")
-    return Table(tuple(Column(title, numeric=i > 0) for i, title in enumerate(titles)), timed)
+    titles = ("model", "precision", "batch", "threads", f"median per {shown}", "p95", "ratio")
+    return Table(tuple(Column(title, numeric=i > 1) for i, title in enumerate(titles)), timed)
 
 
 def per_class(evidence: Evidence) -> Table | None:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
+from compressdefect import api
 from compressdefect.compress import precision
 from compressdefect.compress.drop import Drop
 from compressdefect.compress.pipeline import calibration_rows
-from compressdefect.compress.precision import fastest, to_int8
+from compressdefect.compress.precision import fastest, int8_for_timing, to_int8
 from compressdefect.compress.quantize import CHUNK, FLAVOURS, METHODS, FloatGraph, calibrate
 from compressdefect.compress.stage import Bench
 from tests.compress.conftest import trained
@@ -89,3 +91,20 @@ def test_ranges_hold_few_maps_at_a_time(
             for one, other in zip(few[name].range_value, whole[name].range_value, strict=True):
                 np.testing.assert_allclose(one, other)
     assert set(few.keys()) >= {node.output[0] for node in graph.model.graph.node if node.name in graph.layers}
+
+
+def test_an_untrained_model_is_quantized_for_its_latency(source: tuple[Bench, Path], tmp_path: Path) -> None:
+    bench, graph = source
+    int8_for_timing(graph, tmp_path / "int8.onnx", bench.images.shape)
+    assert (tmp_path / "int8.onnx").stat().st_size < graph.stat().st_size
+    nodes = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= nodes
+    heads = [node for node in onnx.load(tmp_path / "int8.onnx").graph.node if node.op_type in ("Gemm", "MatMul")]
+    weights = {item.name: item.data_type for item in onnx.load(tmp_path / "int8.onnx").graph.initializer}
+    assert [weights[head.input[1]] for head in heads] == [onnx.TensorProto.FLOAT]
+
+
+def test_a_benchmark_quantizes_what_has_no_int8_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_timed", lambda *_: {"fp32": 2.0, **{flavour.name: 1.0 for flavour in FLAVOURS}})
+    rows = api.benchmark(["timm:test_resnet"], input=32, precision="fp32,int8")["rows"]
+    assert [row["precision"] for row in rows] == ["fp32", "int8"]

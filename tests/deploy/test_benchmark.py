@@ -89,6 +89,17 @@ def test_an_untrained_design_has_no_int8_graph() -> None:
         benchmark([_model("x")], input=16, precisions=("int8",))
 
 
+def test_a_precision_is_one_that_is_known() -> None:
+    with pytest.raises(ModelError, match="no such precision: got in8; did you mean int8"):
+        benchmark([_model("x")], input=16, precisions=("fp32", "in8"))
+
+
+def test_a_bundle_is_timed_by_the_graph_that_ships_and_others_in_float(timed: dict[str, Path], bundle: Bundle) -> None:
+    found = benchmark([_model("x"), _model("run", bundle)], precisions=("shipped",))
+    assert [row["precision"] for row in found["rows"]] == ["fp32", "fp32"]
+    assert timed["1-fp32"] == bundle.path / "fp32.onnx"
+
+
 def test_trained_models_of_different_channels(bundle: Bundle) -> None:
     grey = Bundle(bundle.path, bundle.manifest.model_copy(update={"input": (1, 24, 20)}))
     with pytest.raises(ModelError, match="different channels: got rgb 3, grey 1"):

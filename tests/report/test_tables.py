@@ -66,8 +66,9 @@ def test_layer_bars_are_shares_of_the_largest() -> None:
 
 
 def test_latency_is_beside_the_delivered_model() -> None:
-    rows = [Latency("big", 1, 1, 8.0, 9.0), Latency("ours", 1, 1, 0.5, 0.6), Latency("big", 10, 1, 6.0, 7.0)]
-    table = tables.latency(rows, "ours")
+    big, ours = Latency("big", 1, 1, "fp32", 8.0, 9.0), Latency("ours", 1, 1, "int8", 0.5, 0.6)
+    table = tables.latency([big, ours, big._replace(batch=10, median_ms=6.0)], "ours")
+    assert _column(table, "precision") == ["int8", "fp32", "fp32"]
     assert _column(table, "model") == ["ours", "big", "big"]
     assert _column(table, "ratio") == ["1.00×", "16.0×", "–"]
     assert [row.mark for row in table.rows] == ["winner", "", ""]
