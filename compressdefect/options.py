@@ -194,6 +194,7 @@ class BudgetOptions:
     budget_macs: Annotated[str | None, Help("At most so many multiply-accumulates.")] = None
     budget_params: Annotated[str | None, Help("At most so many parameters.")] = None
     budget_memory: Annotated[str | None, Help("At most so much peak activation memory, such as 2MiB.")] = None
+    budget_size: Annotated[str | None, Help("At most so large a graph file, such as 200k or 0.5M.")] = None
     budget_latency: Annotated[str | None, Help("At most so long for an image, measured, such as 2ms.")] = None
 
 

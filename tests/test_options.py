@@ -36,8 +36,8 @@ DATA = "data format labels good unlabelled bits group split test-share val-share
 TRAINING = "epochs loss balance gradual augment metric overkill"
 RUN = "time accelerator threads peers seed run-dir json"
 COMMANDS = {
-    "search": f"{DATA} {TRAINING} {RUN} resume budget-flops budget-macs budget-params budget-memory budget-latency"
-    " objective latency-exponent sampler trials ladder workers threads-per-trial storage study",
+    "search": f"{DATA} {TRAINING} {RUN} resume budget-flops budget-macs budget-params budget-memory budget-size"
+    " budget-latency objective latency-exponent sampler trials ladder workers threads-per-trial storage study",
     "train": f"{DATA} {TRAINING} {RUN} optimizer schedule learning-rate batch-size",
     "evaluate": "data format labels good unlabelled group json",
     "compress": "steps to-macs to-params to-latency importance scope max-drop epochs"
@@ -113,7 +113,7 @@ def test_the_headings_of_a_search_stand_in_order(monkeypatch: pytest.MonkeyPatch
     found = panels("search", 100, monkeypatch)
     assert list(found) == ["Arguments", *(panel for panel in PANELS if panel != "Compression")]
     assert found["Options"] == ["--json", "--help"]
-    assert [f"--budget-{name}" for name in ("flops", "macs", "params", "memory", "latency")] == found["Budget"]
+    assert [f"--budget-{name}" for name in ("flops", "macs", "params", "memory", "size", "latency")] == found["Budget"]
     assert {"--seed", "--run-dir", "--resume", "--time"} <= set(found["Run"])
     assert "Budget" not in panels("train", 100, monkeypatch)
 

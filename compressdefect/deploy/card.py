@@ -96,6 +96,7 @@ def _cost(manifest: BundleManifest) -> str:
         ("MACs", units.count(cost.macs), _limit(budgets.get("macs"), units.count)),
         ("FLOPs (2 per MAC)", units.count(cost.flops), _limit(budgets.get("flops"), units.count)),
         ("peak activations", units.size(cost.peak_bytes), _limit(budgets.get("memory"), units.size)),
+        ("graph file", units.size(manifest.shipped.bytes), _limit(budgets.get("size"), units.size)),
     ]
     return _table(("", "value", "budget"), rows)
 

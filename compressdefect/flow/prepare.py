@@ -272,5 +272,5 @@ def check_free(path: Path | None) -> None:
 
 def budgets_of(options: BudgetOptions) -> dict[str, str]:
     """The budgets that were asked for, by the names that ``Budgets.parse`` takes."""
-    names = ("flops", "macs", "params", "memory", "latency")
+    names = ("flops", "macs", "params", "memory", "size", "latency")
     return {name: text for name in names if (text := getattr(options, f"budget_{name}")) is not None}

@@ -24,6 +24,9 @@ from compressdefect.search.quantity import (
 LATENCY_SHARE = 0.9
 """A design is admitted at this share of the latency budget, so that it still holds when it is measured again."""
 
+FLOAT_GRAPH_BYTES, INT8_GRAPH_BYTES = 30_000, 110_000
+"""What a graph's file holds beside its weights; in eight bits there is a pair of nodes around each operator, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -63,6 +66,7 @@ FORMATS: Mapping[str, Callable[[float | None, int], str]] = {
     "macs": units.count,
     "params": units.count,
     "memory": units.size,
+    "size": units.size,
     "latency": units.milliseconds,
 }
 
@@ -72,13 +76,14 @@ class Budgets:
     """The limits a design must keep, ``None`` where there is none.
 
     ``flops`` counts 2 per multiply-accumulate; ``memory_bytes`` is the most activation memory live at once at batch 1;
-    ``latency_ms`` is the median of the exported graph, per sample.
+    ``size_bytes`` is the file of the graph that ships, ``latency_ms`` its median time per sample.
     """
 
     flops: int | None = None
     macs: int | None = None
     params: int | None = None
     memory_bytes: int | None = None
+    size_bytes: int | None = None
     latency_ms: float | None = None
 
     @classmethod
@@ -89,6 +94,7 @@ class Budgets:
         macs: str | None = None,
         params: str | None = None,
         memory: str | None = None,
+        size: str | None = None,
         latency: str | None = None,
     ) -> Budgets:
         """Read the budgets as typed on the command line.
@@ -101,6 +107,7 @@ class Budgets:
             macs=None if macs is None else parse_count(macs, "--budget-macs"),
             params=None if params is None else parse_count(params, "--budget-params"),
             memory_bytes=None if memory is None else parse_bytes(memory, "--budget-memory"),
+            size_bytes=None if size is None else parse_bytes(size, "--budget-size"),
             latency_ms=None if latency is None else 1e3 * parse_seconds(latency, "--budget-latency"),
         )
 
@@ -110,13 +117,19 @@ class Budgets:
             if limit is not None and not limit > 0:
                 raise SpaceError(f"the budget {field.name} must be above 0", got=limit)
 
-    def cheap_checks(self, cost: Cost) -> list[Check]:
-        """Check what the closed-form cost can tell, in the order that the command line lists."""
+    def cheap_checks(self, cost: Cost, *, int8: bool = False) -> list[Check]:
+        """Check what the closed-form cost can tell, in the order that the command line lists.
+
+        Args:
+            cost: of a design.
+            int8: whether it may ship in eight bits.
+        """
         found = (
             ("flops", cost.flops, self.flops),
             ("macs", cost.macs, self.macs),
             ("params", cost.params, self.params),
             ("memory", cost.peak_bytes, self.memory_bytes),
+            ("size", estimated_bytes(cost, int8=int8), self.size_bytes),
         )
         return [Check(name, value, limit) for name, value, limit in found if limit is not None]
 
@@ -124,9 +137,25 @@ class Budgets:
         """Check a measured latency, with room for measuring it again."""
         return [] if self.latency_ms is None else [Check("latency", latency_ms, self.latency_ms, share=LATENCY_SHARE)]
 
+    def shipped_checks(self, size: int, latency_ms: float) -> list[Check]:
+        """Check what was measured of the graph that ships; there is no measuring again."""
+        found = (("size", size, self.size_bytes), ("latency", latency_ms, self.latency_ms))
+        return [Check(name, value, limit) for name, value, limit in found if limit is not None]
+
     def to_json(self) -> dict[str, Any]:
         """The budgets that are set."""
         return {name: limit for name, limit in asdict(self).items() if limit is not None}
+
+
+def estimated_bytes(cost: Cost, *, int8: bool) -> int:
+    """The file of the graph that ships, of which it is the smaller one if that may be ``int8``.
+
+    >>> cost = Cost(params=1_000_000, macs=0, peak_bytes=0)
+    >>> estimated_bytes(cost, int8=False), estimated_bytes(cost, int8=True)
+    (4030000, 1110000)
+    """
+    whole = 4 * cost.params + FLOAT_GRAPH_BYTES
+    return min(whole, cost.params + INT8_GRAPH_BYTES) if int8 else whole
 
 
 def no_strided_pointwise(reductions: Sequence[Reduction]) -> list[str]:

@@ -55,6 +55,7 @@ class Gate:
         input_shape: (C, H, W).
         heads: what the network answers.
         latency: measures a design in ms per sample; needed with a latency budget or an objective that uses latency.
+        int8: whether a design may ship in eight bits.
 
     Raises:
         SpaceError: the space switches an unknown rule.
@@ -69,10 +70,11 @@ class Gate:
         input_shape: tuple[int, int, int],
         heads: Heads,
         latency: Latency | None = None,
+        int8: bool = False,
     ) -> None:
         assert latency is not None or budgets.latency_ms is None, "a latency budget needs a way to measure"
         self.space, self.template, self.budgets = space, template, budgets
-        self.input_shape, self.heads, self.latency = input_shape, heads, latency
+        self.input_shape, self.heads, self.latency, self.int8 = input_shape, heads, latency, int8
         self._rules = active_rules(space.rules)
 
     @property
@@ -84,13 +86,14 @@ class Gate:
             replace(self.budgets, latency_ms=None),
             input_shape=self.input_shape,
             heads=self.heads,
+            int8=self.int8,
         )
 
     def cheap(self, genotype: Genotype) -> Verdict:
         """Check everything that needs no measurement."""
         graph = self.template.describe(genotype, self.heads)
         cost = graph.cost(self.input_shape)
-        return Verdict(genotype, cost, (*self._rule_checks(graph), *self.budgets.cheap_checks(cost)))
+        return Verdict(genotype, cost, (*self._rule_checks(graph), *self.budgets.cheap_checks(cost, int8=self.int8)))
 
     def check(self, genotype: Genotype) -> Verdict:
         """Check a design, measuring its latency only when all else is met."""

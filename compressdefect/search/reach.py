@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from compressdefect import units
 from compressdefect.errors import InfeasibleError
 from compressdefect.search.constraints import FORMATS, Check
 from compressdefect.search.draws import Flat
@@ -99,7 +100,7 @@ def _broken(verdict: Verdict, name: str) -> float:
 def _quantity(verdict: Verdict, name: str) -> float:
     cost = verdict.cost
     known = {"flops": cost.flops, "macs": cost.macs, "params": cost.params, "memory": cost.peak_bytes}
-    return known[name] if name in known else sum(c.violation for c in verdict.checks if c.name == name)
+    return known[name] if name in known else sum(c.value for c in verdict.checks if c.name == name)
 
 
 def _infeasible(gate: Gate, closest: Verdict) -> InfeasibleError:
@@ -123,14 +124,16 @@ def _out_of_reach(space: Space, check: Check, smallest: float) -> InfeasibleErro
             fix="switch it off",
         )
     form = FORMATS[check.name]
+    enough = form(_round_up(smallest / check.share, form), 4)
     return InfeasibleError(
         f"no design of {space.name} meets {check.name} ≤ {form(check.limit, 3)}",
-        got=f"{form(_round_up(smallest), 4)} at the smallest",
-        fix=f"raise --budget-{check.name} to {form(_round_up(smallest / check.share), 4)}, or search another space",
+        got=f"{form(_round_up(smallest, form), 4)} at the smallest",
+        fix=f"raise --budget-{check.name} to {enough}, or search another space",
     )
 
 
-def _round_up(value: float) -> float:
-    """To four digits, upwards: a budget of the number printed can be met."""
-    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
+def _round_up(value: float, form: Callable[[float | None, int], str]) -> float:
+    """To the four digits that are printed, upwards: a budget of that number can be met."""
+    scale = 1024.0 ** int(math.log(value, 1024)) if form is units.size else 1.0
+    unit = scale * 10.0 ** (math.floor(math.log10(value / scale)) - 3)
     return math.ceil(value / unit - 1e-9) * unit

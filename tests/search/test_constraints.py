@@ -50,6 +50,19 @@ def test_budgets_are_read_with_their_units() -> None:
     assert [(check.name, check.value) for check in checks] == [("flops", 120_000_000), ("memory", 10**6)]
 
 
+def test_the_file_of_the_graph_that_ships_is_estimated_then_measured() -> None:
+    budgets, cost = Budgets.parse(size="0.5M", latency="1ms"), Cost(params=200_000, macs=1, peak_bytes=1)
+    (whole,), (small,) = budgets.cheap_checks(cost), budgets.cheap_checks(cost, int8=True)
+    assert (whole.name, whole.value, small.value) == ("size", 830_000, 310_000)
+    assert whole.violation > 0 > small.violation
+    tiny = Cost(params=10_000, macs=1, peak_bytes=1)  # its nodes would be larger than what eight bits save
+    assert budgets.cheap_checks(tiny, int8=True) == budgets.cheap_checks(tiny)
+    assert [(check.name, check.violation > 0) for check in budgets.shipped_checks(500_001, 0.95)] == [
+        ("size", True),
+        ("latency", False),
+    ]
+
+
 def test_a_design_is_admitted_below_the_latency_budget() -> None:
     (check,) = Budgets(latency_ms=1.0).latency_check(LATENCY_SHARE + 0.01)
     assert check.violation > 0

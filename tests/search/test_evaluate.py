@@ -18,6 +18,7 @@ from compressdefect.errors import TrainingError
 from compressdefect.models.templates import template_of
 from compressdefect.models.weights import load_weights
 from compressdefect.search import evaluate as module
+from compressdefect.search import latency
 from compressdefect.search.evaluate import NO_TIME, SHORTENED, Interrupted, TrainingEvaluator, TrialJob
 from compressdefect.search.latency import LatencyProbe
 from compressdefect.search.rungs import Rung
@@ -183,7 +184,7 @@ def test_a_worker_process_gives_the_same_result(tmp_path: Path) -> None:
     assert result.metric == evaluator(held_out=True)(job, go_on).metric
 
 
-def test_a_design_is_timed_once() -> None:
+def test_a_design_is_timed_once_in_float_and_in_eight_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = evaluator(held_out=True)
     assert isinstance(trainer.images, Images)
     images, builds = trainer.images, []
@@ -192,9 +193,17 @@ def test_a_design_is_timed_once() -> None:
         builds.append(genotype)
         return trainer.build(DESIGN, images)
 
-    probe = LatencyProbe(build, trainer.task, (1, SIZE, SIZE))  # type: ignore[arg-type]
-    assert probe(DESIGN) == probe(DESIGN) > 0
+    timed: list[bytes] = []
+
+    def latency_ms(path: Path, *, batch: int, threads: int) -> float:
+        timed.append(path.read_bytes())
+        return 2.0 / len(timed)
+
+    monkeypatch.setattr(latency, "latency_ms", latency_ms)
+    probe = LatencyProbe(build, trainer.task, (1, SIZE, SIZE), int8=True)  # type: ignore[arg-type]
+    assert probe(DESIGN) == probe(DESIGN) == 1.0  # of the faster graph
     assert len(builds) == 1
+    assert [b"QuantizeLinear" in graph for graph in timed] == [False, True]
     assert template_of(DESIGN).name == "lightdefectnet"
 
 

@@ -124,6 +124,7 @@ def test_a_feasible_start_is_found_where_scaling_is_not_enough() -> None:
         (Budgets(flops=100), r"no design of fake meets flops ≤ 100: got 639.1 k at the smallest; raise --budget-flops"),
         (Budgets(params=471), r"params ≤ 471: got 472 at the smallest"),
         (Budgets(memory_bytes=1024), r"memory ≤ 1.00 KiB: got 32.00 KiB at the smallest"),
+        (Budgets(size_bytes=1024), r"size ≤ 1.00 KiB: got 31.15 KiB at the smallest; raise --budget-size"),
     ],
 )
 def test_nothing_fits(budgets: Budgets, text: str) -> None:
@@ -137,6 +138,7 @@ def test_nothing_fits(budgets: Budgets, text: str) -> None:
         ("flops", Budgets(flops=100)),
         ("params", Budgets(params=471)),
         ("memory", Budgets(memory_bytes=1024)),
+        ("size", Budgets(size_bytes=1024)),
         ("latency", Budgets(latency_ms=0.1)),
     ],
 )

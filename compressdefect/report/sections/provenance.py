@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from compressdefect import units
 from compressdefect.report import tables
 from compressdefect.report.evidence import Evidence
 from compressdefect.report.figures import pareto
@@ -22,6 +23,8 @@ def provenance(evidence: Evidence) -> Section:
         for column, limit in evidence.budgets.items()
         if column in pareto.AXES
     ]
+    if "size_bytes" in evidence.budgets:
+        budgets.append(f"file ≤ {units.size(evidence.budgets['size_bytes'])}")
     pairs: list[tuple[str, Any]] = [
         ("run", evidence.path.name),
         ("command", manifest.get("command")),
