@@ -218,12 +218,23 @@ def study(name: str, *, run_dir: Path | str | None = None, resume: bool = False,
         )
     seconds = float("inf") if asked.time is None else parse_seconds(asked.time, "--time")
     folder = _study_folder(name)
-    studies.check_data(studies.load_study(folder), asked.data)
+    module = studies.load_study(folder)
+    studies.check_data(module, asked.data)
+    studies.chosen(module.rows(asked.share), asked.rows)  # refused before there is a run folder
     path = None if run_dir is None else Path(run_dir)
     run = _study_run(path, folder.name, asked.share) if resume else _new_study_run(path, folder.name, asked)
     deadline = clocks.monotonic() + seconds
     with run.held():
-        result = studies.run_study(folder, run, share=asked.share, data=asked.data, deadline=deadline, on_row=_show_row)
+        result = studies.run_study(
+            folder,
+            run,
+            share=asked.share,
+            data=asked.data,
+            only=asked.rows,
+            winner=asked.winner,
+            deadline=deadline,
+            on_row=_show_row,
+        )
         run.finish("stopped" if result["unfinished"] else "complete")
     return {"run": str(run.path), **result}
 

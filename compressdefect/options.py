@@ -311,3 +311,5 @@ class StudyOptions(TimeOptions):
 
     data: Annotated[str | None, Help("The data, where the study lets you choose.")] = None
     share: Annotated[float, Help("Share of the full training: 0.2 is a quick pass.")] = 1.0
+    rows: Annotated[str | None, Help("Only these rows, such as 'cost,train-*'; the others stay unfinished.")] = None
+    winner: Annotated[str | None, Help("The run of a search, where the study takes one.")] = None

@@ -19,6 +19,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,11 +32,19 @@ Results = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Context:
-    """What a row may use: the study's run folder, the data to work on, and the results so far."""
+    """What a row may use.
+
+    Attributes:
+        folder: the study's run folder.
+        data: what to work on.
+        results: of the rows so far.
+        winner: the run of a search, for a study that takes one.
+    """
 
     folder: Path
     data: str | None
     results: Results
+    winner: str | None = None
 
     def new_folder(self, name: str) -> Path:
         """A path in ``runs/`` where nothing lies yet: a row that was interrupted is run again beside its remains."""
@@ -43,6 +52,19 @@ class Context:
         while (free := self.folder / "runs" / f"{name}-{attempt}").exists():
             attempt += 1
         return free
+
+    def once(self, name: str, make: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
+        """What ``make`` answers, JSON-able, for the new folder that it is to work in.
+
+        It is stored under its name, so that the same piece of work is done once: for all rows that need it, and in a
+        row that is run again.
+        """
+        stored = self.folder / "runs" / f"{name}.json"
+        if not stored.is_file():
+            result = make(self.new_folder(name))
+            stored.parent.mkdir(exist_ok=True)
+            atomic_write(stored, json.dumps(result, indent=1) + "\n")
+        return dict(json.loads(stored.read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -100,25 +122,45 @@ def run_study(
     *,
     share: float,
     data: str | None = None,
+    only: str | None = None,
+    winner: str | None = None,
     deadline: float = float("inf"),
     on_row: Callable[[str, int, int], None] = lambda key, done, total: None,
 ) -> dict[str, Any]:
     """Run every row of a study that has no result yet, until a deadline (``time.monotonic`` seconds).
 
-    A row that fails with a user-facing error is stored with its reason and tried again the next time.
+    With ``only`` it is the rows that ``chosen`` says. A row that fails with a user-facing error is stored with its
+    reason and tried again the next time.
     """
     module = load_study(folder)
     rows: list[Row] = module.rows(share)
+    asked = chosen(rows, only)
     for done, row in enumerate(rows):
+        if row not in asked:
+            continue
         results = stored_results(run, rows)
         if "error" not in results.get(row.key, {"error": None}):
             continue
         if time.monotonic() >= deadline:
             break
         on_row(row.key, done, len(rows))
-        _store(run, row, Context(run.path, data, results))
+        _store(run, row, Context(run.path, data, results, winner))
         write_report(run, folder, module, rows, share)
     return write_report(run, folder, module, rows, share)
+
+
+def chosen(rows: Sequence[Row], only: str | None) -> list[Row]:
+    """The rows whose keys fit one of the patterns in ``only``, which are told apart by commas; None is every row.
+
+    Raises:
+        RunError: a pattern fits none.
+    """
+    patterns = ["*"] if only is None else [pattern.strip() for pattern in only.split(",")]
+    for pattern in patterns:
+        if not any(fnmatchcase(row.key, pattern) for row in rows):
+            keys = ", ".join(row.key for row in rows)
+            raise RunError("the study has no such row", got=pattern, fix=f"its rows are {keys}")
+    return [row for row in rows if any(fnmatchcase(row.key, pattern) for pattern in patterns)]
 
 
 def _store(run: RunFolder, row: Row, context: Context) -> None:

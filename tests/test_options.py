@@ -47,7 +47,7 @@ COMMANDS = {
     "cost": "input channels classes task json",
     "benchmark": "input batch threads precision task json",
     "report": "data json",
-    "study": "data share time resume run-dir json",
+    "study": "data share rows winner time resume run-dir json",
     "list": "json",
     "data check": "format good unlabelled bits html strict json",
     "data preview": "format bits out per-class seed json",

@@ -75,6 +75,25 @@ def test_an_interrupted_row_is_run_again_beside_its_remains(tmp_path: Path) -> N
     assert context.new_folder("train") == tmp_path / "runs" / "train-2"
 
 
+def test_only_the_rows_that_are_asked_for_are_run(study: Path, tmp_path: Path) -> None:
+    run = RunFolder(Path(api.study(str(study), run_dir=tmp_path / "run", rows="sec*")["run"]))
+    assert sorted(path.name for path in (run.path / "rows").iterdir()) == ["second.json"]
+    with pytest.raises(RunError, match=r"no such row: got third\*; its rows are first, second"):
+        api.study(str(study), run_dir=tmp_path / "other", rows="first,third*")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_piece_of_work_is_done_once(tmp_path: Path) -> None:
+    context, made = Context(tmp_path, None, {}), []
+
+    def make(folder: Path) -> dict[str, str]:
+        made.append(folder)
+        return {"run": str(folder)}
+
+    assert context.once("base", make) == context.once("base", make) == {"run": str(tmp_path / "runs" / "base-1")}
+    assert made == [tmp_path / "runs" / "base-1"]
+
+
 def test_a_study_can_refuse_its_data_before_anything_is_written(study: Path, tmp_path: Path) -> None:
     refusing = "\ndef check(data):\n    raise DataError('not these', got=data)\n"
     (study / "study.py").write_text(STUDY + refusing)
