@@ -180,8 +180,13 @@ class DistillOptions(TrainOptions):
 
     teacher: Annotated[str, Help("A run or bundle folder, or several, such as run1,run2: their mean answer.")]
     student: Annotated[str, Help("A design, a genotype.json, a run or timm:NAME; it is trained from scratch.")]
-    teacher_share: Annotated[float, Help("Share of the teacher in the loss, from 0 to 1.")] = 0.7
+    method: Annotated[
+        str,
+        Help("What is learned from: the teacher's answers; its maps too, all alike (feature) or by its attention."),
+    ] = "answers"
+    teacher_share: Annotated[float, Help("Share of the teacher's answers in the loss, from 0 to 1.")] = 0.7
     temperature: Annotated[float, Help("By which the answers of both are softened before they are compared.")] = 4.0
+    maps_weight: Annotated[float, Help("Weight of the maps beside these, with feature and attention.")] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,57 +2,80 @@
 
 A ``Pupil`` shows each batch to its teacher too, and a ``taught`` task adds to the task's loss how far the two answers
 are apart. What the teacher says are probabilities, so that it can be anything: a larger network, several, a graph.
+With a ``MapMatcher`` their maps are compared too. Answers need no labels, so further images can join in each step.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from compressdefect.data.truth import Truth
-from compressdefect.models.inspector import Inspector
+from compressdefect.compress.matching import MapMatcher
+from compressdefect.compress.taps import tapped
+from compressdefect.data.truth import NOTHING, Needs, Truth
 from compressdefect.train.task import Answers, Outputs, Task
 
 TEMPERATURE = 4.0
 SHARE = 0.7  # of the teacher in the loss
+MAPS_WEIGHT = 1.0
 _TINY = 1e-8
 
 
-@dataclass(frozen=True)
-class AnswersLesson:
-    """Learning from a teacher's answers; see ``deploy.assignment.Lesson``."""
+class Heard(NamedTuple):
+    """What a pupil hears of a batch: the teacher's answers (N, …) and, where maps are compared, how far those are."""
 
-    teacher: Teacher
-    share: float = SHARE
-    temperature: float = TEMPERATURE
-
-    def pupil(self, network: Inspector) -> Pupil:
-        """The network, hearing the teacher."""
-        return Pupil(network, self.teacher)
-
-    def task(self, task: Task) -> Task:
-        """The task, listening to it."""
-        return taught(task, self.share, self.temperature)
+    answers: Answers
+    maps_apart: Callable[[Truth], Tensor] | None = None
 
 
 class Pupil(nn.Module):
-    """A network that hears its teacher in training: pixels → its outputs, and behind them the teacher's answers.
+    """A network that hears its teacher while it learns: pixels → its outputs, and behind them what it hears.
 
-    The teacher is no part of it: it is neither trained nor counted nor saved.
+    It is shown further images in each step where there are any, behind those of the batch. The teacher is no part of
+    it: it is neither trained nor counted nor saved. The matcher's adapters are trained with it.
     """
 
-    def __init__(self, student: nn.Module, teacher: Teacher) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: Teacher,
+        *,
+        matcher: MapMatcher | None = None,
+        further: Iterator[Tensor] | None = None,
+    ) -> None:
+        """Put a student before its teacher.
+
+        Args:
+            student: what learns.
+            teacher: what it hears.
+            matcher: compares their maps.
+            further: pixels (M, C, H, W) that are shown in the next step beside the batch.
+        """
         super().__init__()
-        self.student = student
+        self.student, self.matcher, self._further = student, matcher, further
         self._teacher = (teacher,)  # not a submodule
 
     def forward(self, pixels: Tensor) -> Any:
-        """Raw pixels (N, C, H, W) → outputs, in training (outputs, answers)."""
-        outputs = self.student(pixels)
-        return (outputs, self._teacher[0](pixels)) if self.training else outputs
+        """Raw pixels (N, C, H, W) → outputs, while it learns (outputs, ``Heard``), both (N + M, …)."""
+        if not (self.training and torch.is_grad_enabled()):
+            return self.student(pixels)
+        if self._further is not None:
+            pixels = torch.cat([pixels, next(self._further).to(pixels.device)])
+        (teacher,), matcher = self._teacher, self.matcher
+        if matcher is None:
+            return self.student(pixels), Heard(teacher(pixels))
+        with tapped(self.student, matcher.own) as own, tapped(teacher.networks[0], matcher.theirs) as theirs:
+            outputs, answers = self.student(pixels), teacher(pixels)
+        return outputs, Heard(answers, partial(matcher.loss, own, theirs))
+
+    def end_epoch(self) -> None:
+        """See ``train.fit``."""
+        if self.matcher is not None:
+            self.matcher.end_epoch()
 
 
 class Teacher:
@@ -69,9 +92,16 @@ class Teacher:
         return {name: torch.stack([one[name] for one in said]).mean(dim=0) for name in said[0]}
 
 
-def taught(task: Task, share: float = SHARE, temperature: float = TEMPERATURE) -> Task:
+def taught(
+    task: Task,
+    share: float = SHARE,
+    temperature: float = TEMPERATURE,
+    *,
+    maps_weight: float = MAPS_WEIGHT,
+    marks: Needs = NOTHING,
+) -> Task:
     """A task whose loss listens to the teacher of a ``Pupil``; in all else it is that task."""
-    return cast(Task, _TaughtTask(task, share, temperature))
+    return cast(Task, _TaughtTask(task, share, temperature, maps_weight, marks))
 
 
 class _TaughtTask:
@@ -81,21 +111,33 @@ class _TaughtTask:
         task: what is to be learned.
         share: of the teacher in the loss, from 0 to 1.
         temperature: by which both answers are softened.
+        maps_weight: of the maps in the loss.
+        needs: the annotations that are needed, those that say where maps matter included.
     """
 
-    def __init__(self, task: Task, share: float, temperature: float) -> None:
+    def __init__(self, task: Task, share: float, temperature: float, maps_weight: float, marks: Needs) -> None:
         self.task, self.share, self.temperature = task, share, temperature
+        self.maps_weight, self.needs = maps_weight, task.needs | marks
 
     def __getattr__(self, name: str) -> Any:
         """What else a task has is the task's own."""
         return getattr(self.task, name)
 
-    def loss(self, outputs: tuple[Outputs, Answers], truth: Truth) -> Tensor:
-        """(1 − share) · the task's loss + share · T² · KL(teacher ‖ student), both softened by T."""
+    def loss(self, outputs: tuple[Outputs, Heard], truth: Truth) -> Tensor:
+        """(1 − share) · the task's loss + share · T² · KL(teacher ‖ student) + weight · how far the maps are apart.
+
+        The answers are softened by T, and compared on all images; the rest is of those that the truth is known of.
+        """
         own, heard = outputs
         said = self.task.predict(own)
-        apart = torch.stack([soft_divergence(said[name], heard[name], self.temperature) for name in heard]).sum()
-        return (1 - self.share) * self.task.loss(own, truth) + self.share * apart
+        apart = [soft_divergence(said[name], answer, self.temperature) for name, answer in heard.answers.items()]
+        loss = (1 - self.share) * self.task.loss(_first(own, len(truth)), truth)
+        loss = loss + self.share * torch.stack(apart).sum()
+        return loss if heard.maps_apart is None else loss + self.maps_weight * heard.maps_apart(truth)
+
+
+def _first(outputs: Outputs, count: int) -> Outputs:
+    return outputs[:count] if isinstance(outputs, Tensor) else tuple(one[:count] for one in outputs)
 
 
 def soft_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -42,6 +42,14 @@ class Earlier:
 class Lesson(Protocol):
     """What a network hears in training beside the truth, such as a teacher."""
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What manifest and card say of it."""
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """What a reader of the card should know, in sentences."""
+
     def pupil(self, network: Inspector) -> nn.Module:
         """What is trained in the network's place: in evaluation it answers as the network does."""
 

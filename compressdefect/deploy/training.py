@@ -143,4 +143,5 @@ def _described(job: Assignment, network: Inspector, fitted: FitResult) -> dict[s
         "seconds": round(fitted.seconds, 1),
         "images_per_s": round(fitted.images_per_s, 1),
         "weights": _count(network),
+        **({} if job.lesson is None else {"lesson": dict(job.lesson.facts)}),
     }

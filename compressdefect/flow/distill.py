@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 
 from compressdefect import units
-from compressdefect.compress.teaching import AnswersLesson, Teacher
+from compressdefect.compress.lesson import METHODS, TeacherLesson
+from compressdefect.compress.matching import METHODS as MAP_METHODS
+from compressdefect.compress.taps import pairs_of, taps_of
+from compressdefect.compress.teaching import Teacher
+from compressdefect.data.truth import Mark, Needs
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model, whole_model
-from compressdefect.errors import DataError, ModelError
+from compressdefect.errors import DataError, ModelError, known_names
 from compressdefect.flow.prepare import Prepared
 from compressdefect.flow.stored import options_of
 from compressdefect.flow.train import run_training
 from compressdefect.flow.voice import Voice
+from compressdefect.models.designs import made_for
+from compressdefect.models.inspector import Inspector
 from compressdefect.options import DataOptions, DistillOptions
 from compressdefect.train.predict import predict_by
 
@@ -34,7 +40,7 @@ def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: floa
     options = _as_taught(options, given, refs[0], bundles[0])
     scores: list[float] = []
 
-    def teach(data: Prepared) -> AnswersLesson:
+    def teach(data: Prepared) -> TeacherLesson:
         for ref, bundle in zip(refs, bundles, strict=True):
             _check_fits(ref, bundle, data)
             _check_leak(ref, bundle, data)
@@ -42,13 +48,63 @@ def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: floa
         if len(data.split.val):
             labels = data.task.labels(data.images, data.split.val)
             scores.append(data.task.score(predict_by(teacher, data.images, data.split.val, data.task), labels))
-        return AnswersLesson(teacher, options.teacher_share, options.temperature)
+        if options.method in MAP_METHODS:
+            _check_maps(options.student, teacher, data)
+        return TeacherLesson(
+            teacher,
+            data.images.shape,
+            options.method,
+            options.teacher_share,
+            options.temperature,
+            options.maps_weight,
+            marks=_marks(data),
+            facts=_facts(options, refs),
+            deviations=_deviations(data),
+        )
 
     told = {"command": "distill", "teacher": [whole_model(ref.name) for ref in refs]}
     result = run_training(options.student, options, run_dir, began=began, teach=teach, told=told)
     if scores:
         _say_who_is_better(scores[0], result["val"].get(result["metric"]))
     return {**result, "teacher": scores[0] if scores else None}
+
+
+def _facts(options: DistillOptions, refs: list[ModelRef]) -> dict[str, Any]:
+    """What manifest and card say of the teaching."""
+    names = ("method", "teacher_share", "temperature", *(["maps_weight"] if options.method in MAP_METHODS else []))
+    return {"teachers": [ref.name for ref in refs], **{name: getattr(options, name) for name in names}}
+
+
+def _deviations(data: Prepared) -> tuple[str, ...]:
+    if len(data.split.val):
+        return ()
+    return (
+        "There is no validation part: the out-of-fold figures, and the threshold that they gave, are of students whose"
+        " teacher has seen all training images. They may be too good.",
+    )
+
+
+def _marks(data: Prepared) -> Needs:
+    """The annotations that are there beside those of the task."""
+    found: set[Mark] = set()
+    if data.images.masks is not None:
+        found.add("masks")
+    if data.images.boxes is not None:
+        found.add("boxes")
+    return frozenset(found)
+
+
+def _check_maps(student: str, teacher: Teacher, data: Prepared) -> None:
+    """Refuse a student or a teacher without maps, before there is a run folder.
+
+    Raises:
+        ModelError: one has none.
+    """
+    shape = data.images.shape
+    design = made_for(resolve_model(student).design, data.task.name)
+    bare = design.build(channels=shape[0], heads=data.task.heads)
+    network = Inspector.from_statistics(bare, [0.0] * shape[0], [1.0] * shape[0])
+    pairs_of(taps_of(network, shape), taps_of(teacher.networks[0], shape))
 
 
 def _say_who_is_better(teacher: float, student: float | None) -> None:
@@ -119,5 +175,9 @@ def _check_leak(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:
 def _check_numbers(options: DistillOptions) -> None:
     if not 0 <= options.teacher_share <= 1:
         raise DataError("--teacher-share must be from 0 to 1", got=options.teacher_share)
+    if options.method not in METHODS:
+        raise ModelError("no such method to teach by", got=options.method, fix=known_names(options.method, METHODS))
+    if not 0 <= options.maps_weight < 1000:
+        raise DataError("--maps-weight must be at least 0 and below 1000", got=options.maps_weight)
     if not 0 < options.temperature < 1000:
         raise DataError("--temperature must be above 0 and below 1000", got=options.temperature)

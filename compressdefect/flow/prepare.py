@@ -17,19 +17,29 @@ from compressdefect.catalog import hiding_spaces
 from compressdefect.data.depth import check_bits
 from compressdefect.data.images import SYNTHETIC, Images
 from compressdefect.data.load import load_images
+from compressdefect.data.marks.shapes import Box
 from compressdefect.data.read import read, read_all
 from compressdefect.data.split import Split, folds, make_split
-from compressdefect.data.truth import Needs
+from compressdefect.data.truth import NOTHING, Needs
 from compressdefect.errors import DataError, RunError, known_names
 from compressdefect.flow.remarks import remarks
 from compressdefect.flow.voice import Voice
-from compressdefect.options import BudgetOptions, DataOptions, JobOptions, RecipeOptions, SearchOptions, SplitOptions
+from compressdefect.options import (
+    BudgetOptions,
+    DataOptions,
+    DistillOptions,
+    JobOptions,
+    RecipeOptions,
+    SearchOptions,
+    SplitOptions,
+)
 from compressdefect.runs import RunFolder
 from compressdefect.train.gradual import Gradual
 from compressdefect.train.task import Aim, Task
 from compressdefect.train.tasks import TASKS, suited, task_kind
 from compressdefect.train.validate import FOLDS
 
+GUIDED = "attention"  # the method of a distillation that looks at where defects are
 _MANY_STEPS = 10**9  # of which any moment is a part, so that only the reading is checked
 MIN_SIDE = 8
 _SHOWN = 3  # skipped files that are named on stderr; the manifest has them all
@@ -136,6 +146,17 @@ def _check_marked(options: JobOptions) -> None:
     )
 
 
+def _marks_looked_at(options: SplitOptions) -> Needs:
+    """What says where a teacher's maps matter, if a student is to know: masks, or boxes where there are but these."""
+    if not isinstance(options, DistillOptions) or options.method != GUIDED or options.data == SYNTHETIC:
+        return NOTHING
+    listing = read(options.data, options.format, options.labels, options.good, 1, options.unlabelled)
+    regions = [region for sample in listing.samples for region in sample.regions or ()]
+    if not regions:
+        return NOTHING
+    return frozenset({"boxes" if all(isinstance(region.shape, Box) for region in regions) else "masks"})
+
+
 def aim_of(options: RecipeOptions) -> Aim:
     """What the options choose of a task."""
     return Aim(options.metric, options.overkill, options.loss)
@@ -146,7 +167,7 @@ def load(options: SplitOptions, kind: type[Task], *, input: int, tile: int | Non
 
     Masks that the task does not need change nothing else: an image whose defects nobody marked has an empty one.
     """
-    needs = needs_of(kind, options)
+    needs = needs_of(kind, options) | _marks_looked_at(options)
     if input < MIN_SIDE:
         raise DataError(f"the input must be at least {MIN_SIDE} pixels", got=input, fix="use a size such as 224")
     with voice.bar() as bar:

@@ -93,10 +93,22 @@ def run_training(
     config = fit_config(options, data.shown, task)
     _check_length(config, data.shown_to_decide if options.val_share else data.shown)
     lesson = None if teach is None else teach(data)
-    manifest = manifest_of(told, model, data, asdict(anchored(options)))
+    said = told if lesson is None else {**told, "lesson": dict(lesson.facts)}
+    manifest = manifest_of(said, model, data, asdict(anchored(options)))
     run = RunFolder.create(run_dir, data.task.name, manifest)
     run.write_json("split.json", data.split.to_json(data.images))
-    job = Assignment(_title(ref), design, data.images, data.split, data.task, config, options.threads, lesson=lesson)
+    notes = () if lesson is None else lesson.deviations
+    job = Assignment(
+        _title(ref),
+        design,
+        data.images,
+        data.split,
+        data.task,
+        config,
+        options.threads,
+        deviations=notes,
+        lesson=lesson,
+    )
     deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
     with recorded(run, data.images):
         done = deliver(run, job, decides=options.val_share > 0, deadline=deadline, on_epoch=voice.epoch, say=voice.say)

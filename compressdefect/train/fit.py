@@ -83,7 +83,7 @@ def fit(
     Of images in tiles each tile is trained on as an image of its own; what is scored is whole images.
 
     Args:
-        network: takes uint8 pixels (N, C, H, W).
+        network: takes uint8 pixels (N, C, H, W); if it has ``end_epoch()``, that is called after each epoch.
         images: all images, in memory.
         train: which of them to train on.
         val: which of them to score every ``config.score_every`` epochs; None or empty scores nothing.
@@ -212,6 +212,9 @@ class _Training(L.LightningModule):
         self.seconds += time.monotonic() - self._epoch_started
         if not self._losses:
             return
+        end_epoch: Callable[[], None] | None = getattr(self.network, "end_epoch", None)
+        if end_epoch is not None:
+            end_epoch()
         report = EpochReport(self.current_epoch + 1, float(np.mean(self._losses)), self._score())
         self._losses.clear()
         self.history.append(report)

@@ -45,13 +45,13 @@ def test_a_pupil_hears_its_teacher_in_training_alone() -> None:
     outputs, heard = pupil.train()(x)
     torch.testing.assert_close(outputs, student(x))
     expected = (one(x).softmax(dim=1) + other(x).softmax(dim=1)) / 2
-    torch.testing.assert_close(heard["probabilities"], expected)
+    torch.testing.assert_close(heard.answers["probabilities"], expected)
     torch.testing.assert_close(pupil.eval()(x), student(x))
     assert {id(parameter) for parameter in pupil.parameters()} == {id(parameter) for parameter in student.parameters()}
     truth = Truth(torch.tensor([0, 2]))
     task = taught(TASK, share=0.25, temperature=2.0)
     found = task.loss((outputs, heard), truth)
-    apart = soft_divergence(outputs.softmax(dim=1), heard["probabilities"], 2.0)
+    apart = soft_divergence(outputs.softmax(dim=1), heard.answers["probabilities"], 2.0)
     torch.testing.assert_close(found, 0.75 * TASK.loss(outputs, truth) + 0.25 * apart)
     assert (task.name, task.metric, task.classes) == ("classify", "accuracy", TASK.classes)
     found.backward()

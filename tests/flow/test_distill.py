@@ -60,6 +60,23 @@ def test_a_teacher_of_other_classes_is_refused(teachers: list[Path], tmp_path: P
         api.distill(str(teachers[0]), "lw@0.35", data=str(tmp_path / "dents"), run_dir=tmp_path / "run", **TINY)
 
 
+@pytest.mark.parametrize("method", ["feature", "attention"])
+def test_what_maps_are_compared_with_is_no_part_of_the_student(
+    teachers: list[Path], tmp_path: Path, method: str
+) -> None:
+    run = tmp_path / "run"
+    api.distill(str(teachers[0]), "lw@0.35", method=method, maps_weight=0.5, run_dir=run, **TINY)
+    bundle = Bundle.open(run / "best")
+    design = bundle.design().build(channels=1, heads=bundle.manifest.heads)
+    learned = sum(parameter.numel() for parameter in bundle.network().parameters())
+    assert learned == sum(parameter.numel() for parameter in design.parameters()) == bundle.manifest.cost.params
+    told = bundle.manifest.training["lesson"]
+    assert (told["method"], told["maps_weight"], told["teachers"]) == (method, 0.5, [str(teachers[0])])
+    assert json.loads((run / "manifest.json").read_text())["lesson"] == told
+    assert f"method {method}" in bundle.read("card.md").decode()
+    assert bundle.manifest.deviations[0].startswith("There is no validation part: the out-of-fold figures")
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "escape@overkill"])
 def test_the_teacher_is_scored_where_its_student_is(tmp_path: Path, parts: Path, metric: str) -> None:
     split = tmp_path / "split.json"
@@ -84,6 +101,8 @@ def test_the_teacher_is_scored_where_its_student_is(tmp_path: Path, parts: Path,
         ({"input": 48}, "looks at images of 1×32×32, its student at 1×48×48"),
         ({"teacher_share": 1.5}, "--teacher-share must be from 0 to 1: got 1.5"),
         ({"temperature": 0.0}, "--temperature must be above 0"),
+        ({"method": "hints"}, "no such method to teach by: got hints; known: answers, attention, feature"),
+        ({"maps_weight": -1.0}, "--maps-weight must be at least 0"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(
