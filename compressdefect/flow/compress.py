@@ -42,7 +42,6 @@ from compressdefect.train.task import Task
 
 STEPS = ("prune", "quantize")
 EPOCHS_SHARE = 0.25  # of the model's own, in each round of pruning
-RATE_SHARE = 1 / 3  # of the peak learning rate of a training from scratch
 TIMED_S = 2.0  # for which each step's graph is timed
 
 
@@ -206,13 +205,13 @@ def _verdicts(task: Task, probabilities: NDArray[np.floating], threshold: float 
 
 
 def _recipe(ref: ModelRef, bundle: Bundle, options: CompressOptions, data: Prepared) -> FitConfig:
-    """The model's own recipe, for fewer epochs at a lower rate: it has learned nearly all already."""
+    """The model's own recipe for fewer epochs, at its full rate: what a lower one saves is not learned back."""
     given = {"seed": options.seed, "accelerator": options.accelerator}
     own = options_of(ref.run, TrainOptions, given)
     config = fit_config(own, data.shown, data.task.name)
     trained = bundle.manifest.training.get("epochs_trained", config.epochs)
     epochs = options.epochs or max(1, round(EPOCHS_SHARE * trained))
-    return replace(config, epochs=epochs, learning_rate=RATE_SHARE * config.learning_rate, gradual=None)
+    return replace(config, epochs=epochs, gradual=None)
 
 
 def _steps(text: str) -> tuple[str, ...]:
