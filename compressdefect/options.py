@@ -187,6 +187,10 @@ class DistillOptions(TrainOptions):
     teacher_share: Annotated[float, Help("Share of the teacher's answers in the loss, from 0 to 1.")] = 0.7
     temperature: Annotated[float, Help("By which the answers of both are softened before they are compared.")] = 4.0
     maps_weight: Annotated[float, Help("Weight of the maps beside these, with feature and attention.")] = 1.0
+    unlabelled_images: Annotated[
+        str | None, Help("A folder of further images without labels: the teacher's answers to them are learned too.")
+    ] = None
+    unlabelled_ratio: Annotated[float, Help("So many of them join each step, for each labelled image in it.")] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

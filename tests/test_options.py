@@ -43,7 +43,7 @@ COMMANDS = {
     "compress": "steps to-macs to-params to-latency importance scope max-drop epochs"
     " data format labels good unlabelled group time accelerator threads peers seed run-dir json",
     "distill": f"teacher student method teacher-share temperature maps-weight {DATA} {TRAINING} {RUN}"
-    " optimizer schedule learning-rate batch-size",
+    " unlabelled-images unlabelled-ratio optimizer schedule learning-rate batch-size",
     "cost": "input channels classes task json",
     "benchmark": "input batch threads precision task json",
     "report": "data json",

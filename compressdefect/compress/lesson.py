@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from compressdefect.compress.matching import METHODS as MAP_METHODS
 from compressdefect.compress.matching import MapMatcher
 from compressdefect.compress.teaching import MAPS_WEIGHT, SHARE, TEMPERATURE, Pupil, Teacher, taught
+from compressdefect.data.augment.recipes import RECIPES
+from compressdefect.data.images import Images
 from compressdefect.data.truth import NOTHING, Needs
 from compressdefect.models.inspector import Inspector
+from compressdefect.train.batches import Batches
 from compressdefect.train.task import Task
 
 METHODS = ("answers", *MAP_METHODS)
+
+
+@dataclass(frozen=True)
+class Further:
+    """Images without labels that join each step of a training, behind its own; a tile counts as an image.
+
+    Attributes:
+        images: all of them; each is shown once before any is shown again.
+        count: how many join a step, about.
+        augment: how they are changed, by the name of a recipe.
+        seed: of their order and changes.
+    """
+
+    images: Images
+    count: int
+    augment: str
+    seed: int
+
+    def batches(self) -> Iterator[Tensor]:
+        """Pixels (M, C, H, W) for one step after the other, without end."""
+        pieces, augmentation = self.images.pieces, RECIPES.get(self.augment)
+        rows = np.arange(len(pieces))
+        epochs = repeat(Batches(pieces, rows, self.count, seed=self.seed, augmentation=augmentation))
+        return (pixels for pixels, _ in chain.from_iterable(epochs))
 
 
 @dataclass(frozen=True)
@@ -28,6 +59,7 @@ class TeacherLesson:
         temperature: by which both answers are softened.
         maps_weight: of the maps in the loss.
         marks: annotations that say where maps matter, beside those of the task.
+        further: images without labels, of which the answers are heard too.
         facts: what manifest and card say of it.
         deviations: what a reader of the card should know, in sentences.
     """
@@ -39,6 +71,7 @@ class TeacherLesson:
     temperature: float = TEMPERATURE
     maps_weight: float = MAPS_WEIGHT
     marks: Needs = NOTHING
+    further: Further | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
 
@@ -47,7 +80,8 @@ class TeacherLesson:
         matcher = None
         if self.method in MAP_METHODS:
             matcher = MapMatcher(network, self.teacher.networks[0], self.shape, method=self.method)
-        return Pupil(network, self.teacher, matcher=matcher)
+        further = None if self.further is None else self.further.batches()
+        return Pupil(network, self.teacher, matcher=matcher, further=further)
 
     def task(self, task: Task) -> Task:
         """The task, listening to it."""

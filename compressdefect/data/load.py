@@ -215,7 +215,7 @@ class _Loader:
             self.masks.add(tiling.cut(resize_mask(mask, height, width)[None]))
             self.mark_hashes.append(hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).hexdigest())
         if self.options.group == "auto":
-            self.looks.append(_look(decoded))
+            self.looks.append(look_of_pixels(decoded))
 
     def _boxes_of(self, sample: Sample, height: int, width: int) -> np.ndarray:
         """The boxes float32 (k, 5) of an image in its own pixels, cut at its border, each with its class's number."""
@@ -343,7 +343,8 @@ def _may_be_unmarked(sample: Sample) -> bool:
     return regions is not None and all(isinstance(region.shape, MaskFile | MatMask) for region in regions)
 
 
-def _look(pixels: np.ndarray) -> Look:
+def look_of_pixels(pixels: np.ndarray) -> Look:
+    """Describe pixels uint8 (H, W, C) for the search of duplicates, C = 1 or 3."""
     return look_of(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
 
 

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from compressdefect import units
-from compressdefect.compress.lesson import METHODS, TeacherLesson
+from compressdefect.compress.lesson import METHODS, Further, TeacherLesson
 from compressdefect.compress.matching import METHODS as MAP_METHODS
 from compressdefect.compress.taps import pairs_of, taps_of
 from compressdefect.compress.teaching import Teacher
 from compressdefect.data.truth import Mark, Needs
+from compressdefect.data.unlabelled import Unlabelled, load_unlabelled
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model, whole_model
 from compressdefect.errors import DataError, ModelError, known_names
 from compressdefect.flow.prepare import Prepared
 from compressdefect.flow.stored import options_of
-from compressdefect.flow.train import run_training
+from compressdefect.flow.train import fit_config, run_training
 from compressdefect.flow.voice import Voice
 from compressdefect.models.designs import made_for
 from compressdefect.models.inspector import Inspector
@@ -48,6 +49,7 @@ def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: floa
         if len(data.split.val):
             labels = data.task.labels(data.images, data.split.val)
             scores.append(data.task.score(predict_by(teacher, data.images, data.split.val, data.task), labels))
+        unlabelled = _unlabelled(options, data)
         if options.method in MAP_METHODS:
             _check_maps(options.student, teacher, data)
         return TeacherLesson(
@@ -58,7 +60,8 @@ def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: floa
             options.temperature,
             options.maps_weight,
             marks=_marks(data),
-            facts=_facts(options, refs),
+            further=None if unlabelled is None else _further(unlabelled, options, data),
+            facts={**_facts(options, refs), **_told_of(unlabelled, options)},
             deviations=_deviations(data),
         )
 
@@ -73,6 +76,39 @@ def _facts(options: DistillOptions, refs: list[ModelRef]) -> dict[str, Any]:
     """What manifest and card say of the teaching."""
     names = ("method", "teacher_share", "temperature", *(["maps_weight"] if options.method in MAP_METHODS else []))
     return {"teachers": [ref.name for ref in refs], **{name: getattr(options, name) for name in names}}
+
+
+def _unlabelled(options: DistillOptions, data: Prepared) -> Unlabelled | None:
+    """Load the images without labels, if there are any, and tell what becomes of them."""
+    if options.unlabelled_images is None:
+        return None
+    voice, images, split = Voice(), data.images, data.split
+    judging = np.concatenate([split.val, split.test])
+    with voice.bar() as bar:
+        work = bar.add_task("loading unlabelled images", total=None)
+        found = load_unlabelled(
+            options.unlabelled_images,
+            images,
+            judging,
+            options.data,
+            progress=lambda done, total: bar.update(work, completed=done, total=total),
+        )
+    said = f"{len(found.images)} unlabelled images join, {found.left_out} are left out: they resemble validation or"
+    voice.say(f"{said} test images; {len(found.skipped)} cannot be read")
+    return found
+
+
+def _further(unlabelled: Unlabelled, options: DistillOptions, data: Prepared) -> Further:
+    config = fit_config(options, data.shown, data.task.name)
+    count = max(1, round(options.unlabelled_ratio * min(config.batch_size, data.shown)))
+    return Further(unlabelled.images, count, config.augment, config.seed)
+
+
+def _told_of(unlabelled: Unlabelled | None, options: DistillOptions) -> dict[str, Any]:
+    if unlabelled is None:
+        return {}
+    counts = {"joined": len(unlabelled.images), "left_out": unlabelled.left_out, "unread": len(unlabelled.skipped)}
+    return {"unlabelled_images": {**counts, "for_each_labelled": options.unlabelled_ratio}}
 
 
 def _deviations(data: Prepared) -> tuple[str, ...]:
@@ -179,5 +215,7 @@ def _check_numbers(options: DistillOptions) -> None:
         raise ModelError("no such method to teach by", got=options.method, fix=known_names(options.method, METHODS))
     if not 0 <= options.maps_weight < 1000:
         raise DataError("--maps-weight must be at least 0 and below 1000", got=options.maps_weight)
+    if not 0 < options.unlabelled_ratio <= 100:
+        raise DataError("--unlabelled-ratio must be above 0 and at most 100", got=options.unlabelled_ratio)
     if not 0 < options.temperature < 1000:
         raise DataError("--temperature must be above 0 and below 1000", got=options.temperature)

@@ -51,6 +51,7 @@ _WHOLE: Mapping[str, Callable[[str], str]] = {
     "storage": _whole_storage,
     "peers": _whole_models,
     "teacher": _whole_models,
+    "unlabelled_images": _whole_folder,
     "student": whole_model,
 }
 

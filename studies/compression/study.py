@@ -449,7 +449,7 @@ class _Taught(NamedTuple):
         if self.way == "alone":
             return context.once(f"{self.key}-{said}", lambda folder: _told(api.train(STUDENT, run_dir=folder, **own)))
         own |= {"method": self.way} if self.way in ("feature", "attention") else {}
-        own |= {"unlabelled": drawn["unlabelled"]} if self.sees_unlabelled else {}
+        own |= {"unlabelled_images": drawn["unlabelled"]} if self.sees_unlabelled else {}
         teacher = self._teacher(context)
         return context.once(
             f"{self.key}-{said}", lambda folder: _told(api.distill(teacher, STUDENT, run_dir=folder, **own))

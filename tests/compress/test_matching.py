@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from compressdefect.blocks.conv import Conv
-from compressdefect.compress.lesson import METHODS, TeacherLesson
+from compressdefect.compress.lesson import METHODS, Further, TeacherLesson
 from compressdefect.compress.matching import MapMatcher
 from compressdefect.compress.taps import pairs_of, tapped, taps_of
-from compressdefect.compress.teaching import Pupil, Teacher
+from compressdefect.compress.teaching import Pupil, Teacher, soft_divergence
 from compressdefect.data.images import Images
 from compressdefect.data.truth import Truth
 from compressdefect.errors import ModelError
@@ -183,3 +183,30 @@ def test_a_scoring_does_not_ask_the_teacher() -> None:
     task = task_kind("classify").on_heads({"image": ("good", "spot")}, 0)
     with torch.no_grad():
         assert Pupil(nn.Linear(4, 2), Silent([nn.Linear(4, 2)], task)).train()(torch.rand(3, 4)).shape == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["classify", "segment"])
+def test_further_images_join_a_step_by_the_answers_to_them_alone(plates: Images, name: str) -> None:
+    task = task_on(plates, name)
+    design = {"classify": "lw@0.35", "segment": "lw-seg@0.35"}[name]
+    (_, network), (_, other) = trained(design, task), trained(design, task)
+    teacher = Teacher([other], task)
+    further = Further(plates.subset(np.arange(30, 40)), 4, "none", seed=0)
+    lesson = TeacherLesson(teacher, SHAPE, "feature", share=0.25, maps_weight=0.0, further=further)
+    truth = Truth.of(plates, np.arange(6), task.needs)
+    pixels = torch.from_numpy(plates.pixels[:6])
+    outputs, heard = lesson.pupil(network).train()(pixels)
+    assert len(outputs) == len(heard.answers["probabilities"]) == 6 + 5
+    extra = next(further.batches())
+    assert {one.numpy().tobytes() for one in extra} <= {one.tobytes() for one in plates.pixels[30:40]}
+    together = torch.cat([pixels, extra])
+    apart = soft_divergence(task.predict(outputs)["probabilities"], teacher(together)["probabilities"], 4.0)
+    expected = 0.75 * task.loss(outputs[:6], truth) + 0.25 * apart
+    torch.testing.assert_close(lesson.task(task).loss((outputs, heard), truth), expected)
+
+
+def test_every_further_image_is_shown_before_any_is_shown_again(plates: Images) -> None:
+    batches = Further(plates.subset(np.arange(10)), 5, "none", seed=1).batches()
+    for _ in range(3):
+        shown = torch.cat([next(batches), next(batches)])
+        assert sorted(one.numpy().tobytes() for one in shown) == sorted(one.tobytes() for one in plates.pixels[:10])

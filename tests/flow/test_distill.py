@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from compressdefect import api
 from compressdefect.deploy.bundle import Bundle
@@ -77,6 +80,24 @@ def test_what_maps_are_compared_with_is_no_part_of_the_student(
     assert bundle.manifest.deviations[0].startswith("There is no validation part: the out-of-fold figures")
 
 
+def test_images_that_nobody_labelled_join_and_are_counted(teachers: list[Path], tmp_path: Path, parts: Path) -> None:
+    run, others, rng = tmp_path / "run", tmp_path / "others", np.random.default_rng(3)
+    others.mkdir()
+    for number in range(6):
+        Image.fromarray(rng.integers(60, 120, (32, 32)).astype(np.uint8)).save(others / f"{number}.png")
+    split = json.loads((teachers[0] / "split.json").read_text())
+    files = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in parts.rglob("*.png")}
+    shutil.copy(files[split["test"][0]], others / "tested.png")
+    (others / "broken.png").write_bytes(b"no picture")
+    given = {"unlabelled_images": str(others), "unlabelled_ratio": 0.5}
+    api.distill(str(teachers[0]), "lw@0.35", run_dir=run, **given, **TINY)
+    told = {"joined": 6, "left_out": 1, "unread": 1, "for_each_labelled": 0.5}
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["lesson"]["unlabelled_images"] == told
+    assert manifest["options"]["unlabelled_images"] == str(others.resolve())
+    assert "joined 6, left out 1, unread 1" in (run / "best" / "card.md").read_text().replace("_", " ")
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "escape@overkill"])
 def test_the_teacher_is_scored_where_its_student_is(tmp_path: Path, parts: Path, metric: str) -> None:
     split = tmp_path / "split.json"
@@ -103,6 +124,8 @@ def test_the_teacher_is_scored_where_its_student_is(tmp_path: Path, parts: Path,
         ({"temperature": 0.0}, "--temperature must be above 0"),
         ({"method": "hints"}, "no such method to teach by: got hints; known: answers, attention, feature"),
         ({"maps_weight": -1.0}, "--maps-weight must be at least 0"),
+        ({"unlabelled_ratio": 0.0}, "--unlabelled-ratio must be above 0"),
+        ({"unlabelled_images": "no-such"}, "the folder of unlabelled images does not exist: got no-such"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(
