@@ -1,7 +1,7 @@
-"""Draw the pictures that the README and the notebook show, from a run: ``python -m docs.pictures RUN``.
+"""Draw the pictures that the README and the notebooks show, from a run: ``python -m docs.pictures RUN``.
 
-It takes the top of the run's report, and executes the notebook on the run and keeps its figures as pictures, so that
-both can be judged without running anything. Chromium and chromedriver are needed.
+It takes the top of a search's report, and executes the notebook on the run of a search or of a compression and keeps
+its figures as pictures, so that both can be judged without running anything. Chromium and chromedriver are needed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from PIL import Image
 
 from compressdefect.report.html import PLOTLY
 from compressdefect.report.page import asset
+from compressdefect.runs import RunFolder
 from tests.browser import chromium, open_page, picture
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = ROOT / "notebooks" / "01_pareto.ipynb"
+NOTEBOOKS = {"search": "01_pareto.ipynb", "compress": "02_compress.ipynb"}  # by the command that made the run
 PLOT = "application/vnd.plotly.v1+json"
 TOP = 1580  # pixels of the report: its head and its first section
 COLORS = 128
@@ -33,11 +34,14 @@ FIGURE = 900  # pixels across
 
 
 def main(run: Path) -> None:
-    """Write ``docs/report.png`` and the notebook's outputs."""
+    """Write the notebook's outputs, and ``docs/report.png`` of a search."""
+    made_by = str(RunFolder.open(run).manifest["command"])
+    path = ROOT / "notebooks" / NOTEBOOKS[made_by]
     with chromium() as browser, tempfile.TemporaryDirectory() as folder:
-        open_page(browser, run / "report.html")
-        (ROOT / "docs" / "report.png").write_bytes(small(picture(browser, TOP)))
-        notebook = executed(run)
+        if made_by == "search":
+            open_page(browser, run / "report.html")
+            (ROOT / "docs" / "report.png").write_bytes(small(picture(browser, TOP)))
+        notebook = executed(path, run)
         for cell in notebook.cells:
             for output in cell.get("outputs", []):
                 data = output.get("data", {})
@@ -46,13 +50,13 @@ def main(run: Path) -> None:
                     output["data"] = {"image/png": base64.b64encode(drawn).decode()}
                 elif "text/html" in data:
                     output["data"] = {"text/html": data["text/html"]}
-    nbformat.write(notebook, NOTEBOOK)
+    nbformat.write(notebook, path)
 
 
-def executed(run: Path) -> Any:
+def executed(path: Path, run: Path) -> Any:
     """The notebook with its outputs, and without what changes from time to time."""
     os.environ["COMPRESSDEFECT_RUN"] = str(run.resolve())
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(path, as_version=4)
     asyncio.run(nbclient.NotebookClient(notebook, timeout=300).async_execute())
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

@@ -8,8 +8,9 @@ from compressdefect import units
 from compressdefect.models.graph import Layer
 from compressdefect.report import tables
 from compressdefect.report.evidence import Evidence
+from compressdefect.report.figures import compression
 from compressdefect.report.markup import Markup, element
-from compressdefect.report.sections.frame import Section, scroll, section, tabled
+from compressdefect.report.sections.frame import Section, plot, scroll, section, tabled
 
 
 def model(evidence: Evidence, layers: Sequence[Layer] | None) -> list[Section]:
@@ -39,7 +40,11 @@ def _compression(evidence: Evidence) -> list[Markup]:
     if steps is None:
         return []
     text = "On validation images, each at the threshold that they give; the row that is set off ships."
-    return [tabled("Compression, step by step", steps, text)]
+    told = tabled("Compression, step by step", steps, text)
+    data = compression.compute(evidence)
+    assert data is not None, "where there is a table of steps there are steps"
+    note = "To the left is faster, or smaller. A step may cost as much as the dashed line leaves."
+    return [plot("compression", compression.draw(data), "Before and after", note), told]
 
 
 def _clock_note(evidence: Evidence) -> str:
