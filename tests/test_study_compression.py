@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from compressdefect import api, catalog
@@ -14,6 +16,7 @@ from compressdefect.compress import precision
 from compressdefect.compress.drop import Drop
 from compressdefect.compress.quantize import FLAVOURS
 from compressdefect.errors import DataError
+from compressdefect.options import DistillOptions
 from compressdefect.study import Context, compare, load_study
 
 TINY: dict[str, Any] = {"epochs": 1, "peers": "none"}
@@ -223,3 +226,97 @@ def test_a_searchs_winner_is_compressed_as_it_is(
         row.measure(Context(tmp_path, None, {}))
     row.measure(Context(tmp_path, None, {}, winner=small["base"]))
     assert compressed == [small["base"]]
+
+
+@pytest.fixture
+def few(
+    study: ModuleType, small: dict[str, Any], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Context:
+    """A run of the study on tiny steel, whose base is trained."""
+    (tmp_path / "neu_det").symlink_to(parts)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "resnet18-seed0-base.json").write_text(json.dumps({"run": small["base"]}))
+    monkeypatch.setattr(study, "LABELS", (4,))
+    return Context(tmp_path, str(tmp_path), {})
+
+
+def test_few_labels_are_drawn_and_the_others_have_none(study: ModuleType, few: Context, small: dict[str, Any]) -> None:
+    drawn = study._Draw(4, 0).of(few, 1.0)
+    whole = json.loads((Path(small["base"]) / "split.json").read_text())
+    split = json.loads(Path(drawn["split"]).read_text())
+    assert {name: len(split[name]) for name in ("train", "val")} == {"train": 8, "val": 4}
+    assert set(split["train"]) < set(whole["train"])
+    assert set(split["val"]) < set(whole["val"])
+    assert sorted(split["test"]) == sorted(whole["test"])
+    assert sum(len(split[name]) for name in ("train", "val", "test", "left_out")) == 40
+    shown = sorted(path.name for path in Path(drawn["unlabelled"]).iterdir())
+    assert len(shown) == drawn["images"]["unlabelled"] == len(whole["train"]) - 8
+    assert shown[0] == "0000.png"
+    assert drawn["epochs"] == study.STEPS  # one step shows all eight
+
+
+@pytest.mark.parametrize("way", ["alone", "answers", "attention", "privileged"])
+@pytest.mark.parametrize("sees_unlabelled", [False, True])
+def test_each_setting_is_tried_and_validation_chooses(
+    study: ModuleType, few: Context, small: dict[str, Any], way: str, sees_unlabelled: bool, monkeypatch: Any
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def learned(*_: Any, **options: Any) -> dict[str, Any]:
+        asked.append(options)
+        accuracy = {1: 0.5, 2: 0.9}.get(len(asked), 0.6)
+        return {"run": small["base"], "val": {"accuracy": accuracy}, "test": {"accuracy": len(asked)}}
+
+    monkeypatch.setattr(api, "train", learned)
+    monkeypatch.setattr(api, "distill", learned)
+    monkeypatch.setattr(study._Draw, "teachers", lambda *_: [{"run": small["base"]}] * 2)
+    found = study._Taught(study._Draw(4, 0), way, sees_unlabelled and way != "alone", 1.0)(few)
+    settings = study.SETTINGS.get(way, study.SETTINGS["answers"][:1])
+    assert len(asked) == len(settings)
+    assert [given for given, _ in found["tried"]] == list(settings)
+    assert found["test"]["accuracy"] == (1 if way == "privileged" else 2)
+    known = {field.name for field in fields(DistillOptions)} | {"run_dir"}
+    assert all(set(options) <= known for options in asked)
+    assert ("unlabelled_images" in asked[0]) == (sees_unlabelled and way != "alone")
+    assert asked[0].get("method") == ("attention" if way == "attention" else None)
+    assert len({options["epochs"] for options in asked}) == 1
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_teachers(
+    study: ModuleType, few: Context, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def train(*_: Any, **options: Any) -> dict[str, Any]:
+        asked.append(options["seed"])
+        return {"run": small["base"], "val": {}, "test": {"accuracy": 0.5}}
+
+    monkeypatch.setattr(api, "train", train)
+    found = study._Ensemble(study._Draw(4, 0), 1.0)(few)
+    kept = json.loads((Path(small["base"]) / "best" / "predictions.json").read_text())
+    hits = np.argmax(kept["probabilities"], axis=1) == kept["labels"]
+    assert found["test"]["accuracy"] == pytest.approx(hits.mean())
+    assert found["test"]["interval"][0] <= hits.mean() <= found["test"]["interval"][1]
+    assert len(set(asked)) == len(found["each"]) == study.TEACHERS
+
+
+def test_segmenters_of_tiles_share_the_teachers_split(
+    study: ModuleType, small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, dict[str, Any]] = {}
+
+    def learned(*words: str, **options: Any) -> dict[str, Any]:
+        asked[options["run_dir"].name.removesuffix("-1")] = {"words": words, **options}
+        return {"run": small["base"], "val": {}, "test": {}}
+
+    monkeypatch.setattr(api, "train", learned)
+    monkeypatch.setattr(api, "distill", learned)
+    for row in study._tiles(0.5):
+        row(Context(tmp_path, "folder", {}))
+    assert list(asked) == ["tiles-teacher", "tiles-alone", "tiles-answers", "tiles-feature", "tiles-attention"]
+    assert {options["epochs"] for options in asked.values()} == {16}
+    students = [options for key, options in asked.items() if key != "tiles-teacher"]
+    assert {options["split"] for options in students} == {f"{small['base']}/split.json"}
+    assert all("lw-seg@0.35" in options["words"] for options in students)
+    known = {field.name for field in fields(DistillOptions)} | {"run_dir", "words"}
+    assert all(set(options) <= known for options in students)
