@@ -28,6 +28,7 @@ from compressdefect.compress.teaching import Pupil, Teacher, taught
 from compressdefect.cost.counting import quick_macs
 from compressdefect.data.truth import Truth
 from compressdefect.deploy.export import export_onnx
+from compressdefect.errors import DataError, TrainingError
 from compressdefect.models.design import Design
 from compressdefect.models.edited_design import EditedDesign
 from compressdefect.models.edits import Edits, apply_edits, composed
@@ -38,6 +39,7 @@ from compressdefect.train.fit import OnEpoch, fit
 from compressdefect.train.schedule import Deadline
 
 CALIBRATION = 128  # training images that int8 ranges and importances are measured on
+FEWEST = 32  # by which ranges can be measured
 GRADIENT_BATCH = 16
 
 Say = Callable[[str], None]
@@ -98,15 +100,14 @@ def compress(
         on_epoch: sees every epoch.
         say: is told each step in a few words.
 
-    Raises:
-        TrainingError: a training diverged.
+    A training that diverges is a step that is not kept.
     """
     steps = _Steps(bench, first, plan, deadline, on_epoch, say)
     stages, notes = steps.pruned()
     best = [stage for stage in stages if stage.drop.holds][-1]
     if not plan.int8:
         return Outcome(tuple(stages), best, None, best, tuple(notes))
-    int8 = steps.quantized(best)
+    int8, trouble = steps.quantized(best)
     quantized = replace(
         best,
         title=f"int8, {int8.flavour.name}",
@@ -117,7 +118,7 @@ def compress(
     )
     say(f"{quantized.title}: {_told(quantized)}")
     why_not = _why_not(int8)
-    return Outcome((*stages, quantized), best, int8, best if why_not else quantized, (*notes, *why_not))
+    return Outcome((*stages, quantized), best, int8, best if why_not else quantized, (*notes, *trouble, *why_not))
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,10 @@ class _Steps:
         limits = list(target.rounds())
         for number, limit in enumerate(limits):
             deadline = None if self.deadline is None else self.deadline.part(1 / (len(limits) - number))
-            stages.append(self._round(stages[-1], target, limit, deadline))
+            try:
+                stages.append(self._round(stages[-1], target, limit, deadline))
+            except TrainingError as error:
+                return stages, [self._told(f"stopped before {target.show(limit)}: {error}")]
             drop = stages[-1].drop
             self.say(f"{stages[-1].title}: {_told(stages[-1])}")
             if not drop.holds:
@@ -158,8 +162,11 @@ class _Steps:
         title = f"pruned to {units.count(quick_macs(smaller.network, shape))} macs"
         return self.bench.stage(title, edited(stage.design, edits), smaller.eval(), first=self.first)
 
-    def quantized(self, best: Stage) -> Int8:
-        """The int8 graph of a stage; where it costs too much, or layers stay in float, one that was trained for it."""
+    def quantized(self, best: Stage) -> tuple[Int8, list[str]]:
+        """The int8 graph of a stage, and what went wrong.
+
+        Where it costs too much, or layers stay in float, it is one that was trained for it, if that is better.
+        """
         pixels = self.bench.images.pixels[calibration_rows(self.bench)]
 
         def judge(graph: Path) -> Drop:
@@ -167,16 +174,22 @@ class _Steps:
 
         self.say("quantizing")
         found = to_int8(best.graph, self.bench.folder, pixels, judge)
+        if found.unplaced:
+            self.say(f"int8 kernels have no place for {', '.join(found.unplaced)}: kept in float")
         if not found.is_faster or (found.drop.holds and not found.float_layers):
-            return found
+            return found, []
         network = copy.deepcopy(best.network)
         self.say("quantized afterwards it costs too much: it is trained with eight bits")
-        with quantization_aware(network, torch.from_numpy(pixels[:2])):
-            self._teach(network, self.deadline)
+        try:
+            with quantization_aware(network, torch.from_numpy(pixels[:2])):
+                self._teach(network, self.deadline)
+        except TrainingError as error:
+            return found, [self._told(f"not trained with eight bits: {error}")]
         graph = self.bench.new_file()
         export_onnx(network, self.bench.task, graph, input_shape=self.bench.images.shape)
         trained = replace(to_int8(graph, self.bench.folder, pixels, judge), trained=True)
-        return min((trained, found), key=lambda one: (not one.drop.holds, len(one.float_layers), one.drop.loss_after))
+        better = min((trained, found), key=lambda one: (not one.drop.holds, len(one.float_layers), one.drop.loss_after))
+        return better, []
 
     def _teach(self, network: Inspector, deadline: Deadline | None) -> None:
         """Train a network in place, with the first model as its teacher."""
@@ -185,6 +198,12 @@ class _Steps:
         pupil = Pupil(network, Teacher([self.first.network], bench.task))
         train = bench.split.train
         fit(pupil, bench.images, train, None, taught(bench.task), config, deadline=deadline, on_epoch=self.on_epoch)
+        if not all(bool(weight.isfinite().all()) for weight in network.state_dict().values()):
+            raise TrainingError("training diverged", got="weights that are not finite", fix="lower the learning rate")
+
+    def _told(self, note: str) -> str:
+        self.say(note)
+        return note
 
 
 def reachable(target: Target, bench: Bench, first: Stage) -> Measured:
@@ -209,6 +228,20 @@ def calibration_rows(bench: Bench, count: int = CALIBRATION) -> NDArray[np.int64
     chosen = bench.split.train[np.argsort(rank, kind="stable")[:count]]
     rows = bench.images.rows(chosen)
     return rows if len(rows) <= count else rng.choice(rows, count, replace=False)
+
+
+def check_calibration(bench: Bench) -> None:
+    """Refuse to measure ranges on a handful of images.
+
+    Raises:
+        DataError: there are fewer than ``FEWEST``.
+    """
+    if (found := len(calibration_rows(bench))) < FEWEST:
+        raise DataError(
+            "too few training images to measure the ranges of int8 on",
+            got=found,
+            fix=f"train on {FEWEST} or more, or leave out the step quantize",
+        )
 
 
 def edited(design: Design, edits: Edits) -> EditedDesign:

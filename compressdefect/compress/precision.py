@@ -51,6 +51,7 @@ class Int8:
         latency_ms: median latency by the flavour's name, one thread, batch 1, and of the float graph as ``fp32``.
         sensitivity: of each layer, the most sensitive first; empty where it was not asked for.
         trained: whether its network was trained for it.
+        unplaced: kinds of operators that the quantizer has no place for, which stay in float.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class Int8:
     latency_ms: dict[str, float]
     sensitivity: tuple[LayerSensitivity, ...] = ()
     trained: bool = False
+    unplaced: tuple[str, ...] = ()
 
     @property
     def is_faster(self) -> bool:
@@ -89,7 +91,9 @@ def to_int8(source: Path, folder: Path, pixels: NDArray[np.uint8], judge: Judge,
             ranges[method] = calibrate(graph, pixels, method)
         path = folder / f"{source.stem}-{method}-{len(keep_float)}.onnx"
         onnx.save(quantized(graph, ranges[method], flavour, keep_float), path)
-        return Int8(path, flavour, method, tuple(keep_float), len(graph.layers), judge(path), latency_ms)
+        drop = judge(path)
+        kept = tuple(keep_float)
+        return Int8(path, flavour, method, kept, len(graph.layers), drop, latency_ms, unplaced=graph.unplaced)
 
     tried = []
     for method in METHODS:

@@ -32,6 +32,10 @@ from compressdefect.deploy.export import INPUT
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 CHAINED = ("Add", "AveragePool", "Clip", "Concat", "GlobalAveragePool", "MaxPool", "Mul", "Relu", "Resize", "Sigmoid")
+MOVES = (  # no arithmetic: nothing is lost or won by their type
+    *("Cast", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Shape", "Slice", "Split", "Squeeze"),
+    *("Transpose", "Unsqueeze"),
+)
 CHUNK = 8  # images whose maps are held at a time
 
 METHODS = {
@@ -80,11 +84,13 @@ class FloatGraph:
         model: the graph.
         layers: names of the weighted nodes, in order, without those of the head.
         head: names of the nodes behind them, which stay in float.
+        unplaced: kinds of operators between the layers that have no place in integers and stay in float, in order.
     """
 
     model: onnx.ModelProto
     layers: tuple[str, ...]
     head: tuple[str, ...]
+    unplaced: tuple[str, ...]
 
     @classmethod
     def read(cls, path: Path) -> FloatGraph:
@@ -99,7 +105,7 @@ class FloatGraph:
             for node in model.graph.node
             if node.op_type in WEIGHTED and node.name not in head and not weights.isdisjoint(node.input)
         ]
-        return cls(model, tuple(layers), tuple(head))
+        return cls(model, tuple(layers), tuple(head), tuple(_unplaced(model.graph, layers)))
 
 
 def calibrate(graph: FloatGraph, pixels: NDArray[np.uint8], method: str = "minmax") -> Ranges:
@@ -181,6 +187,22 @@ def _head(graph: onnx.GraphProto) -> list[str]:
         found[node.name] = None
         if node.op_type not in WEIGHTED or weights.isdisjoint(node.input):
             waiting += node.input
+    return list(found)
+
+
+def _unplaced(graph: onnx.GraphProto, layers: Sequence[str]) -> list[str]:
+    """The kinds of operators that compute with maps between the layers, and are not quantized."""
+    awaited: set[str] = set()  # what a later layer is computed from
+    for node in reversed(graph.node):
+        if node.name in layers or not awaited.isdisjoint(node.output):
+            awaited.update(node.input)
+    maps: set[str] = set()  # what is computed from an earlier layer
+    found: dict[str, None] = {}
+    for node in graph.node:
+        if node.name in layers or not maps.isdisjoint(node.input):
+            maps.update(node.output)
+            if node.op_type not in (*WEIGHTED, *CHAINED, *MOVES) and not awaited.isdisjoint(node.output):
+                found[node.op_type] = None
     return list(found)
 
 

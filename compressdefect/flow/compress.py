@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compressdefect.compress.pipeline import Outcome, Plan, compress, reachable
+from compressdefect.compress.pipeline import Outcome, Plan, check_calibration, compress, reachable
 from compressdefect.compress.precision import Int8
 from compressdefect.compress.prune import PruneConfig
 from compressdefect.compress.stage import Bench, Stage
@@ -28,7 +28,7 @@ from compressdefect.deploy.scoring import predict_graph
 from compressdefect.deploy.training import Trained
 from compressdefect.errors import DataError, ModelError, known_names
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
-from compressdefect.flow.prepare import Prepared, check_free
+from compressdefect.flow.prepare import Prepared, check_accelerator, check_free
 from compressdefect.flow.stored import anchored, options_of
 from compressdefect.flow.train import FINISH_S, fit_config, manifest_of, own_images
 from compressdefect.flow.voice import Voice
@@ -50,8 +50,12 @@ def run_compression(model: str, options: CompressOptions, run_dir: Path | None, 
     seconds = None if options.time is None else parse_seconds(options.time, "--time")
     steps, pruning = _steps(options.steps), PruneConfig(options.importance, options.scope, options.seed)
     _check_numbers(options)
+    _check_targets(options, steps)
+    check_accelerator(options.accelerator)
     check_free(run_dir)
     ref, voice = resolve_model(model), Voice()
+    if steps == ("quantize",):
+        _check_float(ref)
     bundle, data, shown = own_images(ref, options, voice, verb="compressed")
     if not len(data.split.val):
         raise DataError(
@@ -66,6 +70,8 @@ def run_compression(model: str, options: CompressOptions, run_dir: Path | None, 
     deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
     with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
         bench = Bench(data.images, data.split, data.task, Path(folder), options.max_drop / 100)
+        if "quantize" in steps:
+            check_calibration(bench)
         network = bundle.network()
         assert isinstance(network, Inspector)
         first = bench.stage("as it was", bundle.design(), network)
@@ -183,6 +189,8 @@ def _made(int8: Int8) -> str:
         said += ", trained for it"
     if int8.float_layers:
         said += f", {len(int8.float_layers)} of {int8.layers} layers in float"
+    if int8.unplaced:
+        said += f", {', '.join(int8.unplaced)} in float"
     return said
 
 
@@ -256,6 +264,26 @@ _PARSERS: Mapping[str, Callable[[str, str], float]] = {
     "params": parse_count,
     "latency": lambda text, name: 1e3 * parse_seconds(text, name),
 }
+
+
+def _check_targets(options: CompressOptions, steps: Sequence[str]) -> None:
+    """Refuse a target of a step that is not done."""
+    for name in _PARSERS:
+        if "prune" not in steps and (text := getattr(options, f"to_{name}")) is not None:
+            raise ModelError(
+                f"--to-{name} is for pruning", got=f"--steps {options.steps}", fix=f"leave out --to-{name} {text}"
+            )
+
+
+def _check_float(ref: ModelRef) -> None:
+    """Refuse to quantize what ships in int8 for this CPU and is to stay as it is in all else."""
+    manifest = ref.bundle.manifest if ref.bundle else None
+    if manifest and manifest.shipped.precision == "int8" and manifest.shipped.instructions == instructions():
+        raise ModelError(
+            "the model is quantized already",
+            got=ref.name,
+            fix="prune it too, or compress the run that it was made from",
+        )
 
 
 def _is_share(text: str) -> bool:

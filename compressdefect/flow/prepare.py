@@ -227,11 +227,18 @@ def check_options(options: JobOptions, task: str) -> None:
         _check_tile(options.tile, task)
     if options.gradual is not None:
         _check_gradual(options.gradual, searched=isinstance(options, SearchOptions))
+    check_accelerator(options.accelerator)
+
+
+def check_accelerator(name: str) -> None:
+    """Refuse what this machine does not have.
+
+    Raises:
+        DataError: it has no such accelerator.
+    """
     accelerators = ("auto", "cpu", *(["gpu"] if torch.cuda.is_available() else []))
-    if options.accelerator not in accelerators:
-        raise DataError(
-            "no such accelerator here", got=options.accelerator, fix=known_names(options.accelerator, accelerators)
-        )
+    if name not in accelerators:
+        raise DataError("no such accelerator here", got=name, fix=known_names(name, accelerators))
 
 
 def check_split(options: DataOptions) -> None:

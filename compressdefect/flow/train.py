@@ -176,6 +176,8 @@ def own_images(
     if ref.bundle is None or split_file is None:
         raise ModelError(f"only a trained model can be {verb}", got=ref.name, fix="give a run or bundle folder")
     manifest = ref.bundle.manifest
+    if ref.run is None and given.data is None:
+        raise DataError("the images are not known", got=f"a bundle without its run: {ref.name}", fix="give --data")
     names = {field.name for field in fields(EvaluateOptions)}
     anew = {name: value for name, value in vars(given).items() if name in names and value is not None}
     own = {"split": split_file, "tile": _own_tile(ref), "bits": _own_bits(ref)}
@@ -189,6 +191,9 @@ def own_images(
             got=f"{', '.join(found.task.classes)} at {found.images.shape}",
             fix=f"it knows {', '.join(manifest.classes)} at {manifest.input}",
         )
+    if found.task.good != manifest.good:
+        asked, known = ("none" if good is None else manifest.classes[good] for good in (found.task.good, manifest.good))
+        raise DataError("the class of good parts is not the model's", got=asked, fix=f"the model has {known}")
     return ref.bundle, found, options
 
 

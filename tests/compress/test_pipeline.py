@@ -15,17 +15,18 @@ import onnxruntime
 import pytest
 import torch
 
-from compressdefect.compress import precision
+from compressdefect.compress import pipeline, precision
 from compressdefect.compress.drop import Drop
 from compressdefect.compress.pipeline import Plan, calibration_rows, compress, edited, reachable
 from compressdefect.compress.prune import PruneConfig
 from compressdefect.compress.quantize import FLAVOURS, METHODS, FloatGraph, calibrate, quantized
 from compressdefect.compress.stage import Bench, Stage
 from compressdefect.compress.target import Measured, Target, shares
+from compressdefect.compress.teaching import Pupil
 from compressdefect.cost.counting import trace_macs, trainable
 from compressdefect.data.images import Images
 from compressdefect.data.split import Split
-from compressdefect.errors import ModelError
+from compressdefect.errors import ModelError, TrainingError
 from compressdefect.models.designs import parse_design, read_design
 from compressdefect.models.edits import Kept
 from compressdefect.models.weights import load_weights, weights_of
@@ -165,6 +166,40 @@ def test_a_model_that_int8_disturbs_is_trained_with_eight_bits(
     assert found.best is start
     assert found.shipped.graph == found.int8.path
     assert len(list(bench.folder.glob("0-*.onnx"))) == untrained
+
+
+@pytest.mark.parametrize("broken", ["loss", "weights"])
+def test_a_training_that_diverges_leaves_the_last_good_model(
+    bench_for: MakeBench, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    bench = bench_for("classify")
+    start = bench.stage("as it was", *trained("timm:test_resnet", bench.task))
+    monkeypatch.setattr(Drop, "holds", property(lambda drop: drop is start.drop))
+
+    def diverge(pupil: Pupil, *_: object, **__: object) -> None:
+        if broken == "loss":
+            raise TrainingError("training diverged", got="a loss of nan in epoch 1, step 1")
+        next(pupil.student.parameters()).data.fill_(float("nan"))
+
+    monkeypatch.setattr(pipeline, "fit", diverge)
+    found = compress(bench, start, Plan(reachable(Target("macs", share=0.6), bench, start), PruneConfig(), CONFIG))
+    assert found.best is found.shipped is start
+    assert [stage.precision for stage in found.stages] == ["fp32", "int8"]
+    assert found.int8 is not None
+    assert not found.int8.trained
+    assert found.notes[0].startswith("stopped before")
+    assert found.notes[1].startswith("not trained with eight bits: training diverged: got ")
+    assert np.isfinite(found.stages[-1].records).all()
+
+
+def test_what_has_no_place_in_integers_is_named(bench_for: MakeBench) -> None:
+    bench = bench_for("classify")
+    for text, unplaced in (
+        ("timm:test_resnet", ()),
+        ("timm:mobilenetv3_small_050", ("HardSwish", "ReduceMean", "HardSigmoid")),
+    ):
+        stage = bench.stage("as it was", *trained(text, bench.task))
+        assert FloatGraph.read(stage.graph).unplaced == unplaced
 
 
 def test_where_int8_is_not_faster_the_float_graph_ships(bench_for: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,23 @@ import onnxruntime
 import pytest
 
 from compressdefect import api, console
-from compressdefect.compress import precision
+from compressdefect.compress import pipeline, precision
 from compressdefect.compress.drop import Drop
 from compressdefect.compress.quantize import FLAVOURS
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError
+from compressdefect.flow import compress as flow
 from compressdefect.report.repeat import command
 
 TINY: dict[str, Any] = {"epochs": 1, "peers": "none"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def handful() -> Iterator[None]:
+    """A handful of images will do to measure ranges on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "FEWEST", 8)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +115,19 @@ def test_a_compressed_model_is_a_model_everywhere(compressed: dict[str, Any]) ->
 
 
 def test_a_compressed_model_is_compressed_again(compressed: dict[str, Any], tmp_path: Path) -> None:
-    found = api.compress(compressed["run"], steps="quantize", run_dir=tmp_path / "run", **TINY)
+    found = api.compress(compressed["run"], steps="prune", to_macs="0.9", run_dir=tmp_path / "run", **TINY)
     assert found["steps"][0]["macs"] == compressed["steps"][-1]["macs"]
+    assert found["steps"][1]["macs"] <= 0.9 * found["steps"][0]["macs"]
+
+
+def test_what_is_quantized_for_this_cpu_is_not_quantized_again(
+    compressed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CompressDefectError, match=r"the model is quantized already: got .*; prune it too, or compress"):
+        api.compress(compressed["run"], steps="quantize", run_dir=tmp_path / "run", **TINY)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(flow, "instructions", lambda: ("asimddp",))
+    found = api.compress(compressed["run"], steps="quantize", run_dir=tmp_path / "run", **TINY)
     assert [row["precision"] for row in found["steps"]] == ["fp32", "int8"]
 
 
@@ -123,11 +145,30 @@ def test_a_compressed_model_is_compressed_again(compressed: dict[str, Any], tmp_
         ({"epochs": 0}, "--epochs must be at least 1: got 0"),
         ({"max_drop": -1.0}, "--max-drop must be at least 0"),
         ({"max_drop": float("nan")}, "--max-drop must be at least 0"),
+        ({"steps": "quantize", "to_macs": "0.5"}, "--to-macs is for pruning: got --steps quantize"),
+        ({"accelerator": "tpu"}, "no such accelerator here: got tpu"),
+        ({"good": "scratch"}, "the class of good parts is not the model's: got scratch; the model has good"),
+        ({"data": "synthetic"}, "the split was made for other images"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(base: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(CompressDefectError, match=message):
         api.compress(str(base), run_dir=tmp_path / "run", **{**TINY, **options})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bundle_alone_does_not_say_where_its_images_are(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base / "best", tmp_path / "bundle")
+    with pytest.raises(CompressDefectError, match=r"the images are not known: got a bundle without its run: .*; give"):
+        api.compress(str(tmp_path / "bundle"), run_dir=tmp_path / "run", **TINY)
+
+
+def test_ranges_are_not_measured_on_a_handful_of_images(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "FEWEST", 32)
+    with pytest.raises(CompressDefectError, match="too few training images to measure the ranges of int8 on: got 14"):
+        api.compress(str(base), run_dir=tmp_path / "run", **TINY)
     assert not (tmp_path / "run").exists()
 
 
