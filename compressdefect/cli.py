@@ -73,7 +73,8 @@ def takes(kind: type, *names: str) -> Callable[[Command], Command]:
 
 def _parameter(option: Option) -> inspect.Parameter:
     text = option.help.text
-    shown: Any = typer.Option(help=text, rich_help_panel=option.panel)
+    flags = [f"--{option.name.replace('_', '-')}"] if option.type is bool else []  # without a --no-…
+    shown: Any = typer.Option(*flags, help=text, rich_help_panel=option.panel)
     return inspect.Parameter(
         option.name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -178,8 +178,15 @@ class DistillOptions(TrainOptions):
 
     PANEL: ClassVar[str] = "Compression"
 
-    teacher: Annotated[str, Help("A run or bundle folder, or several, such as run1,run2: their mean answer.")]
+    teacher: Annotated[
+        str, Help("A run or bundle folder; several, such as run1,run2: their mean answer; or timm:NAME with weights.")
+    ]
     student: Annotated[str, Help("A design, a genotype.json, a run or timm:NAME; it is trained from scratch.")]
+    teacher_weights: Annotated[
+        str | None, Help("Of timm:NAME: safetensors, or a checkpoint of nothing but weights. It is fine-tuned first.")
+    ] = None
+    teacher_pretrained: Annotated[bool, Help("Take timm's own weights instead, from the network.")] = False
+    teacher_epochs: Annotated[int, Help("Passes of that fine-tuning over the student's training part.")] = 20
     method: Annotated[
         str,
         Help("What is learned from: the teacher's answers; its maps too, all alike (feature) or by its attention."),

@@ -42,8 +42,9 @@ COMMANDS = {
     "evaluate": "data format labels good unlabelled group json",
     "compress": "steps to-macs to-params to-latency importance scope max-drop epochs"
     " data format labels good unlabelled group time accelerator threads peers seed run-dir json",
-    "distill": f"teacher student method teacher-share temperature maps-weight {DATA} {TRAINING} {RUN}"
-    " unlabelled-images unlabelled-ratio optimizer schedule learning-rate batch-size",
+    "distill": f"teacher teacher-weights teacher-pretrained teacher-epochs student method teacher-share temperature"
+    f" maps-weight {DATA} {TRAINING} {RUN} unlabelled-images unlabelled-ratio optimizer"
+    " schedule learning-rate batch-size",
     "cost": "input channels classes task json",
     "benchmark": "input batch threads precision task json",
     "report": "data json",

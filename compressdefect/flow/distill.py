@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from compressdefect import units
 from compressdefect.compress.lesson import METHODS, Further, TeacherLesson
@@ -19,6 +20,7 @@ from compressdefect.data.unlabelled import Unlabelled, load_unlabelled
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model, whole_model
 from compressdefect.errors import DataError, ModelError, known_names
+from compressdefect.flow.beginner import TIME_SHARE, Beginner, beginner
 from compressdefect.flow.prepare import Prepared
 from compressdefect.flow.stored import options_of
 from compressdefect.flow.train import fit_config, run_training
@@ -26,7 +28,9 @@ from compressdefect.flow.voice import Voice
 from compressdefect.models.designs import made_for
 from compressdefect.models.inspector import Inspector
 from compressdefect.options import DataOptions, DistillOptions
+from compressdefect.search.quantity import parse_seconds
 from compressdefect.train.predict import predict_by
+from compressdefect.train.schedule import Deadline
 
 
 def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: float) -> dict[str, Any]:
@@ -36,22 +40,55 @@ def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: floa
     """
     options = DistillOptions(**given)
     _check_numbers(options)
+    seconds = None if options.time is None else parse_seconds(options.time, "--time")
     refs = [resolve_model(name.strip()) for name in options.teacher.split(",")]
-    bundles = [_trained(ref) for ref in refs]
-    options = _as_taught(options, given, refs[0], bundles[0])
-    scores: list[float] = []
+    begun = beginner(refs[0], options)
+    if begun is not None and len(refs) > 1:
+        raise ModelError("a teacher that is fine-tuned first teaches alone", got=options.teacher, fix="give one")
+    bundles = [] if begun is not None else [_trained(ref) for ref in refs]
+    if bundles:
+        options = _as_taught(options, given, refs[0], bundles[0])
+    elif "data" not in given:
+        raise DataError("the images are not known", got=f"the teacher {refs[0].name}", fix="give --data")
+    lecture = _Lecture(options, refs, bundles, begun, None if seconds is None else began + TIME_SHARE * seconds)
+    told = {"command": "distill", "teacher": [whole_model(ref.name) for ref in refs]}
+    result = run_training(options.student, options, run_dir, began=began, teach=lecture.lesson, told=told)
+    if lecture.score is not None:
+        _say_who_is_better(lecture.score, result["val"].get(result["metric"]))
+    return {**result, "teacher": lecture.score}
 
-    def teach(data: Prepared) -> TeacherLesson:
-        for ref, bundle in zip(refs, bundles, strict=True):
-            _check_fits(ref, bundle, data)
-            _check_leak(ref, bundle, data)
-        teacher = Teacher([bundle.network() for bundle in bundles], data.task)
-        if len(data.split.val):
-            labels = data.task.labels(data.images, data.split.val)
-            scores.append(data.task.score(predict_by(teacher, data.images, data.split.val, data.task), labels))
+
+class _Lecture:
+    """What is made of the teachers once the images are known."""
+
+    def __init__(
+        self,
+        options: DistillOptions,
+        refs: list[ModelRef],
+        bundles: list[Bundle],
+        begun: Beginner | None,
+        until: float | None,
+    ) -> None:
+        """Take what is known of them: those that are trained, or the one that is not and until when it may be."""
+        self.options, self.refs, self.bundles = options, refs, bundles
+        self.begun, self.until = begun, until
+        self.score: float | None = None  # of the teachers on validation images
+
+    def lesson(self, data: Prepared) -> TeacherLesson:
+        """Check that they may teach, and have them ready."""
+        options, begun = self.options, self.begun
+        if begun is None:
+            for ref, bundle in zip(self.refs, self.bundles, strict=True):
+                _check_fits(ref, bundle, data)
+                _check_leak(ref, bundle, data)
         unlabelled = _unlabelled(options, data)
+        teacher = Teacher(self._networks(data), data.task)
         if options.method in MAP_METHODS:
             _check_maps(options.student, teacher, data)
+        if len(data.split.val):
+            labels = data.task.labels(data.images, data.split.val)
+            self.score = data.task.score(predict_by(teacher, data.images, data.split.val, data.task), labels)
+        facts = {**_facts(options, self.refs), **_told_of(unlabelled, options)}
         return TeacherLesson(
             teacher,
             data.images.shape,
@@ -61,15 +98,14 @@ def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: floa
             options.maps_weight,
             marks=_marks(data),
             further=None if unlabelled is None else _further(unlabelled, options, data),
-            facts={**_facts(options, refs), **_told_of(unlabelled, options)},
-            deviations=_deviations(data),
+            facts=facts if begun is None else {**facts, **begun.facts(options)},
+            deviations=(*(() if begun is None else begun.deviations), *_deviations(data)),
         )
 
-    told = {"command": "distill", "teacher": [whole_model(ref.name) for ref in refs]}
-    result = run_training(options.student, options, run_dir, began=began, teach=teach, told=told)
-    if scores:
-        _say_who_is_better(scores[0], result["val"].get(result["metric"]))
-    return {**result, "teacher": scores[0] if scores else None}
+    def _networks(self, data: Prepared) -> list[nn.Module]:
+        if self.begun is None:
+            return [bundle.network() for bundle in self.bundles]
+        return [self.begun.fine_tuned(self.options, data, None if self.until is None else Deadline(self.until))]
 
 
 def _facts(options: DistillOptions, refs: list[ModelRef]) -> dict[str, Any]:
@@ -166,7 +202,8 @@ def _as_taught(options: DistillOptions, given: dict[str, Any], ref: ModelRef, bu
 
 def _trained(ref: ModelRef) -> Bundle:
     if ref.bundle is None:
-        raise ModelError("a teacher is a trained model", got=ref.name, fix="train it first, and give its run")
+        fix = "train it first, and give its run; a timm:NAME can have --teacher-weights"
+        raise ModelError("a teacher is a trained model", got=ref.name, fix=fix)
     return ref.bundle
 
 
@@ -184,7 +221,9 @@ def _check_fits(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:
         raise ModelError(f"{ref.name} cannot teach this", got=f"{manifest.task} {heads}", fix=fix)
     if manifest.input != data.images.shape:
         got, size = ("×".join(map(str, shape)) for shape in (manifest.input, data.images.shape))
-        raise ModelError(f"{ref.name} looks at images of {got}, its student at {size}", fix="give both one --input")
+        same = manifest.input[0] == data.images.shape[0]
+        fix = "give both one --input" if same else "teach with images of as many channels"
+        raise ModelError(f"{ref.name} looks at images of {got}, its student at {size}", fix=fix)
 
 
 def _check_leak(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:

@@ -52,6 +52,7 @@ _WHOLE: Mapping[str, Callable[[str], str]] = {
     "peers": _whole_models,
     "teacher": _whole_models,
     "unlabelled_images": _whole_folder,
+    "teacher_weights": _whole_file,
     "student": whole_model,
 }
 

@@ -15,6 +15,8 @@ from compressdefect.space.genotype import Genotype
 if TYPE_CHECKING:
     from torch import nn
 
+    from compressdefect.models.pretrained import Weights
+
 PREFIX = "timm:"
 
 
@@ -25,16 +27,16 @@ class Form(NamedTuple):
     build: Callable[..., nn.Module]
 
 
-def _classifier(model: str, *, channels: int, heads: Heads) -> nn.Module:
+def _classifier(model: str, **options: Any) -> nn.Module:
     from compressdefect.models import pretrained
 
-    return pretrained.build(model, channels=channels, heads=heads)
+    return pretrained.build(model, **options)
 
 
-def _segmenter(model: str, *, channels: int, heads: Heads) -> nn.Module:
+def _segmenter(model: str, **options: Any) -> nn.Module:
     from compressdefect.models import pretrained
 
-    return pretrained.build_segmenter(model, channels=channels, heads=heads)
+    return pretrained.build_segmenter(model, **options)
 
 
 TASKS: Mapping[str, Form] = {"classify": Form("", _classifier), "segment": Form(" + decoder", _segmenter)}
@@ -85,6 +87,10 @@ class TimmDesign:
     def build(self, *, channels: int, heads: Heads) -> nn.Module:
         """See ``Design.build``."""
         return TASKS[self.tasks[0]].build(self.model, channels=channels, heads=heads)
+
+    def begun(self, weights: Weights, *, channels: int, heads: Heads) -> nn.Module:
+        """The network with weights to be trained on from, of a file or timm's own; its head is new."""
+        return TASKS[self.tasks[0]].build(self.model, channels=channels, heads=heads, weights=weights)
 
     def cost(self, *, input_shape: Shape, heads: Heads, memory: bool = True) -> Cost:
         """Cost at an input (C, H, W), by tracing the network, and by exporting it for its ``memory``."""

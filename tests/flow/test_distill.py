@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 from compressdefect import api
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError
+from compressdefect.models.pretrained import timm
 
 TINY: dict[str, Any] = {"epochs": 1, "peers": "none"}
 
@@ -98,6 +100,18 @@ def test_images_that_nobody_labelled_join_and_are_counted(teachers: list[Path], 
     assert "joined 6, left out 1, unread 1" in (run / "best" / "card.md").read_text().replace("_", " ")
 
 
+def test_a_teacher_can_begin_with_a_files_weights(tmp_path: Path, parts: Path) -> None:
+    weights, run = tmp_path / "resnet.safetensors", tmp_path / "run"
+    save_file(timm.create_model("test_resnet", pretrained=False).state_dict(), weights)
+    given = {"teacher_weights": str(weights), "teacher_epochs": 1, "data": str(parts), "input": 32}
+    api.distill("timm:test_resnet", "lw@0.35", run_dir=run, **given, **TINY)
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["lesson"]["teacher_weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert manifest["lesson"]["teacher_epochs"] == 1
+    card = (run / "best" / "card.md").read_text()
+    assert "- The teacher timm:test_resnet began with weights of unknown origin, those of the file" in card
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "escape@overkill"])
 def test_the_teacher_is_scored_where_its_student_is(tmp_path: Path, parts: Path, metric: str) -> None:
     split = tmp_path / "split.json"
@@ -124,6 +138,13 @@ def test_the_teacher_is_scored_where_its_student_is(tmp_path: Path, parts: Path,
         ({"temperature": 0.0}, "--temperature must be above 0"),
         ({"method": "hints"}, "no such method to teach by: got hints; known: answers, attention, feature"),
         ({"maps_weight": -1.0}, "--maps-weight must be at least 0"),
+        ({"teacher": "timm:test_resnet", "teacher_weights": "no-such.pth"}, "no such weights file: got no-such.pth"),
+        ({"teacher": "timm:test_resnet"}, "a teacher is a trained model: .* can have --teacher-weights"),
+        ({"teacher": "timm:test_resnet", "teacher_pretrained": True}, "the images are not known"),
+        ({"teacher": "timm:test_resnet,lw@0.35", "teacher_pretrained": True}, "teaches alone"),
+        ({"teacher_weights": "any.pth"}, "only a timm model begins with given weights"),
+        ({"teacher_pretrained": True, "teacher_epochs": 0}, "--teacher-epochs must be at least 1"),
+        ({"teacher_pretrained": True, "teacher_weights": "any.pth"}, "begins with one set of weights"),
         ({"unlabelled_ratio": 0.0}, "--unlabelled-ratio must be above 0"),
         ({"unlabelled_images": "no-such"}, "the folder of unlabelled images does not exist: got no-such"),
     ],
