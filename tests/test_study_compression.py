@@ -129,7 +129,7 @@ def test_half_of_the_macs_that_are_not_reached_are_not_measured(study: ModuleTyp
 
 def test_tables(study: ModuleType) -> None:
     assert all("unfinished" in table.markdown() for table in study.tables({}, 1.0))
-    gains, half, controls, steps, labels, tiles = study.tables(everything(study), 1.0)
+    gains, half, controls, steps, means, labels, tiles = study.tables(everything(study), 1.0)
     assert "unfinished" not in gains.markdown()
     assert gains.cells[0][1:5] == ["99.00 (98.00–100.00)"] * 2 + ["3.91 KiB → 500 B (8.0×)", "2.000 → 0.250 (8.0×)"]
     assert half.cells[0][1:3] == ["+0.20", "0.60×"]
@@ -137,6 +137,7 @@ def test_tables(study: ModuleType) -> None:
     assert [row[1] for row in steps.cells if row[0] == "resnet18-seed0"][-1] == "**int8**"
     assert [row[1] for row in labels.cells[:3]] == ["*the 5 teachers together*", "alone", "plain KD"]
     assert "85.00 (70.00–90.00)" in next(row for row in labels.cells if row[1] == "attention KD and unlabelled images")
+    assert ["30", "plain KD and unlabelled images", "83.00 ± 0.00", "3"] in means.cells
     assert sum("privileged" in row[1] for row in labels.cells) == 2 * 2 * 3
     assert [row[1] for row in tiles.cells][-1] == "53.00 (40.00–70.00)"
 

@@ -515,6 +515,7 @@ def tables(results: Results, share: float) -> list[Table]:
         _half(results),
         _controls(results),
         _steps(results),
+        _means_table(results),
         _labels_table(results),
         _tiles_table(results),
     ]
@@ -635,6 +636,21 @@ def _steps(results: Results) -> Table:
     return Table("Every step; in bold what ships", header, cells or _none(header))
 
 
+def _means_table(results: Results) -> Table:
+    """Each student's test accuracy over the seeds that are finished."""
+    header = ["training labels a class", "student", "test, %", "seeds"]
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in _few(1.0):
+        if row.key in results:
+            about = str(row.draw.labels), _title(row)
+            found.setdefault(about, []).append(100 * results[row.key]["test"]["accuracy"])
+    cells = []
+    for about, values in found.items():
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        cells.append([*about, f"{statistics.mean(values):.2f}{spread}", str(len(values))])
+    return Table(f"Few labels: {STUDENT} on {STEEL}, mean of the seeds", header, cells or _none(header))
+
+
 def _labels_table(results: Results) -> Table:
     header = ["training labels a class, seed", "student", "test, %", "validation, %", "images", "settings tried"]
     cells = []
@@ -645,14 +661,16 @@ def _labels_table(results: Results) -> Table:
         test, images = _with_interval(found["test"], "accuracy"), _counted(found["images"])
         if isinstance(row, _Ensemble):
             each = f"each {', '.join(units.percent(value) for value in found['each'])}"
-            cells.append([about, f"*the {TEACHERS} teachers together*", test, "", images, each])
+            cells.append([about, _title(row), test, "", images, each])
         else:
             tried = "; ".join(f"{_setting(given)}: {units.percent(score)}" for given, score in found["tried"])
             cells.append([about, _title(row), test, units.percent(found["val"]["accuracy"]), images, tried])
-    return Table(f"Few labels: {STUDENT} on {STEEL}", header, cells or _none(header))
+    return Table(f"Few labels: {STUDENT} on {STEEL}, every seed", header, cells or _none(header))
 
 
-def _title(row: _Taught) -> str:
+def _title(row: _Ensemble | _Taught) -> str:
+    if isinstance(row, _Ensemble):
+        return f"*the {TEACHERS} teachers together*"
     seen = SHOWN if row.sees_unlabelled else ""
     if row.way == PRIVILEGED:
         return f"{PRIVILEGED} (its teacher knows all training labels): plain KD{seen}"
@@ -706,6 +724,11 @@ def measurements(results: Results) -> dict[str, float]:
         if row is not None and (half := _halving(row)) is not None:
             found[f"{name}, half of the macs: validation accuracy lost"] = half.drop
             found[f"{name}, half of the macs: latency left"] = half.latency
+    for kind in ("pruned_shape", "narrower"):
+        if {f"control-{kind}", f"{MAIN}-seed{SEEDS[0]}"} <= set(results):
+            own, other = results[f"{MAIN}-seed{SEEDS[0]}"]["test"], results[f"control-{kind}"]["shipped"]["test"]
+            about = f"{MAIN}: test accuracy less that of the control {kind.replace('_', ' ')}"
+            found[about] = own["accuracy"] - other["accuracy"]
     for labels in LABELS:
         about = f"{labels} labels a class, test accuracy"
         pairs = {"plain KD less alone": ("answers", "alone"), "attention KD less plain KD": ("attention", "answers")}
