@@ -4,15 +4,15 @@ Maps are compared where both networks have one of the same resolution (``taps``)
 the student's map to the teacher's channels where these differ; where sizes differ, it is resized to the teacher's.
 Adapters are trained with the student and thrown away with its lesson: they are no part of the network that ships.
 
-Choices: both maps are divided by the root mean square of the teacher's, so that one weight suits any teacher. A term is
-its mean over the pairs of maps. The weights of (18) share out the distiller's own terms, while the task's loss and that
-of the answers keep their shares. Neither network here has a dual attention of its own, so both are looked at with
+Choices: both maps are divided by the root mean square of the teacher's, and (13), whose attended maps are several times
+larger, by the mean square of the teacher's attended ones: so all terms but (12) are about 1 where a student knows
+nothing, whoever teaches, and one weight suits all. A term is its mean over the pairs of maps. The weights of (18) share
+out the distiller's own terms, of which the loss is the mean; the task's loss and that of the answers keep their shares.
+Neither network here has a dual attention of its own, so both are looked at with
 ``free_attention``. Of an ensemble it is the first network whose maps teach.
 """
 
 from __future__ import annotations
-
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from compressdefect.compress.attention import (
     FeatureLosses,
     Regions,
     feature_losses,
+    free_attention,
     plain_feature_loss,
     regions_of,
     regions_of_boxes,
@@ -30,7 +31,6 @@ from compressdefect.compress.attention import (
 from compressdefect.compress.taps import Maps, pairs_of, taps_of
 from compressdefect.cost.piece import Shape
 from compressdefect.data.truth import Truth
-from compressdefect.train.validate import seeded
 
 PLAIN, GUIDED = "feature", "attention"
 METHODS = (PLAIN, GUIDED)
@@ -62,7 +62,7 @@ class MapMatcher(nn.Module):
         self.own = {level: own[level] for level, _ in self.pairs}
         self.theirs = {level: theirs[level] for _, level in self.pairs}
         widths = [(own[level].channels, theirs[other].channels) for level, other in self.pairs]
-        self.adapters = nn.ModuleList([seeded(partial(_adapter, *pair), 0) for pair in widths])
+        self.adapters = nn.ModuleList([_adapter(*pair) for pair in widths])
         names = ("feature",) if method == PLAIN else FeatureLosses._fields
         self.weights = AdaptiveWeights(names, literal=literal)
         self._seen: list[dict[str, float]] = []
@@ -81,10 +81,10 @@ class MapMatcher(nn.Module):
         return {name: torch.stack([row[name] for row in rows]).mean() for name in rows[0]}
 
     def loss(self, student: Maps, teacher: Maps, truth: Truth) -> Tensor:
-        """The weighted sum of the terms, which are remembered until the epoch ends."""
+        """The weighted mean of the terms, which are remembered until the epoch ends."""
         found = self.terms(student, teacher, truth)
         self._seen.append({name: float(term.detach()) for name, term in found.items()})
-        return torch.stack([self.weights.values[name] * term for name, term in found.items()]).sum()
+        return torch.stack([self.weights.values[name] * term for name, term in found.items()]).mean()
 
     def end_epoch(self) -> None:
         """Weigh the terms anew, by their means over the epoch."""
@@ -97,7 +97,9 @@ class MapMatcher(nn.Module):
     def _compared(self, own: Tensor, wanted: Tensor, truth: Truth) -> dict[str, Tensor]:
         if self.method == PLAIN:
             return {"feature": plain_feature_loss(own, wanted)}
-        return feature_losses(own, wanted, self._regions(truth, wanted))._asdict()
+        found = feature_losses(own, wanted, self._regions(truth, wanted))
+        size = free_attention(wanted).square().mean().clamp_min(1e-12)
+        return found._replace(attended=found.attended / size)._asdict()
 
     def _regions(self, truth: Truth, wanted: Tensor) -> Regions:
         height, width = wanted.shape[-2:]
@@ -110,4 +112,10 @@ class MapMatcher(nn.Module):
 
 
 def _adapter(channels: int, wanted: int) -> nn.Module:
-    return nn.Identity() if channels == wanted else nn.Conv2d(channels, wanted, 1)
+    """Begins with maps of 0: random ones would have places of very large attention, and drown the other losses."""
+    if channels == wanted:
+        return nn.Identity()
+    adapter = nn.Conv2d(channels, wanted, 1)
+    nn.init.zeros_(adapter.weight)
+    nn.init.zeros_(adapter.bias)  # type: ignore[arg-type]
+    return adapter

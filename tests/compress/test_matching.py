@@ -129,6 +129,8 @@ def test_the_plain_loss_is_of_adapted_and_resized_maps(plates: Images) -> None:
     ((own, theirs), *_), adapter = matcher.pairs, matcher.adapters[0]
     matcher.pairs, matcher.adapters = [(own, theirs)], nn.ModuleList([adapter])
     torch.manual_seed(0)
+    assert isinstance(adapter, nn.Conv2d)
+    nn.init.normal_(adapter.weight)
     maps = {own: torch.randn(3, matcher.own[own].channels, 4, 4)}
     wanted = {theirs: 5 * torch.randn(3, matcher.theirs[theirs].channels, 6, 6)}
     adapted = F.interpolate(adapter(maps[own]), (6, 6), mode="bilinear", antialias=True)
@@ -145,7 +147,7 @@ def test_weights_follow_the_terms_of_an_epoch(plates: Images) -> None:
     own, truth = heard(student, matcher, plates)
     theirs = {level: value + 1 for level, value in own.items()}
     first = matcher.loss(own, theirs, truth)
-    torch.testing.assert_close(first, torch.stack([*matcher.terms(own, theirs, truth).values()]).sum())
+    torch.testing.assert_close(first, torch.stack([*matcher.terms(own, theirs, truth).values()]).mean())
     matcher.end_epoch()
     matcher.loss(own, {level: value + 0.5 for level, value in own.items()}, truth)
     matcher.end_epoch()
@@ -210,3 +212,14 @@ def test_every_further_image_is_shown_before_any_is_shown_again(plates: Images) 
     for _ in range(3):
         shown = torch.cat([next(batches), next(batches)])
         assert sorted(one.numpy().tobytes() for one in shown) == sorted(one.tobytes() for one in plates.pixels[:10])
+
+
+def test_a_teachers_scale_does_not_matter(plates: Images) -> None:
+    _, network = trained("timm:test_resnet", task_on(plates, "classify"))
+    matcher = MapMatcher(network, network, SHAPE, method="attention")
+    maps, truth = heard(network, matcher, plates)
+    nothing = {level: torch.zeros_like(value) for level, value in maps.items()}
+    found = [matcher.terms(nothing, {level: k * value for level, value in maps.items()}, truth) for k in (1, 30)]
+    for name in matcher.weights.names:
+        torch.testing.assert_close(found[0][name], found[1][name])
+    torch.testing.assert_close(found[0]["attended"], torch.tensor(1.0))
