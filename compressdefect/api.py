@@ -182,6 +182,7 @@ def benchmark(models: Sequence[str], **options: Any) -> dict[str, Any]:
     """
     from compressdefect.compress.precision import int8_for_timing
     from compressdefect.deploy.benchmark import benchmark as measure
+    from compressdefect.flow.voice import Voice
 
     asked = BenchmarkOptions(**options)
     _positive(input=asked.input)
@@ -192,6 +193,7 @@ def benchmark(models: Sequence[str], **options: Any) -> dict[str, Any]:
         threads=_counts(asked.threads, "--threads"),
         precisions=[name.strip() for name in asked.precision.split(",")],
         quantize=int8_for_timing,
+        say=Voice().say,
     )
 
 

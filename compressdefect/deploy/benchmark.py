@@ -12,6 +12,7 @@ from compressdefect.cost.cost import Cost
 from compressdefect.cost.latency import LatencyRow, machine, measure
 from compressdefect.deploy.export import export_onnx
 from compressdefect.deploy.model_ref import ModelRef
+from compressdefect.deploy.training import Say
 from compressdefect.errors import ModelError, known_names
 from compressdefect.train.tasks import task_kind
 
@@ -41,6 +42,7 @@ def benchmark(
     precisions: Sequence[str] = ("fp32",),
     max_seconds: float = 10.0,
     quantize: Quantize | None = None,
+    say: Say = lambda step: None,
 ) -> dict[str, Any]:
     """Compare models: one row per threads, batch, model and precision, in this order.
 
@@ -58,7 +60,8 @@ def benchmark(
         threads: intra-op thread counts.
         precisions: of ``PRECISIONS``.
         max_seconds: time for each model at each setting.
-        quantize: makes the int8 graph of models that have none, at this input, of their own.
+        quantize: makes the int8 graph of models that have none, at this input and for this CPU, of their own.
+        say: is told in a line where a graph that ships was made for another CPU.
 
     Raises:
         ModelError: trained models differ in channels, or a precision is unknown or missing.
@@ -72,7 +75,7 @@ def benchmark(
         for index, model in enumerate(models):
             cost = model.design.cost(input_shape=shape, heads=model.heads(), memory=False)  # rows show none
             for asked in precisions:
-                precision = _shipped(model) if asked == SHIPPED else asked
+                precision = _shipped(model, say) if asked == SHIPPED else asked
                 key = f"{index}-{precision}"
                 entries[key] = _Entry(model, precision, cost, _graph(model, precision, shape, Path(folder), quantize))
         timed = measure(
@@ -123,8 +126,9 @@ def _common_input(models: Sequence[ModelRef], size: int | None) -> tuple[int, in
     return (channels, size or height, size or width)
 
 
-def _shipped(model: ModelRef) -> str:
-    return model.bundle.manifest.shipped.precision if model.bundle else "fp32"
+def _shipped(model: ModelRef, say: Say) -> str:
+    bundle = model.bundle
+    return bundle.manifest.graphs[bundle.graph_here(say)].precision if bundle else "fp32"
 
 
 def _graph(
@@ -133,7 +137,7 @@ def _graph(
     """The graph to time: the one that ships where it fits, else a new one in the folder."""
     bundle = model.bundle
     shipped = bundle.manifest.graph_of(precision) if bundle else None
-    if bundle is not None and shipped is not None and model.trained_input == shape:
+    if bundle is not None and shipped is not None and model.trained_input == shape and bundle.suits(shipped):
         return bundle.file(shipped)
     path = Path(tempfile.mkdtemp(dir=folder)) / f"{precision}.onnx"
     if precision != "fp32":

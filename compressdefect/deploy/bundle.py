@@ -10,12 +10,13 @@ import contextlib
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from compressdefect.cost.latency import instructions
 from compressdefect.deploy.card import render_card
 from compressdefect.deploy.manifest import BundleManifest, parse_manifest
 from compressdefect.errors import BundleError, RunError
@@ -78,6 +79,25 @@ class Bundle:
         content = self.file(name).read_bytes()
         self._verify(name, hashlib.sha256(content).hexdigest())
         return content
+
+    def suits(self, name: str) -> bool:
+        """Whether a graph computes on this CPU as it did where it was measured: bytes may saturate on another."""
+        made_for = self.manifest.graphs[name].instructions
+        return not made_for or made_for == instructions()
+
+    def graph_here(self, say: Callable[[str], None]) -> str:
+        """The graph to run: the default one or, where that was made for another CPU, which is said, the float32 one."""
+        name = self.manifest.default_graph
+        if self.suits(name) or FP32 not in self.manifest.graphs:
+            return name
+        made_for, here = ", ".join(self.manifest.graphs[name].instructions), ", ".join(instructions()) or "none of them"
+        say(f"{name} was made for a CPU with {made_for}, this has {here}: {FP32} takes its place, with its threshold")
+        return FP32
+
+    def threshold_of(self, name: str) -> float | None:
+        """A graph's own threshold."""
+        manifest = self.manifest
+        return manifest.threshold if name == manifest.default_graph else manifest.graphs[name].threshold
 
     def network(self) -> nn.Module:
         """Rebuild the network with its weights: raw pixels (N, C, H, W) → outputs, in evaluation mode.

@@ -141,13 +141,15 @@ def manifest_of(told: Mapping[str, Any], model: str, data: Prepared, options: Ma
 def run_evaluation(model: str, given: EvaluateOptions) -> dict[str, Any]:
     """Measure the graph that ships of a trained model on its own test images; see ``api.evaluate``."""
     ref = resolve_model(model)
-    bundle, found, _ = own_images(ref, given, Voice(), verb="evaluated")
+    voice = Voice()
+    bundle, found, _ = own_images(ref, given, voice, verb="evaluated")
     manifest, task, figures = bundle.manifest, bundle.task(), {}
-    graph = bundle.file(manifest.default_graph)
+    name = bundle.graph_here(voice.say)
+    graph, threshold = bundle.file(name), bundle.threshold_of(name)
     for part, indices in (("val", found.split.val), ("test", found.split.test)):
         if len(indices):
             records = predict_graph(graph, found.images, indices, task)
-            figures[part] = metrics(task, found.images, indices, records, threshold=manifest.threshold, choose=False)
+            figures[part] = metrics(task, found.images, indices, records, threshold=threshold, choose=False)
     val = figures.get("val", manifest.metrics.get("val", {}))
     return {
         "run": str(ref.run.path if ref.run else bundle.path),

@@ -16,6 +16,7 @@ from compressdefect import api, console
 from compressdefect.compress import pipeline, precision
 from compressdefect.compress.drop import Drop
 from compressdefect.compress.quantize import FLAVOURS
+from compressdefect.deploy import bundle as bundle_module
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError
 from compressdefect.flow import compress as flow
@@ -112,6 +113,21 @@ def test_a_compressed_model_is_a_model_everywhere(compressed: dict[str, Any]) ->
     rows = api.benchmark([run], precision="fp32,int8")["rows"]
     assert [row["precision"] for row in rows] == ["fp32", "int8"]
     assert api.report(run)["report"].endswith("report.html")
+
+
+def test_on_another_cpu_the_float_graph_takes_the_place_of_int8(
+    compressed: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = compressed["run"]
+    fp32 = Bundle.open(Path(run) / "best").manifest.graphs["fp32.onnx"]
+    monkeypatch.setattr(bundle_module, "instructions", lambda: ("asimddp",))
+    again = api.evaluate(run)
+    said = "this has asimddp: fp32.onnx takes its place with its threshold"
+    assert said in capsys.readouterr().err
+    assert again["test"]["threshold"] == again["val"]["threshold"] == fp32.threshold
+    (row,) = api.benchmark([run], precision="shipped")["rows"]
+    assert row["precision"] == "fp32"
+    assert said in capsys.readouterr().err
 
 
 def test_a_compressed_model_is_compressed_again(compressed: dict[str, Any], tmp_path: Path) -> None:
