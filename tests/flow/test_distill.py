@@ -127,6 +127,34 @@ def test_the_teacher_is_scored_where_its_student_is(tmp_path: Path, parts: Path,
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"classes": ["good", "dent"], "heads": {"image": ["good", "dent"]}},
+            "this: got classify good, dent",
+        ),
+        (
+            {"task": "segment", "heads": {"pixels": ["background", "scratch"]}},
+            "this: got segment background",
+        ),
+        (
+            {"input": [3, 32, 32], "preprocessing": {"mean": [1, 1, 1], "std": [1, 1, 1]}},
+            "looks at images of 3×32×32, its student at 1×32×32; teach with images of as many channels",
+        ),
+    ],
+)
+def test_every_teacher_of_several_must_fit(
+    teachers: list[Path], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    other = shutil.copytree(teachers[1], tmp_path / "other")
+    path = other / "best" / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(CompressDefectError, match=message):
+        api.distill(f"{teachers[0]},{other}", "lw@0.35", run_dir=tmp_path / "run", **TINY)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"teacher": "lw@0.35"}, r"a teacher is a trained model: got lw@0\.35"),
