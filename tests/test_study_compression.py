@@ -151,25 +151,33 @@ def test_both_datasets_must_be_there(study: ModuleType, data: Path, missing: str
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, parts: Path) -> dict[str, Any]:
-    """A row of a tiny model, whose steps are kept whatever they cost."""
+def base(tmp_path_factory: pytest.TempPathFactory, parts: Path) -> str:
+    """The run of a tiny model."""
     folder = tmp_path_factory.mktemp("small")
     split = folder / "split.json"
     api.data_split(str(parts), out=str(split))
     shares = json.loads(split.read_text())
     shares["val"], shares["train"] = shares["train"][::2], shares["train"][1::2]
     split.write_text(json.dumps(shares))
-    base = api.train("timm:test_resnet", data=str(parts), split=str(split), input=32, run_dir=folder / "base", **TINY)
+    api.train("timm:test_resnet", data=str(parts), split=str(split), input=32, run_dir=folder / "base", **TINY)
+    return str(folder / "base")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, base: str) -> dict[str, Any]:
+    """A row of that model, pruned, whatever it costs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Drop, "reasons", ())
-        made = api.compress(base["run"], to_macs="0.7", steps="prune", run_dir=folder / "smaller", **TINY)
-    return {**made, "base": base["run"]}
+        folder = tmp_path_factory.mktemp("smaller") / "run"
+        made = api.compress(base, to_macs="0.7", steps="prune", run_dir=folder, **TINY)
+    return {**made, "base": base}
 
 
 def _int8_is_faster(*_: Any) -> dict[str, float]:
     return {precision.FP32: 2.0, **{flavour.name: 1.0 for flavour in FLAVOURS}}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["trained_on", "pruned_shape", "narrower"])
 def test_a_control_has_the_same_passes_and_is_quantized_alike(
     study: ModuleType, small: dict[str, Any], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -189,22 +197,22 @@ def test_a_control_has_the_same_passes_and_is_quantized_alike(
     assert json.loads(json.dumps(found))
 
 
-def test_nothing_is_compared_with_what_was_not_pruned(study: ModuleType, small: dict[str, Any]) -> None:
+def test_nothing_is_compared_with_what_was_not_pruned(study: ModuleType, base: str) -> None:
     with pytest.raises(DataError, match="nothing of the model was pruned"):
-        study._Pair.of(small["base"], small["base"], small["steps"][:1])
+        study._Pair.of(base, base, [step("pruned to 500 macs")])
 
 
 def test_a_compressed_row_trains_its_base_once(
-    study: ModuleType, small: dict[str, Any], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: ModuleType, base: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
 
     def train(model: str, **options: Any) -> dict[str, Any]:
         asked.append((model, options))
-        return {"run": small["base"]}
+        return {"run": base}
 
     monkeypatch.setattr(api, "train", train)
-    monkeypatch.setattr(api, "compress", lambda *_, **__: {**small})
+    monkeypatch.setattr(api, "compress", lambda *_, **__: {**compressed(), "run": base})
     row = next(row for row in study.rows(0.1) if row.key == "resnet18-seed1")
     context = Context(tmp_path / "run", str(data), {})
     (context.folder / "runs").mkdir(parents=True)
@@ -214,36 +222,34 @@ def test_a_compressed_row_trains_its_base_once(
     assert (model, options["data"], options["input"]) == ("timm:resnet18", str(data / "neu_det"), 128)
     assert (options["epochs"], options["seed"]) == (3, 1)
     assert first["commands"][0].startswith("compressdefect train timm:test_resnet")
-    assert first["commands"][1].startswith("compressdefect compress")
+    assert first["base"] == first["run"] == base
 
 
 def test_a_searchs_winner_is_compressed_as_it_is(
-    study: ModuleType, small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: ModuleType, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compressed: list[str] = []
-    monkeypatch.setattr(api, "compress", lambda run, **_: compressed.append(run) or small)
+    asked: list[str] = []
+    monkeypatch.setattr(api, "compress", lambda run, **_: asked.append(run) or {**compressed(), "run": base})
     row = next(row for row in study.rows(1.0) if row.key.startswith("winner"))
     with pytest.raises(DataError, match="give its run folder with --winner"):
         row.measure(Context(tmp_path, None, {}))
-    row.measure(Context(tmp_path, None, {}, winner=small["base"]))
-    assert compressed == [small["base"]]
+    row.measure(Context(tmp_path, None, {}, winner=base))
+    assert asked == [base]
 
 
 @pytest.fixture
-def few(
-    study: ModuleType, small: dict[str, Any], parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Context:
+def few(study: ModuleType, base: str, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     """A run of the study on tiny steel, whose base is trained."""
     (tmp_path / "neu_det").symlink_to(parts)
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "resnet18-seed0-base.json").write_text(json.dumps({"run": small["base"]}))
+    (tmp_path / "runs" / "resnet18-seed0-base.json").write_text(json.dumps({"run": base}))
     monkeypatch.setattr(study, "LABELS", (4,))
     return Context(tmp_path, str(tmp_path), {})
 
 
-def test_few_labels_are_drawn_and_the_others_have_none(study: ModuleType, few: Context, small: dict[str, Any]) -> None:
+def test_few_labels_are_drawn_and_the_others_have_none(study: ModuleType, few: Context, base: str) -> None:
     drawn = study._Draw(4, 0).of(few, 1.0)
-    whole = json.loads((Path(small["base"]) / "split.json").read_text())
+    whole = json.loads((Path(base) / "split.json").read_text())
     split = json.loads(Path(drawn["split"]).read_text())
     assert {name: len(split[name]) for name in ("train", "val")} == {"train": 8, "val": 4}
     assert set(split["train"]) < set(whole["train"])
@@ -259,18 +265,18 @@ def test_few_labels_are_drawn_and_the_others_have_none(study: ModuleType, few: C
 @pytest.mark.parametrize("way", ["alone", "answers", "attention", "privileged"])
 @pytest.mark.parametrize("sees_unlabelled", [False, True])
 def test_each_setting_is_tried_and_validation_chooses(
-    study: ModuleType, few: Context, small: dict[str, Any], way: str, sees_unlabelled: bool, monkeypatch: Any
+    study: ModuleType, few: Context, base: str, way: str, sees_unlabelled: bool, monkeypatch: Any
 ) -> None:
     asked: list[dict[str, Any]] = []
 
     def learned(*_: Any, **options: Any) -> dict[str, Any]:
         asked.append(options)
         accuracy = {1: 0.5, 2: 0.9}.get(len(asked), 0.6)
-        return {"run": small["base"], "val": {"accuracy": accuracy}, "test": {"accuracy": len(asked)}}
+        return {"run": base, "val": {"accuracy": accuracy}, "test": {"accuracy": len(asked)}}
 
     monkeypatch.setattr(api, "train", learned)
     monkeypatch.setattr(api, "distill", learned)
-    monkeypatch.setattr(study._Draw, "teachers", lambda *_: [{"run": small["base"]}] * 2)
+    monkeypatch.setattr(study._Draw, "teachers", lambda *_: [{"run": base}] * 2)
     found = study._Taught(study._Draw(4, 0), way, sees_unlabelled and way != "alone", 1.0)(few)
     settings = study.SETTINGS.get(way, study.SETTINGS["answers"][:1])
     assert len(asked) == len(settings)
@@ -284,17 +290,17 @@ def test_each_setting_is_tried_and_validation_chooses(
 
 
 def test_an_ensemble_answers_with_the_mean_of_its_teachers(
-    study: ModuleType, few: Context, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    study: ModuleType, few: Context, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
     def train(*_: Any, **options: Any) -> dict[str, Any]:
         asked.append(options["seed"])
-        return {"run": small["base"], "val": {}, "test": {"accuracy": 0.5}}
+        return {"run": base, "val": {}, "test": {"accuracy": 0.5}}
 
     monkeypatch.setattr(api, "train", train)
     found = study._Ensemble(study._Draw(4, 0), 1.0)(few)
-    kept = json.loads((Path(small["base"]) / "best" / "predictions.json").read_text())
+    kept = json.loads((Path(base) / "best" / "predictions.json").read_text())
     hits = np.argmax(kept["probabilities"], axis=1) == kept["labels"]
     assert found["test"]["accuracy"] == pytest.approx(hits.mean())
     assert found["test"]["interval"][0] <= hits.mean() <= found["test"]["interval"][1]
@@ -302,13 +308,13 @@ def test_an_ensemble_answers_with_the_mean_of_its_teachers(
 
 
 def test_segmenters_of_tiles_share_the_teachers_split(
-    study: ModuleType, small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: ModuleType, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, dict[str, Any]] = {}
 
     def learned(*words: str, **options: Any) -> dict[str, Any]:
         asked[options["run_dir"].name.removesuffix("-1")] = {"words": words, **options}
-        return {"run": small["base"], "val": {}, "test": {}}
+        return {"run": base, "val": {}, "test": {}}
 
     monkeypatch.setattr(api, "train", learned)
     monkeypatch.setattr(api, "distill", learned)
@@ -317,7 +323,7 @@ def test_segmenters_of_tiles_share_the_teachers_split(
     assert list(asked) == ["tiles-teacher", "tiles-alone", "tiles-answers", "tiles-feature", "tiles-attention"]
     assert {options["epochs"] for options in asked.values()} == {16}
     students = [options for key, options in asked.items() if key != "tiles-teacher"]
-    assert {options["split"] for options in students} == {f"{small['base']}/split.json"}
+    assert {options["split"] for options in students} == {f"{base}/split.json"}
     assert all("lw-seg@0.35" in options["words"] for options in students)
     known = {field.name for field in fields(DistillOptions)} | {"run_dir", "words"}
     assert all(set(options) <= known for options in students)
