@@ -1,8 +1,8 @@
-"""Prune, teach what is left, quantize: one step after another, each held against the model that it began with.
+"""Teach, prune, teach what is left, quantize: one step after another, each held against the model that it began with.
 
 A step that costs more than is allowed ends the pruning, and the last model that holds is what ships. Channels go in
 rounds (``target.ROUND``), each of which is followed by a training in which the unpruned model is the teacher: what is
-taken at once is hard to learn back.
+taken at once is hard to learn back. Others may teach instead, and then first of all the model as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from compressdefect import units
 from compressdefect.compress.channels import couple
@@ -22,6 +23,7 @@ from compressdefect.compress.drop import Drop
 from compressdefect.compress.precision import FP32, Int8, to_int8
 from compressdefect.compress.prune import Gradients, PruneConfig, check_limit, prune
 from compressdefect.compress.qat import quantization_aware
+from compressdefect.compress.shelf import Shelf
 from compressdefect.compress.stage import Bench, Stage
 from compressdefect.compress.target import Measured, Target
 from compressdefect.compress.teaching import Pupil, Teacher, taught
@@ -41,6 +43,8 @@ from compressdefect.train.schedule import Deadline
 CALIBRATION = 128  # training images that int8 ranges and importances are measured on
 FEWEST = 32  # by which ranges can be measured
 GRADIENT_BATCH = 16
+EIGHT_BITS = "eight-bits"  # on the shelf, the network that was trained with them
+LESSON_SHARE = 0.4  # of the time, where pruning follows
 
 Say = Callable[[str], None]
 
@@ -54,12 +58,16 @@ class Plan:
         pruning: how channels are chosen.
         config: the recipe of the training after each round, and of one with eight bits where that is needed.
         int8: whether the model is quantized in the end.
+        teacher: who teaches, and is called what; None is the model as it was.
+        lesson: epochs in which the model hears that teacher before all else.
     """
 
     target: Measured | None
     pruning: PruneConfig
     config: FitConfig
     int8: bool = True
+    teacher: tuple[Teacher, str] | None = None
+    lesson: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Outcome:
     """What a pipeline did.
 
     Attributes:
-        stages: every stage in order, the first one the model as it was; the last float one may not hold.
+        stages: every stage in order, the first one the model as it was; float ones may not hold.
         best: the float stage that ships.
         int8: of ``best``, where it was quantized.
         shipped: the stage that is the default.
@@ -89,6 +97,7 @@ def compress(
     deadline: Deadline | None = None,
     on_epoch: OnEpoch | None = None,
     say: Say = lambda step: None,
+    shelf: Shelf | None = None,
 ) -> Outcome:
     """Take a model through the steps of a plan.
 
@@ -99,26 +108,32 @@ def compress(
         deadline: for all trainings.
         on_epoch: sees every epoch.
         say: is told each step in a few words.
+        shelf: where what was trained is kept, and found again.
 
     A training that diverges is a step that is not kept.
     """
-    steps = _Steps(bench, first, plan, deadline, on_epoch, say)
-    stages, notes = steps.pruned()
-    best = [stage for stage in stages if stage.drop.holds][-1]
+    steps = _Steps(bench, first, plan, deadline, on_epoch, say, shelf)
+    taught = steps.taught()
+    gained = [stage for stage in taught if _is_better(stage.drop)]
+    vain = [f"{stage.title} it gained nothing, so that is not kept" for stage in taught if not _is_better(stage.drop)]
+    start = [first, *gained][-1]
+    pruned, stopped = steps.pruned(start)
+    best = [start, *(stage for stage in pruned if stage.drop.holds)][-1]
+    stages = (first, *taught, *pruned)
+    notes = (*vain, *stopped)
     if not plan.int8:
-        return Outcome(tuple(stages), best, None, best, tuple(notes))
+        return Outcome(stages, best, None, best, notes)
     int8, trouble = steps.quantized(best)
-    quantized = replace(
-        best,
-        title=f"int8, {int8.flavour.name}",
-        graph=int8.path,
-        precision="int8",
-        records=bench.answers(int8.path),
-        drop=int8.drop,
-    )
+    quantized = quantized_stage(bench, best, int8)
     say(f"{quantized.title}: {_told(quantized)}")
     why_not = _why_not(int8)
     return Outcome((*stages, quantized), best, int8, best if why_not else quantized, (*notes, *trouble, *why_not))
+
+
+def quantized_stage(bench: Bench, stage: Stage, int8: Int8) -> Stage:
+    """A float stage's int8 graph, as a stage of its own."""
+    title, records = f"int8, {int8.flavour.name}", bench.answers(int8.path)
+    return replace(stage, title=title, graph=int8.path, precision="int8", records=records, drop=int8.drop)
 
 
 @dataclass(frozen=True)
@@ -131,36 +146,82 @@ class _Steps:
     deadline: Deadline | None
     on_epoch: OnEpoch | None
     say: Say
+    shelf: Shelf | None
 
-    def pruned(self) -> tuple[list[Stage], list[str]]:
-        """Every stage of the pruning, the first model among them, and why it ended early if it did."""
-        stages, target = [self.first], self.plan.target
-        if target is None:
-            return stages, []
-        limits = list(target.rounds())
+    def taught(self) -> list[Stage]:
+        """The model after a lesson, if there is to be one."""
+        plan = self.plan
+        if plan.teacher is None or not plan.lesson or self._is_over("taught"):
+            return []
+
+        def train() -> tuple[Design, Inspector]:
+            network = copy.deepcopy(self.first.network)
+            part = LESSON_SHARE if plan.target else 1.0
+            self._teach(network, self._part(part), replace(plan.config, epochs=plan.lesson))
+            return self.first.design, network
+
+        try:
+            return [self._kept("taught", f"taught by {plan.teacher[1]}", train)]
+        except TrainingError as error:
+            self.say(f"not taught: {error}")
+            return []
+
+    def pruned(self, start: Stage) -> tuple[list[Stage], list[str]]:
+        """Every stage of the pruning of a stage, and why it ended early if it did."""
+        stages, target = [start], self.plan.target
+        limits = [] if target is None else list(target.rounds())
         for number, limit in enumerate(limits):
-            deadline = None if self.deadline is None else self.deadline.part(1 / (len(limits) - number))
+            assert target is not None
+            if self._is_over(f"pruned-{number}"):
+                return stages[1:], [f"the time was over before it was pruned to {target.show(limit)}"]
+            deadline = self._part(1 / (len(limits) - number))
             try:
-                stages.append(self._round(stages[-1], target, limit, deadline))
+                stages.append(self._round(number, stages[-1], target, limit, deadline))
             except TrainingError as error:
-                return stages, [self._told(f"stopped before {target.show(limit)}: {error}")]
+                return stages[1:], [self._told(f"stopped before {target.show(limit)}: {error}")]
             drop = stages[-1].drop
-            self.say(f"{stages[-1].title}: {_told(stages[-1])}")
             if not drop.holds:
-                return stages, [f"stopped at {stages[-1].title}: {'; '.join(drop.reasons)}"]
-        return stages, []
+                return stages[1:], [f"stopped at {stages[-1].title}: {'; '.join(drop.reasons)}"]
+        return stages[1:], []
 
-    def _round(self, stage: Stage, target: Measured, limit: float, deadline: Deadline | None) -> Stage:
+    def _is_over(self, name: str) -> bool:
+        """Whether there is no time for a training that is not on the shelf."""
+        is_there = self.shelf is not None and self.shelf.get(name, self.first.network) is not None
+        return self.deadline is not None and self.deadline.left_s <= 0 and not is_there
+
+    def _part(self, share: float) -> Deadline | None:
+        return None if self.deadline is None else self.deadline.part(share)
+
+    def _kept(self, name: str, title: str, train: Callable[[], tuple[Design, Inspector]]) -> Stage:
+        """A trained stage: from the shelf, or trained and put there."""
+        found = self.shelf.get(name, self.first.network) if self.shelf else None
+        design, network = found or train()
+        if self.shelf is not None and found is None:
+            self.shelf.put(name, design, network)
+        if not title:
+            title = f"pruned to {units.count(quick_macs(network.network, self.bench.images.shape))} macs"
+        stage = self.bench.stage(title, design, network.eval(), first=self.first)
+        self.say(f"{title}: {_told(stage)}")
+        return stage
+
+    def _round(self, number: int, stage: Stage, target: Measured, limit: float, deadline: Deadline | None) -> Stage:
         """Channels go until what is measured is within the limit, then what stays is trained."""
+
+        def train() -> tuple[Design, Inspector]:
+            edits, smaller = self._cut(stage, target, limit)
+            self._teach(smaller, deadline, self.plan.config)
+            return edited(stage.design, edits), smaller
+
+        return self._kept(f"pruned-{number}", "", train)
+
+    def _cut(self, stage: Stage, target: Measured, limit: float) -> tuple[Edits, Inspector]:
         self.say(f"pruning to {target.show(limit)}")
         network, shape, pruning = stage.network.network, self.bench.images.shape, self.plan.pruning
         slopes = gradients(self.bench, stage.network) if pruning.importance == "taylor" else None
         edits = prune(network, couple(network, shape), pruning, limit=limit, measure=target.measure, gradients=slopes)
         smaller = copy.deepcopy(stage.network)
         apply_edits(smaller.network, edits)
-        self._teach(smaller, deadline)
-        title = f"pruned to {units.count(quick_macs(smaller.network, shape))} macs"
-        return self.bench.stage(title, edited(stage.design, edits), smaller.eval(), first=self.first)
+        return edits, smaller
 
     def quantized(self, best: Stage) -> tuple[Int8, list[str]]:
         """The int8 graph of a stage, and what went wrong.
@@ -176,13 +237,12 @@ class _Steps:
         found = to_int8(best.graph, self.bench.folder, pixels, judge)
         if found.unplaced:
             self.say(f"int8 kernels have no place for {', '.join(found.unplaced)}: kept in float")
-        if not found.is_faster or (found.drop.holds and not found.float_layers):
+        is_fine = found.drop.holds and not found.float_layers
+        if is_fine or not found.is_faster or self._is_over(EIGHT_BITS):
             return found, []
-        network = copy.deepcopy(best.network)
         self.say("quantized afterwards it costs too much: it is trained with eight bits")
         try:
-            with quantization_aware(network, torch.from_numpy(pixels[:2])):
-                self._teach(network, self.deadline)
+            network = self._for_eight_bits(best, torch.from_numpy(pixels[:2]))
         except TrainingError as error:
             return found, [self._told(f"not trained with eight bits: {error}")]
         graph = self.bench.new_file()
@@ -191,11 +251,24 @@ class _Steps:
         better = min((trained, found), key=lambda one: (not one.drop.holds, len(one.float_layers), one.drop.loss_after))
         return better, []
 
-    def _teach(self, network: Inspector, deadline: Deadline | None) -> None:
-        """Train a network in place, with the first model as its teacher."""
-        config, bench = self.plan.config, self.bench
-        self.say(f"training for {config.epochs} epochs, the first model is the teacher")
-        pupil = Pupil(network, Teacher([self.first.network], bench.task))
+    def _for_eight_bits(self, best: Stage, example: Tensor) -> Inspector:
+        """A stage's network, trained with eight bits, or found on the shelf."""
+        known = self.shelf.get(EIGHT_BITS, best.network) if self.shelf else None
+        if known is not None:
+            return known[1]
+        network = copy.deepcopy(best.network)
+        with quantization_aware(network, example):
+            self._teach(network, self.deadline, self.plan.config)
+        if self.shelf is not None:
+            self.shelf.put(EIGHT_BITS, best.design, network)
+        return network
+
+    def _teach(self, network: Inspector, deadline: Deadline | None, config: FitConfig) -> None:
+        """Train a network in place, with a teacher."""
+        bench = self.bench
+        teacher, name = self.plan.teacher or (Teacher([self.first.network], bench.task), "the first model")
+        self.say(f"training for {config.epochs} epochs, taught by {name}")
+        pupil = Pupil(network, teacher)
         train = bench.split.train
         fit(pupil, bench.images, train, None, taught(bench.task), config, deadline=deadline, on_epoch=self.on_epoch)
         if not all(bool(weight.isfinite().all()) for weight in network.state_dict().values()):
@@ -264,6 +337,11 @@ def gradients(bench: Bench, network: Inspector) -> Gradients:
         name: torch.zeros_like(weight) if weight.grad is None else weight.grad
         for name, weight in found.network.named_parameters()
     }
+
+
+def _is_better(drop: Drop) -> bool:
+    """Whether the second model is the better one: by its metric or, where that is the same, its loss."""
+    return drop.holds and (drop.metric_after, -drop.loss_after) > (drop.metric_before, -drop.loss_before)
 
 
 def _told(stage: Stage) -> str:

@@ -71,7 +71,15 @@ class Int8:
         return self.latency_ms[self.flavour.name] < self.latency_ms[FP32]
 
 
-def to_int8(source: Path, folder: Path, pixels: NDArray[np.uint8], judge: Judge, *, seconds: float = 1.0) -> Int8:
+def to_int8(
+    source: Path,
+    folder: Path,
+    pixels: NDArray[np.uint8],
+    judge: Judge,
+    *,
+    seconds: float = 1.0,
+    thorough: bool = True,
+) -> Int8:
     """Find the int8 graph of a float one.
 
     Args:
@@ -80,6 +88,7 @@ def to_int8(source: Path, folder: Path, pixels: NDArray[np.uint8], judge: Judge,
         pixels: uint8 (N, C, H, W), training images of every class, to measure ranges on.
         judge: says what a graph costs.
         seconds: for which each graph is timed.
+        thorough: whether to go on where the simplest way does not hold, up to layers in float.
     """
     graph = FloatGraph.read(source)
     ranges = {"minmax": calibrate(graph, pixels, "minmax")}
@@ -98,7 +107,7 @@ def to_int8(source: Path, folder: Path, pixels: NDArray[np.uint8], judge: Judge,
     tried = []
     for method in METHODS:
         tried.append(attempt(method))
-        if tried[-1].drop.holds:
+        if tried[-1].drop.holds or not thorough:
             return tried[-1]
     best = min(tried, key=lambda found: found.drop.loss_after)
     found = sensitivity(source, graph, ranges[best.method], flavour, pixels[:PROBES])
