@@ -91,6 +91,8 @@ def search(
     """Find, train, test and export a compact network under a budget.
 
     Example: compressdefect search --data IMAGES --budget-flops 100M --time 20m
+
+    The same, pruned and quantized: compressdefect search --data IMAGES --budget-latency 1ms --compress
     """
     _run("search", as_json, **_given(context))
 

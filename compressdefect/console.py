@@ -44,9 +44,20 @@ def _search(out: Console, result: Result) -> None:
     out.print(f"{asked}\nbest: {best['design']}", soft_wrap=True)
     _table(out, ["params", "macs", "flops", "latency", "netscore"], [_cost_cells(best)])
     _figures(out, best, result["task"])
+    for title, steps in _treatments(result):
+        out.print(title, soft_wrap=True)
+        _table(out, units.STEP, [units.step(step) for step in steps], texts=("note",))
     if best["passed_over"]:
         out.print(_passed_over(best["passed_over"]), soft_wrap=True)
     out.print(f"run: {result['run']}\nreport: {result['run']}/report.html", soft_wrap=True)
+
+
+def _treatments(result: Result) -> list[tuple[str, Sequence[Result]]]:
+    """What each step of the compression gave of the winner and of trial 0, where there was one."""
+    zero = result.get("compression", {}).get("zero")
+    found = [("compressed, on validation:", result["best"].get("steps", ()))]
+    found += [("trial 0, treated alike:", zero["steps"])] if zero else []
+    return [(title, steps) for title, steps in found if steps]
 
 
 def _passed_over(better: Result) -> str:

@@ -248,6 +248,17 @@ class SearchOptions(JobOptions, BudgetOptions):
     ] = None
     threads_per_trial: Annotated[int | None, Help("Threads of each; default: cores / workers.")] = None
     storage: Annotated[str | None, Help("Optuna storage URL; default: study.db in the run.")] = None
+    compress: Annotated[
+        bool,
+        Help("Quantize the finalists, then teach, prune and quantize the winner.", panel="Compression"),
+    ] = False
+    max_drop: Annotated[
+        float, Help("Points of the validation metric that compressing may cost.", panel="Compression")
+    ] = 0.5
+    teacher: Annotated[
+        str | None,
+        Help("Who teaches the winner: runs, such as run1,run2; default: the best finalists.", panel="Compression"),
+    ] = None
     study: Annotated[str, Help("Name of the Optuna study.")] = "search"
 
 

@@ -20,12 +20,13 @@ from compressdefect.cost.latency import instructions, measure
 from compressdefect.data.verdict import defect_scores, rejected
 from compressdefect.deploy.assignment import Assignment
 from compressdefect.deploy.bundle import FP32, INT8, Bundle
-from compressdefect.deploy.judging import judged
+from compressdefect.deploy.deliver import Delivered
+from compressdefect.deploy.judging import Judged, judged
 from compressdefect.deploy.manifest import Agreement, GraphFigures
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.deploy.packaging import OtherGraph, package
 from compressdefect.deploy.scoring import predict_graph
-from compressdefect.deploy.training import Trained
+from compressdefect.deploy.training import Say, Trained
 from compressdefect.errors import DataError, ModelError, known_names
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_accelerator, check_free
@@ -92,49 +93,67 @@ def _deliver(
     run: RunFolder, bundle: Bundle, bench: Bench, outcome: Outcome, config: FitConfig, threads: int, voice: Voice
 ) -> dict[str, Any]:
     """Test the model before and after, once, and write the bundle."""
-    first, last, best, shipped = outcome.stages[0], outcome.stages[-1], outcome.best, outcome.shipped
-    rows = _rows(outcome, threads)
+    first, best, shipped = outcome.stages[0], outcome.best, outcome.shipped
+    rows = rows_of(outcome, threads)
     run.write_json("steps.json", {"steps": rows, "notes": list(outcome.notes)})
     name = bundle.manifest.name if shipped is first else f"{bundle.manifest.name} compressed"
     job = Assignment(name, best.design, bench.images, bench.split, bench.task, config, threads)
-    figures = {
-        stage.graph: bench.figures(stage) for stage in {first.graph: first, best.graph: best, last.graph: last}.values()
-    }
-    voice.say("testing")
-    before, after = (
-        judged(
-            job,
-            predict_graph(stage.graph, bench.images, bench.split.test, bench.task),
-            figures[stage.graph]["threshold"],
-        )
-        for stage in (first, shipped)
-    )
     training = (
         {**bundle.manifest.training, "compressed_with": asdict(config)}
         if best is not first
         else bundle.manifest.training
     )
-    package(
-        run.best,
+    before = tested(job, bench, first)
+    made = ship(run.best, job, bench, outcome, training=training, rows=rows, say=voice.say)
+    return {"steps": rows, "notes": list(outcome.notes), "val": made.val, "before": before.test, "test": made.test}
+
+
+def tested(job: Assignment, bench: Bench, stage: Stage) -> Judged:
+    """What a stage does on the test images, at the threshold that validation gives it."""
+    records = predict_graph(stage.graph, bench.images, bench.split.test, bench.task)
+    return judged(job, records, bench.figures(stage)["threshold"])
+
+
+def ship(
+    folder: Path,
+    job: Assignment,
+    bench: Bench,
+    outcome: Outcome,
+    *,
+    training: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    say: Say,
+) -> Delivered:
+    """Test what ships, and write its bundle, with the graphs of both precisions where there are both.
+
+    Args:
+        folder: where the bundle goes.
+        job: what it is of; its design is that of the float stage that ships.
+        bench: what the stages were measured on.
+        outcome: of the compression.
+        training: how the network was trained, for the card.
+        rows: of its steps.
+        say: is told each step in a few words.
+    """
+    best, shipped = outcome.best, outcome.shipped
+    figures = {stage.graph: bench.figures(stage) for stage in (best, shipped, outcome.stages[-1])}
+    say("testing")
+    after = tested(job, bench, shipped)
+    bundle = package(
+        folder,
         job,
-        Trained(best.network, figures[best.graph], training),
+        Trained(best.network, figures[best.graph], dict(training)),
         after,
-        voice.say,
+        say,
         others={} if outcome.int8 is None else {INT8: _int8_graph(bench, outcome, outcome.int8, figures)},
         default=FP32 if shipped is best else INT8,
         val=figures[shipped.graph],
         steps=rows,
     )
-    return {
-        "steps": rows,
-        "notes": list(outcome.notes),
-        "val": figures[shipped.graph],
-        "before": before.test,
-        "test": after.test,
-    }
+    return Delivered(bundle, figures[shipped.graph], after.test)
 
 
-def _rows(outcome: Outcome, threads: int) -> list[dict[str, Any]]:
+def rows_of(outcome: Outcome, threads: int) -> list[dict[str, Any]]:
     """Each step with its figures on validation images and its latency, all measured in turns."""
     timed = measure(
         {str(number): stage.graph for number, stage in enumerate(outcome.stages)},

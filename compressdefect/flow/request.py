@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from compressdefect.catalog import find_space
-from compressdefect.deploy.model_ref import ModelRef
-from compressdefect.errors import SpaceError, known_names
+from compressdefect.deploy.bundle import Bundle
+from compressdefect.deploy.model_ref import ModelRef, resolve_model
+from compressdefect.errors import DataError, ModelError, SpaceError, known_names
+from compressdefect.flow.distill import _trained as trained_bundle
 from compressdefect.flow.finish import parse_peers
 from compressdefect.flow.prepare import Prepared, budgets_of, check_options, check_split, choose_task
 from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
@@ -36,6 +38,7 @@ DEFAULT_TIME = "6m"
 LEAST_STEPS = 200  # of each training of a trial: after fewer, its metric says little about the design
 FINAL_SHARE = 0.4  # most of a time limit that the final training may take, with the folds that give its threshold
 ALONE = 0.6  # a training alone on all cores takes so much of its time on one core beside others: 345 images/s, not 200
+COMPRESS_SHARE = 0.35  # of a time limit that is kept to compress what was found
 FINISH_SHARE = 0.2  # most of a time limit that export, latency and report may take
 LADDERS = ("auto", "on", "off")
 AUTO_SAMPLERS = ("tpe", "surrogate")  # without a ladder, and on one
@@ -54,6 +57,7 @@ class Request:
     objective: Objective
     peers: list[ModelRef]
     limit_s: float | None
+    teachers: tuple[tuple[ModelRef, Bundle], ...] = ()
 
     @classmethod
     def make(cls, options: SearchOptions, voice: Voice | None = None) -> Request:
@@ -93,6 +97,7 @@ class Request:
             objective,
             parse_peers(options.peers, task, voice or Voice()),
             None if timed is None else parse_seconds(timed, "--time"),
+            _teachers(options),
         )
 
     @property
@@ -121,6 +126,7 @@ class Request:
             study=options.study,
             data=_fingerprint(data),
             recipe=self.recipe(data),
+            compress=options.compress,
         )
 
     def _after(self, data: Prepared, ladder: Ladder) -> After:
@@ -161,11 +167,19 @@ class Request:
         config = asdict(fit_config(self.options, data.shown, self.task))
         return {name: value for name, value in config.items() if name not in _NOT_RECIPE}
 
-    def reserve(self, data: Prepared, epoch_s: float) -> float:
-        """Seconds to leave for the final training and all that follows it, from seconds per epoch of a trial.
+    @property
+    def compress_s(self) -> float:
+        """Seconds to leave for compressing what was found."""
+        return COMPRESS_SHARE * self.limit_s if self.options.compress and self.limit_s is not None else 0.0
 
-        Not for a ladder, whose trials to the end are like the final training: there the search itself counts with it.
+    def reserve(self, data: Prepared, ladder: Ladder, epoch_s: float) -> float:
+        """Seconds to leave for what follows the search, from seconds per epoch of a trial.
+
+        The final training is not among it on a ladder, whose trials to the end are like it: there the search itself
+        counts with it. It is not either where what was found is compressed, which begins with its weights.
         """
+        if ladder.top or self.options.compress:
+            return self.finish_s + self.compress_s
         final_s = fit_config(self.options, data.shown, self.task).epochs * epoch_s
         if not len(data.split.val):
             final_s *= 1.5  # a trial's epoch passes over the images twice, in three folds of two thirds; then once more
@@ -175,6 +189,23 @@ class Request:
     def finish_s(self) -> float:
         """Seconds to leave after the final training."""
         return FINISH_S if self.limit_s is None else min(FINISH_S, FINISH_SHARE * self.limit_s)
+
+
+def _teachers(options: SearchOptions) -> tuple[tuple[ModelRef, Bundle], ...]:
+    """The trained models that are to teach the winner.
+
+    Raises:
+        ModelError: one is not trained, or nobody is to be taught.
+        DataError: the drop that is allowed is none.
+    """
+    if not options.max_drop >= 0:
+        raise DataError("--max-drop must be at least 0", got=options.max_drop)
+    if options.teacher is None:
+        return ()
+    if not options.compress:
+        raise ModelError("--teacher is for what a search compresses", fix="give --compress too, or use distill")
+    refs = [resolve_model(name.strip()) for name in options.teacher.split(",")]
+    return tuple((ref, trained_bundle(ref)) for ref in refs)
 
 
 def _space(options: SearchOptions) -> tuple[str, Space]:

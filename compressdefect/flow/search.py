@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from compressdefect import units
+from compressdefect.cost.cost import Cost
 from compressdefect.data.statistics import pixel_statistics
 from compressdefect.deploy.assignment import Assignment, Earlier, describe_data
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.deliver import Delivered, deliver
-from compressdefect.errors import TrainingError
+from compressdefect.errors import DataError, TrainingError
+from compressdefect.flow.distill import _check_fits as check_fits
+from compressdefect.flow.distill import _check_leak as check_leak
 from compressdefect.flow.finish import recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_free, prepare, say_what_hides
 from compressdefect.flow.request import FINAL_SHARE, Request
+from compressdefect.flow.ship import Shipping, limits, ships
 from compressdefect.flow.stored import anchored
 from compressdefect.flow.train import fit_config
 from compressdefect.flow.voice import Voice
@@ -24,7 +30,6 @@ from compressdefect.options import SearchOptions
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchConfig
-from compressdefect.search.constraints import Budgets
 from compressdefect.search.draws import derive_seed
 from compressdefect.search.driver import SearchOutcome, search
 from compressdefect.search.evaluate import Evaluator, TrainingEvaluator
@@ -67,6 +72,8 @@ def run_search(
             voice=voice,
         )
         data.check_decidable()
+        if options.compress:
+            _check_compressible(request, data)
         config, gate = request.config(data), _gate(request, data)
         if run is not None:
             check_identity(config.identity(gate), run, resume)
@@ -77,6 +84,24 @@ def run_search(
             run.write_json("split.json", data.split.to_json(data.images))
         clock = Clock(request.limit_s, float(run.manifest.get("elapsed_s", 0.0)), began)
         return _SearchFlow(request, config, data, gate, run, clock, voice).to_end(resume)
+
+
+def _check_compressible(request: Request, data: Prepared) -> None:
+    """Refuse images by which nobody could say what a step costs, and teachers that cannot or may not teach.
+
+    Raises:
+        DataError: there is no validation part, or a teacher knows images that judge its student.
+        ModelError: a teacher answers another question, or looks at other images.
+    """
+    if not len(data.split.val):
+        raise DataError(
+            "there is no validation part to say what compressing costs",
+            got=f"{len(data.split.train)} training images",
+            fix="give more images, or a --split that has one; or leave --compress out",
+        )
+    for ref, bundle in request.teachers:
+        check_fits(ref, bundle, data)
+        check_leak(ref, bundle, data)
 
 
 def _evaluator(request: Request, config: SearchConfig, data: Prepared) -> Evaluator:
@@ -98,6 +123,7 @@ def _gate(request: Request, data: Prepared) -> Gate:
         input_shape=shape,
         heads=data.task.heads,
         latency=probe,
+        int8=request.options.compress,
     )
 
 
@@ -108,7 +134,7 @@ def _probe(request: Request, data: Prepared) -> LatencyProbe:
     def build(genotype: Genotype) -> Inspector:
         return Inspector.from_statistics(template.describe(genotype, heads).build(shape[0]), mean, std)
 
-    return LatencyProbe(build, data.task, shape, threads=request.options.threads)
+    return LatencyProbe(build, data.task, shape, threads=request.options.threads, int8=request.options.compress)
 
 
 def _check_start(config: SearchConfig, gate: Gate) -> None:
@@ -168,7 +194,9 @@ class _SearchFlow:
         self.run.update_manifest(status="running", finished=None)
         with recorded(self.run, self.data.images):
             outcome = self._explore(resume)
-            if outcome.status == "complete":
+            if outcome.status == "complete" and outcome.winner is not None and self.request.options.compress:
+                outcome, best = self._compress(outcome)
+            elif outcome.status == "complete":
                 best = self._deliver(outcome)
         self.run.update_manifest(elapsed_s=self.clock.elapsed_s)
         self.run.finish("stopped" if best is None else "complete")
@@ -184,8 +212,11 @@ class _SearchFlow:
         if short is not None and short.scale == 1:
             self.voice.say("designs are compared on images as large as the input: smaller ones would lose defects")
 
+        if kept_s := self.request.compress_s:
+            self.voice.say(f"{units.duration(kept_s)} of the time are kept to compress what is found")
+
         def reserve(epoch_s: float) -> float:
-            return self.request.finish_s if on_ladder else self.request.reserve(self.data, epoch_s)
+            return self.request.reserve(self.data, self.config.ladder, epoch_s)
 
         with Bar(self.voice.console) as bar:
             outcome = search(
@@ -221,9 +252,33 @@ class _SearchFlow:
         else:
             self.voice.say(f"{name} is delivered already")
         self.run.update_manifest(netscore=trial.netscore)
+        self._time_beside_peers(name)
+        return Best(name, trial, delivered, _passed_over(self.request.space, outcome))
+
+    def _compress(self, outcome: SearchOutcome) -> tuple[SearchOutcome, Best]:
+        """Choose the winner by what would ship, and compress it and trial 0, as far as this run has not done so."""
+        with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
+            shipping = Shipping(self.request, self.data, self.run, self.clock, self.voice, outcome, Path(folder))
+            outcome = shipping.choose()
+            trial = outcome.winner
+            assert trial is not None
+            name = _name(self.request.space, trial)
+            self.voice.say(f"of the finalists {name} ships")
+            done = self._delivered_before(trial) if shipping.is_delivered(trial) else None
+            done = done or shipping.deliver(name, trial, self._deviations(outcome, trial))
+            shipping.treat_zero(trial)
+        cost, metric = done.bundle.manifest.cost, ships(done.bundle.manifest.steps)["metric"]
+        shipped = replace(trial, params=cost.params, macs=cost.macs, flops=cost.flops, peak_bytes=cost.peak_bytes)
+        netscore = self.request.objective.netscore(
+            metric, Cost(cost.params, cost.macs, cost.peak_bytes), done.latency_ms
+        )
+        self.run.update_manifest(netscore=netscore)
+        self._time_beside_peers(name)
+        return outcome, Best(name, replace(shipped, netscore=netscore), done, _passed_over(self.request.space, outcome))
+
+    def _time_beside_peers(self, name: str) -> None:
         if all(row["model"] != name for row in self.run.manifest.get("peers", ())):
             time_beside_peers(self.run, self.request.peers, threads=self.request.options.threads)
-        return Best(name, trial, delivered, _passed_over(self.request.space, outcome))
 
     def _train_winner(self, name: str, trial: StoredTrial, outcome: SearchOutcome) -> Delivered:
         request, data = self.request, self.data
@@ -244,7 +299,7 @@ class _SearchFlow:
             data.task,
             config,
             threads=request.options.threads,
-            budgets=_limits(request.budgets),
+            budgets=limits(request),
             deviations=self._deviations(outcome, trial),
             earlier=earlier,
         )
@@ -299,14 +354,9 @@ class _SearchFlow:
             return None
         bundle = Bundle.open(self.run.best)
         manifest = bundle.manifest
-        if bundle.design().genotype != trial.design:
+        if not self.request.options.compress and bundle.design().genotype != trial.design:
             return None
         return Delivered(bundle, manifest.metrics["val"], manifest.metrics["test"])
-
-
-def _limits(budgets: Budgets) -> dict[str, float]:
-    """The budgets by the names that a card uses."""
-    return {name.removesuffix("_bytes").removesuffix("_ms"): limit for name, limit in budgets.to_json().items()}
 
 
 def _name(space: Space, trial: StoredTrial) -> str:
@@ -356,6 +406,9 @@ def _result(run: RunFolder, outcome: SearchOutcome, best: Best | None) -> dict[s
             "test": delivered.test,
             "passed_over": best.passed_over,
         }
+        if "compression" in run.manifest:
+            result["best"]["steps"] = list(delivered.bundle.manifest.steps)
+            result["compression"] = run.manifest["compression"]
     return result
 
 

@@ -32,5 +32,6 @@ def command(manifest: Mapping[str, Any]) -> str | None:
     for field in sorted(fields(_OPTIONS[name]), key=lambda field: field.name != "data"):  # the data first
         value = given.get(field.name, field.default)
         if field.name != "space" and value != field.default and value is not None:
-            words += [f"--{field.name.replace('_', '-')}", str(value)]
+            option = f"--{field.name.replace('_', '-')}"
+            words += [option] if value is True else [option, str(value)]
     return shlex.join(words)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,15 @@ def comparison(evidence: Evidence) -> Table | None:
 
 def steps(evidence: Evidence) -> Table | None:
     """Each step of a compression, on validation images; None where there was none."""
-    found = evidence.best.manifest.steps if evidence.best else ()
+    return _steps(evidence, evidence.best.manifest.steps if evidence.best else ())
+
+
+def steps_of_zero(evidence: Evidence) -> Table | None:
+    """The same of trial 0, where a search treated it as its winner."""
+    return _steps(evidence, ((evidence.manifest.get("compression") or {}).get("zero") or {}).get("steps", ()))
+
+
+def _steps(evidence: Evidence, found: Sequence[Mapping[str, Any]]) -> Table | None:
     if not found:
         return None
     rows = [Row(units.step(step), mark="winner" if step["ships"] else "") for step in found]

@@ -38,6 +38,7 @@ class SearchConfig:
         study: the study's name in the storage.
         data: fingerprint of the images and their split; searches that share a study share these too.
         recipe: how trials are trained, as JSON values; the same goes for it.
+        compress: whether what is found is compressed before it ships; the weights of all finished designs are kept.
     """
 
     objective: Objective = field(default_factory=Objective)
@@ -56,6 +57,7 @@ class SearchConfig:
     study: str = "search"
     data: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    compress: bool = False
 
     def identity(self, gate: Gate) -> dict[str, Any]:
         """All that proposals, trainings and metrics depend on, as JSON values; not how long a search takes.
@@ -76,6 +78,7 @@ class SearchConfig:
             "study": self.study,
             "data": self.data,
             "recipe": dict(self.recipe),
+            **({"compress": True} if self.compress else {}),
         }
         return dict(json.loads(json.dumps(found)))
 

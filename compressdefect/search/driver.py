@@ -180,7 +180,7 @@ class _Search:
             self.planner.threads,
             short,
             probed=self.config.sampler in PROBING,
-            with_weights=self.config.ladder.top > 0,
+            with_weights=self.config.ladder.top > 0 or self.config.compress,
         )
         number = self.study.start(step.admission, rung=step.rung, epochs=0 if short else job.epochs)
         self._look()

@@ -59,7 +59,10 @@ class Measures:
 
 
 class Candidate(NamedTuple):
-    """A finished design: its trial's number, its NetScore, and its answers (n, …) on the images that decide."""
+    """A finished design: its trial's number, its NetScore, and its answers (n, …) on the images that decide.
+
+    Anything else that is higher the better can stand in place of the NetScore, such as minus the latency of what ships.
+    """
 
     number: int
     netscore: float
@@ -95,6 +98,12 @@ class Choice:
     competed: int
     gaps: Mapping[str, Gap]
     left_out: tuple[int, ...] = ()
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Choice:
+        """The choice that ``to_json`` gave."""
+        gaps = {name: Gap(**gap) for name, gap in stored["gaps"].items()}
+        return cls(**{**stored, "gaps": gaps, "left_out": tuple(stored["left_out"])})
 
     def to_json(self) -> dict[str, Any]:
         """The choice as JSON values."""

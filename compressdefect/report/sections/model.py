@@ -40,11 +40,13 @@ def _compression(evidence: Evidence) -> list[Markup]:
     if steps is None:
         return []
     text = "On validation images, each at the threshold that they give; the row that is set off ships."
+    zero = tables.steps_of_zero(evidence)
+    alike = [tabled("Trial 0, treated alike", zero, "It was not tested.")] if zero else []
     told = tabled("Compression, step by step", steps, text)
     data = compression.compute(evidence)
     assert data is not None, "where there is a table of steps there are steps"
     note = "To the left is faster, or smaller. A step may cost as much as the dashed line leaves."
-    return [plot("compression", compression.draw(data), "Before and after", note), told]
+    return [plot("compression", compression.draw(data), "Before and after", note), told, *alike]
 
 
 def _clock_note(evidence: Evidence) -> str:
