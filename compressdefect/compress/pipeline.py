@@ -112,7 +112,7 @@ def compress(
 
     A training that diverges is a step that is not kept.
     """
-    steps = _Steps(bench, first, plan, deadline, on_epoch, say, shelf)
+    steps = Steps(bench, first, plan, deadline, on_epoch, say, shelf)
     taught = steps.taught()
     gained = [stage for stage in taught if _is_better(stage.drop)]
     vain = [f"{stage.title} it gained nothing, so that is not kept" for stage in taught if not _is_better(stage.drop)]
@@ -137,7 +137,7 @@ def quantized_stage(bench: Bench, stage: Stage, int8: Int8) -> Stage:
 
 
 @dataclass(frozen=True)
-class _Steps:
+class Steps:
     """The steps on one model; for the fields see ``compress``."""
 
     bench: Bench
@@ -176,8 +176,10 @@ class _Steps:
                 return stages[1:], [f"the time was over before it was pruned to {target.show(limit)}"]
             deadline = self._part(1 / (len(limits) - number))
             try:
-                stages.append(self._round(number, stages[-1], target, limit, deadline))
+                stages.append(self.round(number, stages[-1], limit, deadline))
             except TrainingError as error:
+                if self.bench.answering is not None:  # the folds went further: their answers are of other steps
+                    raise
                 return stages[1:], [self._told(f"stopped before {target.show(limit)}: {error}")]
             drop = stages[-1].drop
             if not drop.holds:
@@ -185,7 +187,9 @@ class _Steps:
         return stages[1:], []
 
     def _is_over(self, name: str) -> bool:
-        """Whether there is no time for a training that is not on the shelf."""
+        """Whether there is no time for a training that is not on the shelf; where the folds had it, there is."""
+        if self.bench.answering is not None:
+            return False
         is_there = self.shelf is not None and self.shelf.get(name, self.first.network) is not None
         return self.deadline is not None and self.deadline.left_s <= 0 and not is_there
 
@@ -204,8 +208,10 @@ class _Steps:
         self.say(f"{title}: {_told(stage)}")
         return stage
 
-    def _round(self, number: int, stage: Stage, target: Measured, limit: float, deadline: Deadline | None) -> Stage:
+    def round(self, number: int, stage: Stage, limit: float, deadline: Deadline | None) -> Stage:
         """Channels go until what is measured is within the limit, then what stays is trained."""
+        target = self.plan.target
+        assert target is not None, "a round is of a pruning with a target"
 
         def train() -> tuple[Design, Inspector]:
             edits, smaller = self._cut(stage, target, limit)
@@ -270,7 +276,11 @@ class _Steps:
         self.say(f"training for {config.epochs} epochs, taught by {name}")
         pupil = Pupil(network, teacher)
         train = bench.split.train
-        fit(pupil, bench.images, train, None, taught(bench.task), config, deadline=deadline, on_epoch=self.on_epoch)
+        fitted = fit(
+            pupil, bench.images, train, None, taught(bench.task), config, deadline=deadline, on_epoch=self.on_epoch
+        )
+        if bench.answering is not None and not fitted.history:  # an untrained model is not what the folds answered for
+            raise TrainingError("there was no time left to train what was pruned", fix="give it more --time")
         if not all(bool(weight.isfinite().all()) for weight in network.state_dict().values()):
             raise TrainingError("training diverged", got="weights that are not finite", fix="lower the learning rate")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -35,7 +35,7 @@ class Stage:
         graph: what is run: the network's own graph, or one of it in another precision.
         precision: "fp32" or "int8".
         cost: of one sample.
-        records: what the graph answers on the validation images.
+        records: what it answers on the images that decide.
         drop: what it costs against the model that the compression began with; of that one itself, nothing.
     """
 
@@ -60,10 +60,13 @@ class Bench:
 
     Attributes:
         images: all images.
-        split: its validation part decides; the test part is never looked at here.
+        split: its validation part decides, or where there is none the training part; the test part is never looked
+            at here.
         task: what the models are for.
         folder: where graphs are written.
         max_drop: how much of the metric may be lost, as a share.
+        answering: says what a graph answers on the images that decide, where they are no validation part; see
+            ``compress.folds``.
     """
 
     images: Images
@@ -71,12 +74,18 @@ class Bench:
     task: Task
     folder: Path
     max_drop: float = MAX_DROP
+    answering: Callable[[Path], Records] | None = None
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
+
+    @property
+    def deciding(self) -> NDArray[np.int64]:
+        """The images that decide (n,)."""
+        return self.split.val if len(self.split.val) else self.split.train
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """Of the validation images (n,)."""
-        return self.task.labels(self.images, self.split.val)
+        """Of the images that decide (n,)."""
+        return self.task.labels(self.images, self.deciding)
 
     def stage(self, title: str, design: Design, network: Inspector, *, first: Stage | None = None) -> Stage:
         """Export a float network and measure it, against the stage that a compression began with."""
@@ -88,16 +97,18 @@ class Bench:
         return Stage(title, design, network, graph, "fp32", cost, records, drop)
 
     def answers(self, graph: Path) -> Records:
-        """The validation images' records, on the runtime that ships."""
-        return predict_graph(graph, self.images, self.split.val, self.task)
+        """The records of the images that decide, on the runtime that ships."""
+        if self.answering is not None:
+            return self.answering(graph)
+        return predict_graph(graph, self.images, self.deciding, self.task)
 
     def drop(self, before: Records, after: Records) -> Drop:
-        """What answers to the validation images cost against others."""
+        """What answers to the images that decide cost against others."""
         return compare(self.task, self.labels, before, after, max_drop=self.max_drop)
 
     def figures(self, stage: Stage) -> dict[str, Any]:
-        """A stage's figures on the validation images, with the threshold that they give."""
-        return metrics(self.task, self.images, self.split.val, stage.records)
+        """A stage's figures on the images that decide, with the threshold that they give."""
+        return metrics(self.task, self.images, self.deciding, stage.records)
 
     def new_file(self) -> Path:
         """A path for one more graph."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compressdefect import units
+from compressdefect.compress.folds import rehearsed, times
 from compressdefect.compress.pipeline import Outcome, Plan, check_calibration, compress, reachable
 from compressdefect.compress.precision import Int8
 from compressdefect.compress.prune import PruneConfig
@@ -27,7 +29,7 @@ from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.deploy.packaging import OtherGraph, package
 from compressdefect.deploy.scoring import predict_graph
 from compressdefect.deploy.training import Say, Trained
-from compressdefect.errors import DataError, ModelError, known_names
+from compressdefect.errors import DataError, ModelError, TrainingError, known_names
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_accelerator, check_free
 from compressdefect.flow.stored import anchored, options_of
@@ -38,6 +40,7 @@ from compressdefect.options import CompressOptions, DataOptions, JobOptions, Tra
 from compressdefect.runs import RunFolder
 from compressdefect.search.quantity import parse_count, parse_seconds
 from compressdefect.train.config import FitConfig
+from compressdefect.train.fit import fit
 from compressdefect.train.schedule import Deadline
 from compressdefect.train.task import Task
 
@@ -58,12 +61,7 @@ def run_compression(model: str, options: CompressOptions, run_dir: Path | None, 
     if steps == ("quantize",):
         _check_float(ref)
     bundle, data, shown = own_images(ref, options, voice, verb="compressed")
-    if not len(data.split.val):
-        raise DataError(
-            "there is no validation part to say what a step costs",
-            got=f"{len(data.split.train)} training images",
-            fix="train the model on more images, or on a --split that has one",
-        )
+    data.check_decidable()
     peers = parse_peers(options.peers, data.task.name, voice)
     config = _recipe(ref, bundle, options, data)
     target = parse_target(options) if "prune" in steps else None
@@ -81,12 +79,58 @@ def run_compression(model: str, options: CompressOptions, run_dir: Path | None, 
         run = RunFolder.create(run_dir, data.task.name, manifest)
         run.write_json("split.json", data.split.to_json(data.images))
         with recorded(run, data.images):
+            notes: tuple[str, ...] = ()
+            if not len(data.split.val):
+                base = _Base(_assignment(bundle, bench, _own_recipe(ref, bundle, options, data), options), voice)
+                voice.say(base.cost(plan, bundle))
+                bench, plan, notes = rehearsed(
+                    bench,
+                    first.design,
+                    plan,
+                    base.train,
+                    own_epochs=base.job.config.epochs,
+                    deadline=deadline,
+                    on_epoch=voice.epoch,
+                    say=voice.say,
+                )
+                first = bench.stage("as it was", first.design, first.network)
             outcome = compress(bench, first, plan, deadline=deadline, on_epoch=voice.epoch, say=voice.say)
+            outcome = replace(outcome, notes=(*outcome.notes, *notes))
             result = _deliver(run, bundle, bench, outcome, config, options.threads, voice)
             time_beside_peers(run, peers, threads=options.threads)
     run.finish("complete")
     write_run_report(run, images=data.images)
     return {"run": str(run.path), "task": data.task.name, "metric": data.task.metric, **result}
+
+
+@dataclass(frozen=True)
+class _Base:
+    """Trains the model again on parts of its training images, by its own recipe."""
+
+    job: Assignment
+    voice: Voice
+
+    def train(self, part: NDArray[np.int64], deadline: Deadline | None) -> Inspector:
+        """A network that has seen a part (n,) of the images alone."""
+        job = replace(self.job, split=replace(self.job.split, train=part))
+        network = job.network()
+        fitted = fit(
+            network, job.images, part, None, job.task, job.config, deadline=deadline, on_epoch=self.voice.epoch
+        )
+        if not fitted.history:
+            raise TrainingError("there was no time left to train the model", fix="give it more --time")
+        return network
+
+    def cost(self, plan: Plan, bundle: Bundle) -> str:
+        """What judging out of fold takes, in a line."""
+        often, seconds = times(plan, self.job.config.epochs), bundle.manifest.training.get("seconds")
+        said = f"no validation part: the steps are judged out of fold, for about {often:.1f} times the model's training"
+        return said if seconds is None else f"{said}, {units.duration(often * seconds)} where that was trained"
+
+
+def _assignment(bundle: Bundle, bench: Bench, config: FitConfig, options: CompressOptions) -> Assignment:
+    name = bundle.manifest.name
+    return Assignment(name, bundle.design(), bench.images, bench.split, bench.task, config, options.threads)
 
 
 def _deliver(
@@ -229,6 +273,13 @@ def _verdicts(task: Task, probabilities: NDArray[np.floating], threshold: float 
     if threshold is None or task.good is None:
         return np.asarray(probabilities.argmax(axis=1))
     return rejected(defect_scores(probabilities, task.good), threshold)
+
+
+def _own_recipe(ref: ModelRef, bundle: Bundle, options: CompressOptions, data: Prepared) -> FitConfig:
+    """The recipe that the model was trained by, for as many epochs."""
+    given = {"seed": options.seed, "accelerator": options.accelerator}
+    config = fit_config(options_of(ref.run, TrainOptions, given), data.shown, data.task.name)
+    return replace(config, epochs=bundle.manifest.training.get("epochs_trained", config.epochs))
 
 
 def _recipe(ref: ModelRef, bundle: Bundle, options: CompressOptions, data: Prepared) -> FitConfig:

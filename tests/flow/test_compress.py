@@ -193,7 +193,26 @@ def test_only_a_trained_model_can_be_compressed(tmp_path: Path, parts: Path) -> 
         api.compress("lw@0.35", data=str(parts), run_dir=tmp_path / "run")
 
 
-def test_without_a_validation_part_nobody_says_what_a_step_costs(tmp_path: Path, parts: Path) -> None:
+@pytest.mark.parametrize("holds", [True, False])
+def test_without_a_validation_part_steps_are_judged_out_of_fold(
+    tmp_path: Path, parts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], holds: bool
+) -> None:
+    monkeypatch.setattr(
+        Drop, "reasons", property(lambda drop: () if holds or drop.loss_after == drop.loss_before else ("so",))
+    )
+    monkeypatch.setattr(precision, "_timed", lambda *_: {"fp32": 2.0, **{one.name: 1.0 for one in FLAVOURS}})
     api.train("timm:test_resnet", data=str(parts), input=32, run_dir=tmp_path / "base", **TINY)
-    with pytest.raises(CompressDefectError, match="there is no validation part to say what a step costs"):
-        api.compress(str(tmp_path / "base"), run_dir=tmp_path / "run", **TINY)
+    found = api.compress(str(tmp_path / "base"), to_macs="0.75", run_dir=tmp_path / "run", **TINY)
+    assert "the steps are judged out of fold, for about" in capsys.readouterr().err
+    manifest = Bundle.open(tmp_path / "run" / "best").manifest
+    split = json.loads((tmp_path / "run" / "best" / "split.json").read_text())
+    assert split["val"] == []
+    assert found["val"]["n"] == len(split["train"])
+    titles = [row["title"].split()[0] for row in found["steps"]]
+    assert titles == (["as", "pruned", "int8,"] if holds else ["as", "pruned"])
+    assert found["val"]["threshold"] == manifest.threshold is not None
+    assert manifest.default_graph == ("int8.onnx" if holds else "fp32.onnx")
+    if holds:
+        assert manifest.graphs["int8.onnx"].agreement is not None
+    else:
+        assert found["notes"][-1] == "int8 does not hold out of fold: so"
