@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from compressdefect.errors import DataError, ModelError, known_names
 from compressdefect.flow.beginner import TIME_SHARE, Beginner, beginner
 from compressdefect.flow.prepare import Prepared
 from compressdefect.flow.stored import options_of
+from compressdefect.flow.teachers import check_fits, check_leak, trained_bundle
 from compressdefect.flow.train import fit_config, run_training
 from compressdefect.flow.voice import Voice
 from compressdefect.models.designs import made_for
@@ -31,6 +31,8 @@ from compressdefect.options import DataOptions, DistillOptions
 from compressdefect.search.quantity import parse_seconds
 from compressdefect.train.predict import predict_by
 from compressdefect.train.schedule import Deadline
+
+UNTRAINED = "train it first, and give its run; a timm:NAME can have --teacher-weights"
 
 
 def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: float) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: floa
     begun = beginner(refs[0], options)
     if begun is not None and len(refs) > 1:
         raise ModelError("a teacher that is fine-tuned first teaches alone", got=options.teacher, fix="give one")
-    bundles = [] if begun is not None else [_trained(ref) for ref in refs]
+    bundles = [] if begun is not None else [trained_bundle(ref, UNTRAINED) for ref in refs]
     if bundles:
         options = _as_taught(options, given, refs[0], bundles[0])
     elif "data" not in given:
@@ -79,8 +81,8 @@ class _Lecture:
         options, begun = self.options, self.begun
         if begun is None:
             for ref, bundle in zip(self.refs, self.bundles, strict=True):
-                _check_fits(ref, bundle, data)
-                _check_leak(ref, bundle, data)
+                check_fits(ref, bundle, data)
+                check_leak(ref, bundle, data)
         unlabelled = _unlabelled(options, data)
         teacher = Teacher(self._networks(data), data.task)
         if options.method in MAP_METHODS:
@@ -198,53 +200,6 @@ def _as_taught(options: DistillOptions, given: dict[str, Any], ref: ModelRef, bu
     if "task" not in given:
         taken["task"] = bundle.manifest.task
     return replace(options, **taken, input=given.get("input") or bundle.manifest.input[1])
-
-
-def _trained(ref: ModelRef) -> Bundle:
-    if ref.bundle is None:
-        fix = "train it first, and give its run; a timm:NAME can have --teacher-weights"
-        raise ModelError("a teacher is a trained model", got=ref.name, fix=fix)
-    return ref.bundle
-
-
-def _check_fits(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:
-    """Refuse a teacher that answers another question, or looks at other images.
-
-    Raises:
-        ModelError: it does.
-    """
-    manifest, task = bundle.manifest, data.task
-    if (manifest.task, manifest.heads) != (task.name, dict(task.heads)):
-        heads = "; ".join(", ".join(names) for names in manifest.heads.values())
-        wanted = "; ".join(", ".join(names) for names in task.heads.values())
-        fix = f"the images ask it to {task.name} {wanted}"
-        raise ModelError(f"{ref.name} cannot teach this", got=f"{manifest.task} {heads}", fix=fix)
-    if manifest.input != data.images.shape:
-        got, size = ("×".join(map(str, shape)) for shape in (manifest.input, data.images.shape))
-        same = manifest.input[0] == data.images.shape[0]
-        fix = "give both one --input" if same else "teach with images of as many channels"
-        raise ModelError(f"{ref.name} looks at images of {got}, its student at {size}", fix=fix)
-
-
-def _check_leak(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:
-    """Refuse a teacher that was trained on images, or copies of images, that its student is judged by.
-
-    Raises:
-        DataError: it was.
-    """
-    seen = set(json.loads(bundle.read("split.json"))["train"]) if "split.json" in bundle.manifest.files else set()
-    images, split = data.images, data.split
-    judged = np.concatenate([split.val, split.test])
-    groups = set(images.groups[judged].tolist())
-    leaked = [
-        index for index, digest in enumerate(images.hashes) if digest in seen and int(images.groups[index]) in groups
-    ]
-    if leaked:
-        raise DataError(
-            f"{ref.name} was trained on images that the student is judged by",
-            got=f"{len(leaked)}, such as {images.names[leaked[0]]}",
-            fix="leave --split and --data out, so that the student has the teacher's split",
-        )
 
 
 def _check_numbers(options: DistillOptions) -> None:

@@ -12,9 +12,9 @@ from compressdefect.catalog import find_space
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import DataError, ModelError, SpaceError, known_names
-from compressdefect.flow.distill import _trained as trained_bundle
 from compressdefect.flow.finish import parse_peers
 from compressdefect.flow.prepare import Prepared, budgets_of, check_options, check_split, choose_task
+from compressdefect.flow.teachers import trained_bundle
 from compressdefect.flow.train import FEW_IMAGES, FINISH_S, fit_config
 from compressdefect.flow.voice import Voice
 from compressdefect.models.template import Template, check_genes

@@ -15,13 +15,12 @@ from compressdefect.deploy.assignment import Assignment, Earlier, describe_data
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.deliver import Delivered, deliver
 from compressdefect.errors import DataError, TrainingError
-from compressdefect.flow.distill import _check_fits as check_fits
-from compressdefect.flow.distill import _check_leak as check_leak
 from compressdefect.flow.finish import recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_free, prepare, say_what_hides
 from compressdefect.flow.request import FINAL_SHARE, Request
 from compressdefect.flow.ship import Shipping, limits, ships
 from compressdefect.flow.stored import anchored
+from compressdefect.flow.teachers import check_fits, check_leak
 from compressdefect.flow.train import fit_config
 from compressdefect.flow.voice import Voice
 from compressdefect.models.family_design import FamilyDesign

@@ -142,6 +142,7 @@ def test_a_finalist_that_breaks_a_budget_as_it_ships_gives_way(
     ("options", "message"),
     [
         ({"teacher": "lw@0.35"}, "a teacher is a trained model: got lw@0.35"),
+        ({"teacher": "timm:test_resnet"}, "a teacher is a trained model: got .*; train it first, and give its run$"),
         ({"compress": False, "teacher": "lw@0.35"}, "--teacher is for what a search compresses"),
         ({"max_drop": -1.0}, "--max-drop must be at least 0"),
         ({"split": None}, "there is no validation part to say what compressing costs"),
