@@ -42,6 +42,7 @@ def run_distillation(given: dict[str, Any], run_dir: Path | None, *, began: floa
     """
     options = DistillOptions(**given)
     _check_numbers(options)
+    _check_heard(options, given)
     seconds = None if options.time is None else parse_seconds(options.time, "--time")
     refs = [resolve_model(name.strip()) for name in options.teacher.split(",")]
     begun = beginner(refs[0], options)
@@ -197,9 +198,24 @@ def _as_taught(options: DistillOptions, given: dict[str, Any], ref: ModelRef, bu
         raise DataError("the images are not known", got=f"a bundle without its run: {ref.name}", fix="give --data")
     if "split" not in given:  # other images are shared out anew
         taken["split"] = None if "data" in given else str(bundle.file("split.json"))
+    if taken.get("split", options.split) is not None:
+        taken.pop("test_share", None)  # the split has it
     if "task" not in given:
         taken["task"] = bundle.manifest.task
     return replace(options, **taken, input=given.get("input") or bundle.manifest.input[1])
+
+
+def _check_heard(options: DistillOptions, given: dict[str, Any]) -> None:
+    """Refuse what was given and would change nothing."""
+    begins = options.teacher_weights is not None or options.teacher_pretrained
+    for name, counts, beside in (
+        ("maps_weight", options.method in MAP_METHODS, f"--method {' or '.join(MAP_METHODS)}"),
+        ("unlabelled_ratio", options.unlabelled_images is not None, "--unlabelled-images"),
+        ("teacher_epochs", begins, "--teacher-weights or --teacher-pretrained"),
+    ):
+        if name in given and not counts:
+            option = f"--{name.replace('_', '-')}"
+            raise ModelError(f"{option} changes nothing here", got=given[name], fix=f"give it with {beside}")
 
 
 def _check_numbers(options: DistillOptions) -> None:

@@ -45,6 +45,18 @@ def test_a_student_of_several_teachers_has_their_split(teachers: list[Path], tmp
     assert api.evaluate(str(tmp_path / "run"))["test"]["accuracy"] == found["test"]["accuracy"]
 
 
+def test_the_share_that_a_teachers_split_was_made_with_is_not_asked_for_again(
+    teachers: list[Path], tmp_path: Path
+) -> None:
+    run = shutil.copytree(teachers[0], tmp_path / "teacher")
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["options"] |= {"split": None, "test_share": 0.3}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    given = {"unlabelled_images": "no-such", "run_dir": tmp_path / "run", **TINY}
+    with pytest.raises(CompressDefectError, match="the folder of unlabelled images does not exist"):  # what comes next
+        api.distill(str(run), "lw@0.35", **given)
+
+
 def test_a_teacher_that_knows_what_judges_its_student_is_refused(
     teachers: list[Path], tmp_path: Path, parts: Path
 ) -> None:
@@ -174,6 +186,12 @@ def test_every_teacher_of_several_must_fit(
         ({"teacher_pretrained": True, "teacher_epochs": 0}, "--teacher-epochs must be at least 1"),
         ({"teacher_pretrained": True, "teacher_weights": "any.pth"}, "begins with one set of weights"),
         ({"unlabelled_ratio": 0.0}, "--unlabelled-ratio must be above 0"),
+        (
+            {"maps_weight": 2.0},
+            "--maps-weight changes nothing here: got 2.0; give it with --method feature or",
+        ),
+        ({"unlabelled_ratio": 2.0}, "--unlabelled-ratio changes nothing here: .* with --unlabelled-images"),
+        ({"teacher_epochs": 5}, "--teacher-epochs changes nothing here: .* with --teacher-weights or"),
         ({"unlabelled_images": "no-such"}, "the folder of unlabelled images does not exist: got no-such"),
     ],
 )
