@@ -23,7 +23,7 @@ from compressdefect.compress.drop import Drop
 from compressdefect.compress.precision import FP32, Int8, to_int8
 from compressdefect.compress.prune import Gradients, PruneConfig, check_limit, prune
 from compressdefect.compress.qat import quantization_aware
-from compressdefect.compress.shelf import Shelf
+from compressdefect.compress.shelf import Finished, Shelf
 from compressdefect.compress.stage import Bench, Stage
 from compressdefect.compress.target import Measured, Target
 from compressdefect.compress.teaching import Pupil, Teacher, taught
@@ -113,14 +113,14 @@ def compress(
     A training that diverges is a step that is not kept.
     """
     steps = Steps(bench, first, plan, deadline, on_epoch, say, shelf)
-    taught = steps.taught()
+    taught, missed = steps.taught()
     gained = [stage for stage in taught if _is_better(stage.drop)]
     vain = [f"{stage.title} it gained nothing, so that is not kept" for stage in taught if not _is_better(stage.drop)]
     start = [first, *gained][-1]
     pruned, stopped = steps.pruned(start)
     best = [start, *(stage for stage in pruned if stage.drop.holds)][-1]
     stages = (first, *taught, *pruned)
-    notes = (*vain, *stopped)
+    notes = (*missed, *vain, *stopped)
     if not plan.int8:
         return Outcome(stages, best, None, best, notes)
     int8, trouble = steps.quantized(best)
@@ -148,23 +148,24 @@ class Steps:
     say: Say
     shelf: Shelf | None
 
-    def taught(self) -> list[Stage]:
-        """The model after a lesson, if there is to be one."""
+    def taught(self) -> tuple[list[Stage], list[str]]:
+        """The model after a lesson, if there is to be one, and why there was none."""
         plan = self.plan
-        if plan.teacher is None or not plan.lesson or self._is_over("taught"):
-            return []
+        if plan.teacher is None or not plan.lesson:
+            return [], []
+        if self._is_over("taught"):
+            return [], ["the time was over before it was taught"]
 
-        def train() -> tuple[Design, Inspector]:
+        def train() -> Finished:
             network = copy.deepcopy(self.first.network)
             part = LESSON_SHARE if plan.target else 1.0
-            self._teach(network, self._part(part), replace(plan.config, epochs=plan.lesson))
-            return self.first.design, network
+            epochs = self._teach(network, self._part(part), replace(plan.config, epochs=plan.lesson))
+            return Finished(self.first.design, network, epochs)
 
         try:
-            return [self._kept("taught", f"taught by {plan.teacher[1]}", train)]
+            return [self._kept("taught", f"taught by {plan.teacher[1]}", plan.lesson, train)], []
         except TrainingError as error:
-            self.say(f"not taught: {error}")
-            return []
+            return [], [self._told(f"not taught: {error}")]
 
     def pruned(self, start: Stage) -> tuple[list[Stage], list[str]]:
         """Every stage of the pruning of a stage, and why it ended early if it did."""
@@ -196,14 +197,16 @@ class Steps:
     def _part(self, share: float) -> Deadline | None:
         return None if self.deadline is None else self.deadline.part(share)
 
-    def _kept(self, name: str, title: str, train: Callable[[], tuple[Design, Inspector]]) -> Stage:
-        """A trained stage: from the shelf, or trained and put there."""
+    def _kept(self, name: str, title: str, epochs: int, train: Callable[[], Finished]) -> Stage:
+        """A trained stage: from the shelf, or trained and put there; its title says where time cut the epochs short."""
         found = self.shelf.get(name, self.first.network) if self.shelf else None
-        design, network = found or train()
+        design, network, trained = found or train()
         if self.shelf is not None and found is None:
-            self.shelf.put(name, design, network)
+            self.shelf.put(name, Finished(design, network, trained))
         if not title:
             title = f"pruned to {units.count(quick_macs(network.network, self.bench.images.shape))} macs"
+        if trained < epochs:
+            title += f", trained for {trained} of {epochs} epochs"
         stage = self.bench.stage(title, design, network.eval(), first=self.first)
         self.say(f"{title}: {_told(stage)}")
         return stage
@@ -213,12 +216,12 @@ class Steps:
         target = self.plan.target
         assert target is not None, "a round is of a pruning with a target"
 
-        def train() -> tuple[Design, Inspector]:
+        def train() -> Finished:
             edits, smaller = self._cut(stage, target, limit)
-            self._teach(smaller, deadline, self.plan.config)
-            return edited(stage.design, edits), smaller
+            epochs = self._teach(smaller, deadline, self.plan.config)
+            return Finished(edited(stage.design, edits), smaller, epochs)
 
-        return self._kept(f"pruned-{number}", "", train)
+        return self._kept(f"pruned-{number}", "", self.plan.config.epochs, train)
 
     def _cut(self, stage: Stage, target: Measured, limit: float) -> tuple[Edits, Inspector]:
         self.say(f"pruning to {target.show(limit)}")
@@ -261,16 +264,20 @@ class Steps:
         """A stage's network, trained with eight bits, or found on the shelf."""
         known = self.shelf.get(EIGHT_BITS, best.network) if self.shelf else None
         if known is not None:
-            return known[1]
+            return known.network
         network = copy.deepcopy(best.network)
         with quantization_aware(network, example):
-            self._teach(network, self.deadline, self.plan.config)
+            epochs = self._teach(network, self.deadline, self.plan.config)
         if self.shelf is not None:
-            self.shelf.put(EIGHT_BITS, best.design, network)
+            self.shelf.put(EIGHT_BITS, Finished(best.design, network, epochs))
         return network
 
-    def _teach(self, network: Inspector, deadline: Deadline | None, config: FitConfig) -> None:
-        """Train a network in place, with a teacher."""
+    def _teach(self, network: Inspector, deadline: Deadline | None, config: FitConfig) -> int:
+        """Train a network in place, with a teacher, for so many epochs: fewer than planned where the time is short.
+
+        Raises:
+            TrainingError: it diverged, or there was no time for it.
+        """
         bench = self.bench
         teacher, name = self.plan.teacher or (Teacher([self.first.network], bench.task), "the first model")
         self.say(f"training for {config.epochs} epochs, taught by {name}")
@@ -279,10 +286,11 @@ class Steps:
         fitted = fit(
             pupil, bench.images, train, None, taught(bench.task), config, deadline=deadline, on_epoch=self.on_epoch
         )
-        if bench.answering is not None and not fitted.history:  # an untrained model is not what the folds answered for
-            raise TrainingError("there was no time left to train what was pruned", fix="give it more --time")
         if not all(bool(weight.isfinite().all()) for weight in network.state_dict().values()):
             raise TrainingError("training diverged", got="weights that are not finite", fix="lower the learning rate")
+        if not fitted.history:  # what was not trained says nothing of the step
+            raise TrainingError("there was no time left to train it", fix="give it more --time")
+        return len(fitted.history)
 
     def _told(self, note: str) -> str:
         self.say(note)

@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from compressdefect.errors import ModelError
 from compressdefect.models.design import Design
 from compressdefect.models.designs import read_design
 from compressdefect.models.graph import Heads
 from compressdefect.models.inspector import Inspector
 from compressdefect.models.weights import load_weights, weights_of
 from compressdefect.runs import atomic_write, make_folder
+
+
+class Finished(NamedTuple):
+    """A finished training: the design, the network, and for how many epochs it was trained."""
+
+    design: Design
+    network: Inspector
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -28,29 +38,30 @@ class Shelf:
     channels: int
     heads: Heads
 
-    def put(self, name: str, design: Design, network: Inspector) -> None:
-        """Keep a network.
+    def put(self, name: str, found: Finished) -> None:
+        """Keep a training.
 
         Raises:
             RunError: the folder cannot be written.
         """
         for folder in (self.folder.parent, self.folder):
             make_folder(folder)
-        atomic_write(self._weights(name), weights_of(network))
-        told = {"name": design.name, "input": design.input, "design": design.to_json()}
+        design = found.design
+        atomic_write(self._weights(name), weights_of(found.network))
+        told = {"name": design.name, "input": design.input, "design": design.to_json(), "epochs": found.epochs}
         atomic_write(self._design(name), json.dumps(told))
 
-    def get(self, name: str, like: Inspector) -> tuple[Design, Inspector] | None:
-        """A network in evaluation mode, normalised as another one; None where it is missing or damaged."""
+    def get(self, name: str, like: Inspector) -> Finished | None:
+        """A training, its network in evaluation mode, normalised as another; None where it is missing or damaged."""
         try:
             told = json.loads(self._design(name).read_text(encoding="utf-8"))
             weights = self._weights(name).read_bytes()
             design = read_design(told["design"], name=told["name"], input=told["input"])
             network = Inspector(like.normalize, design.build(channels=self.channels, heads=self.heads))
             load_weights(network, weights)
-        except (OSError, ValueError, KeyError):
+            return Finished(design, network.eval(), int(told["epochs"]))
+        except (OSError, ValueError, KeyError, ModelError):
             return None
-        return design, network.eval()
 
     def _design(self, name: str) -> Path:
         return self.folder / f"{name}.json"
