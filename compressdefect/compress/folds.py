@@ -141,7 +141,9 @@ def _quantized(folds: Sequence[Steps], stages: Sequence[Stage], say: Say) -> Ite
         for fold, stage in zip(folds, stages, strict=True):
             pixels = fold.bench.images.pixels[calibration_rows(fold.bench)]
             if flavour is None:
-                flavour = to_int8(stage.graph, fold.bench.folder, pixels, _holding(stage), seconds=QUICK_S).flavour
+                own, threads = fold.bench.folder, fold.bench.threads
+                found = to_int8(stage.graph, own, pixels, _holding(stage), seconds=QUICK_S, threads=threads)
+                flavour = found.flavour
             graph, path = FloatGraph.read(stage.graph), fold.bench.new_file()
             onnx.save(quantized(graph, calibrate(graph, pixels, method), flavour), path)
             paths.append(path)

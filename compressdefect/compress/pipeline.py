@@ -243,7 +243,7 @@ class Steps:
             return self.bench.drop(self.first.records, self.bench.answers(graph))
 
         self.say("quantizing")
-        found = to_int8(best.graph, self.bench.folder, pixels, judge)
+        found = to_int8(best.graph, self.bench.folder, pixels, judge, threads=self.bench.threads)
         if found.unplaced:
             self.say(f"int8 kernels have no place for {', '.join(found.unplaced)}: kept in float")
         is_fine = found.drop.holds and not found.float_layers
@@ -256,7 +256,8 @@ class Steps:
             return found, [self._told(f"not trained with eight bits: {error}")]
         graph = self.bench.new_file()
         export_onnx(network, self.bench.task, graph, input_shape=self.bench.images.shape)
-        trained = replace(to_int8(graph, self.bench.folder, pixels, judge), trained=True)
+        again = to_int8(graph, self.bench.folder, pixels, judge, threads=self.bench.threads)
+        trained = replace(again, trained=True)
         better = min((trained, found), key=lambda one: (not one.drop.holds, len(one.float_layers), one.drop.loss_after))
         return better, []
 

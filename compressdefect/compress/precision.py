@@ -48,7 +48,7 @@ class Int8:
         float_layers: layers that stay in float, beside the head.
         layers: how many layers there are beside the head.
         drop: what it costs, against the float graph that the compression began with.
-        latency_ms: median latency by the flavour's name, one thread, batch 1, and of the float graph as ``fp32``.
+        latency_ms: median latency by the flavour's name, batch 1, and of the float graph as ``fp32``.
         sensitivity: of each layer, the most sensitive first; empty where it was not asked for.
         trained: whether its network was trained for it.
         unplaced: kinds of operators that the quantizer has no place for, which stay in float.
@@ -78,6 +78,7 @@ def to_int8(
     judge: Judge,
     *,
     seconds: float = 1.0,
+    threads: int = 1,
     thorough: bool = True,
 ) -> Int8:
     """Find the int8 graph of a float one.
@@ -88,11 +89,12 @@ def to_int8(
         pixels: uint8 (N, C, H, W), training images of every class, to measure ranges on.
         judge: says what a graph costs.
         seconds: for which each graph is timed.
+        threads: that it is timed with.
         thorough: whether to go on where the simplest way does not hold, up to layers in float.
     """
     graph = FloatGraph.read(source)
     ranges = {"minmax": calibrate(graph, pixels, "minmax")}
-    latency_ms = _timed(source, graph, ranges["minmax"], folder, seconds)
+    latency_ms = _timed(source, graph, ranges["minmax"], folder, seconds, threads)
     flavour = fastest(latency_ms)
 
     def attempt(method: str, keep_float: Sequence[str] = ()) -> Int8:
@@ -161,13 +163,15 @@ def sensitivity(
     return tuple(sorted(found, key=lambda row: -row.change))
 
 
-def _timed(source: Path, graph: FloatGraph, ranges: Ranges, folder: Path, seconds: float) -> dict[str, float]:
+def _timed(
+    source: Path, graph: FloatGraph, ranges: Ranges, folder: Path, seconds: float, threads: int = 1
+) -> dict[str, float]:
     """Median latency of the float graph and of every flavour, measured in turns."""
     paths = {FP32: source}
     for number, flavour in enumerate(FLAVOURS):
         paths[flavour.name] = folder / f"{source.stem}-flavour-{number}.onnx"
         onnx.save(quantized(graph, ranges, flavour), paths[flavour.name])
-    return {row.name: row.median_ms for row in measure(paths, max_seconds=seconds)}
+    return {row.name: row.median_ms for row in measure(paths, threads=(threads,), max_seconds=seconds)}
 
 
 def _answers(graph: bytes, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

@@ -67,6 +67,7 @@ class Bench:
         max_drop: how much of the metric may be lost, as a share.
         answering: says what a graph answers on the images that decide, where they are no validation part; see
             ``compress.folds``.
+        threads: CPU threads that latency is measured with.
     """
 
     images: Images
@@ -75,6 +76,7 @@ class Bench:
     folder: Path
     max_drop: float = MAX_DROP
     answering: Callable[[Path], Records] | None = None
+    threads: int = 1
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
 
     @property

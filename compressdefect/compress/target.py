@@ -45,7 +45,7 @@ def _params(bench: Bench, network: Inspector) -> float:
 def _latency_ms(bench: Bench, network: Inspector) -> float:
     graph = bench.new_file()
     export_onnx(network, bench.task, graph, input_shape=bench.images.shape, batch=1)
-    return latency_ms(graph)
+    return latency_ms(graph, threads=bench.threads)
 
 
 QUANTITIES: Mapping[str, Quantity] = {

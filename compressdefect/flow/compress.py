@@ -68,7 +68,7 @@ def run_compression(model: str, options: CompressOptions, run_dir: Path | None, 
     manifest = manifest_of({"command": "compress"}, model, data, _stored(ref, options, shown))
     deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
     with tempfile.TemporaryDirectory(prefix="compressdefect-") as folder:
-        bench = Bench(data.images, data.split, data.task, Path(folder), options.max_drop / 100)
+        bench = Bench(data.images, data.split, data.task, Path(folder), options.max_drop / 100, threads=options.threads)
         if "quantize" in steps:
             check_calibration(bench)
         network = bundle.network()

@@ -62,10 +62,8 @@ def first(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed for long; what is fastest is said by a rule."""
 
-    def timed(source: Path, graph: object, ranges: object, folder: Path, seconds: float) -> dict[str, float]:
-        return {precision.FP32: 2.0, **{flavour.name: 1.0 for flavour in FLAVOURS}}
-
-    monkeypatch.setattr(precision, "_timed", timed)
+    times = {precision.FP32: 2.0, **{flavour.name: 1.0 for flavour in FLAVOURS}}
+    monkeypatch.setattr(precision, "_timed", lambda *_: times)
 
 
 def test_a_model_is_pruned_taught_and_quantized(first: tuple[Bench, Stage], monkeypatch: pytest.MonkeyPatch) -> None:
