@@ -16,9 +16,11 @@ from compressdefect.deploy.manifest import BundleManifest, LatencyFigures, parse
 from compressdefect.errors import RunError
 from compressdefect.models.design import Design
 from compressdefect.models.designs import read_design
+from compressdefect.models.edited_design import EditedDesign
 from compressdefect.runs import RunFolder
 from compressdefect.search.objective import baseline
 from compressdefect.search.trials import Tally, TrialRecord, read_trials
+from compressdefect.space.genotype import Genotype
 from compressdefect.train.operating_point import OVERKILL, Choice
 
 
@@ -214,10 +216,18 @@ class Evidence:
     @property
     def winner(self) -> Score | None:
         """The trial whose design was delivered or, before a delivery, the one that leads."""
-        if self.best and self.best.design.genotype:
-            wanted = self.best.design.genotype.fingerprint
+        if (found := self._genotype) is not None:
+            wanted = found.fingerprint
             return next((score for score in self.finished if score.trial.fingerprint == wanted), None)
         return self._numbered(self._choice.get("winner"))
+
+    @property
+    def _genotype(self) -> Genotype | None:
+        """Of the delivered design, or of the one that it was pruned from."""
+        if self.best is None:
+            return None
+        design = self.best.design
+        return design.base.genotype if isinstance(design, EditedDesign) else design.genotype
 
     @property
     def passed_over(self) -> PassedOver | None:
