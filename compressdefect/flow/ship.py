@@ -9,6 +9,7 @@ All that is trained is kept in the run folder, and so is the choice: a run that 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -34,7 +35,7 @@ from compressdefect.flow.train import fit_config
 from compressdefect.flow.voice import Voice
 from compressdefect.models.family_design import FamilyDesign
 from compressdefect.models.inspector import Inspector
-from compressdefect.models.weights import load_weights
+from compressdefect.models.weights import load_weights, weights_of
 from compressdefect.runs import RunFolder
 from compressdefect.search.clock import Clock
 from compressdefect.search.config import SearchOutcome
@@ -106,20 +107,26 @@ class Shipping:
         return replace(self.outcome, choice=choice)
 
     def _order(self) -> list[StoredTrial]:
-        """Who may win: those a point below the best metric or less, the best first, the others by their NetScore."""
+        """Who may win: those a point below the best metric or less, the best first, the others by their NetScore.
+
+        Behind them are the rest by their metric, for where none of those keeps the budgets.
+        """
         finished = [trial for trial in self._pool if read_weights(self._weights_of(trial)) is not None]
         if not finished:
             raise ModelError("the weights of all finished designs are out of reach", fix="start a new run")
         best = max(finished, key=lambda trial: (trial.metric or 0.0, trial.netscore or 0.0))
         near = [t for t in finished if (t.metric or 0.0) >= (best.metric or 0.0) - TOLERANCE and t is not best]
-        return [best, *sorted(near, key=lambda trial: (-(trial.netscore or 0.0), trial.number or 0))]
+        near.sort(key=lambda trial: (-(trial.netscore or 0.0), trial.number or 0))
+        rest = [trial for trial in finished if trial is not best and trial not in near]
+        return [best, *near, *sorted(rest, key=lambda trial: (-(trial.metric or 0.0), trial.number or 0))]
 
     def _finalists(self, order: Sequence[StoredTrial]) -> list[Finalist]:
-        """The first so many designs that keep the budgets, those that break them between."""
+        """The first so many designs that keep the budgets and may win, those that break them between."""
         found: list[Finalist] = []
         for trial in order:
-            feasible = sum(not finalist.broken for finalist in found)
-            if feasible == FINALISTS or (feasible and not self._is_time_to_choose):
+            feasible = [finalist.trial.metric or 0.0 for finalist in found if not finalist.broken]
+            is_far = bool(feasible) and (trial.metric or 0.0) < max(feasible) - TOLERANCE
+            if is_far or len(feasible) == FINALISTS or (feasible and not self._is_time_to_choose):
                 break
             self.voice.say(f"quantizing finalist {len(found) + 1}, trial {trial.number}")
             found.append(self._finalist(trial))
@@ -139,7 +146,15 @@ class Shipping:
         def judge(graph: Path) -> Drop:
             return self.bench.drop(stage.records, self.bench.answers(graph))
 
-        found = to_int8(stage.graph, self.folder, pixels, judge, seconds=BRIEFLY_S, thorough=False)
+        found = to_int8(
+            stage.graph,
+            self.folder,
+            pixels,
+            judge,
+            seconds=BRIEFLY_S,
+            threads=self.bench.threads,
+            thorough=False,
+        )
         stages = [stage, *([quantized_stage(self.bench, stage, found)] if found.drop.holds else [])]
         timed = {"fp32": found.latency_ms[FP32], "int8": found.latency_ms[found.flavour.name]}
         return Finalist(trial, *self._within(stages, timed))
@@ -176,13 +191,9 @@ class Shipping:
         share = 1.0 if zero is None or zero.number == trial.number else WINNER_SHARE
         found, rows = self._treated(trial, share)
         job = self._job(name, trial, deviations=(*deviations, *found.notes))
-        training = {
-            **asdict(job.config),
-            "epochs_trained": trial.epochs,
-            "seconds": trial.seconds,
-            "compressed_with": asdict(self._recipe(trial)),
-            "taught_by": self._teacher[1],
-        }
+        training = {**asdict(job.config), "epochs_trained": trial.epochs, "seconds": trial.seconds}
+        if found.best is not found.stages[0]:
+            training |= {"compressed_with": asdict(self._recipe(trial)), "taught_by": self._teacher[1]}
         job = replace(job, design=found.best.design)
         done = ship(self.run.best, job, self.bench, found, training=training, rows=rows, say=self.voice.say)
         self._note({**self._noted, "winner": trial.fingerprint, "notes": list(found.notes)})
@@ -216,7 +227,6 @@ class Shipping:
             plan = replace(plan, target=reachable(Target("macs", share=PRUNED), self.bench, first))
         except ModelError as error:
             self.voice.say(f"not pruned: {error}")
-        shelf = Shelf(self.run.path / FOLDER / trial.fingerprint, self.data.images.shape[0], self.data.task.heads)
         found = compress(
             self.bench,
             first,
@@ -224,10 +234,18 @@ class Shipping:
             deadline=deadline,
             on_epoch=self.voice.epoch,
             say=self.voice.say,
-            shelf=shelf,
+            shelf=self._shelf(trial, first.network),
         )
         rows = rows_of(found, self.request.options.threads)
         return self._settled(found, rows)
+
+    def _shelf(self, trial: StoredTrial, network: Inspector) -> Shelf:
+        """What was trained of these weights by these teachers: after further trials others may teach."""
+        digest = hashlib.sha256()
+        for one in (network, *self._teacher[0].networks):
+            digest.update(weights_of(one))
+        folder = self.run.path / FOLDER / f"{trial.fingerprint}-{digest.hexdigest()[:8]}"
+        return Shelf(folder, self.data.images.shape[0], self.data.task.heads)
 
     def _settled(self, found: Outcome, rows: list[dict[str, Any]]) -> tuple[Outcome, list[dict[str, Any]]]:
         """The outcome with the graph as the default that keeps the budgets, if it is not that already."""
@@ -246,7 +264,8 @@ class Shipping:
     def bench(self) -> Bench:
         """Measures every stage."""
         data = self.data
-        return Bench(data.images, data.split, data.task, self.folder, self.request.options.max_drop / 100)
+        options = self.request.options
+        return Bench(data.images, data.split, data.task, self.folder, options.max_drop / 100, threads=options.threads)
 
     def stage(self, trial: StoredTrial) -> Stage:
         """A finished design as the search left it."""

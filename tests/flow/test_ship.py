@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from compressdefect.compress.quantize import FLAVOURS
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError, RunError
 from compressdefect.flow import ship
+from compressdefect.flow.voice import Voice
 from compressdefect.models.templates import TEMPLATES
 from compressdefect.report.repeat import command
 from compressdefect.search.config import SearchConfig
@@ -136,6 +138,24 @@ def test_a_finalist_that_breaks_a_budget_as_it_ships_gives_way(
     assert first["broken"].startswith("size ≤ 47.7 MiB (got 954 MiB)")
     assert manifest["choice"]["winner"] == manifest[ship.FOLDER]["choice"]["winner"] == second["trial"]
     assert (second["broken"], second["precision"]) == ("", "int8")
+
+
+@pytest.mark.parametrize(("broken", "looked_at"), [((), [0, 2]), ((0,), [0, 2]), ((0, 2), [0, 2, 3]), ((2,), [0, 2])])
+def test_designs_further_off_follow_where_none_near_the_best_keeps_the_budgets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: tuple[int, ...], looked_at: list[int]
+) -> None:
+    metrics = (0.99, 0.8, 0.985, 0.9)
+    trials = [SimpleNamespace(number=number, metric=metric, netscore=1.0) for number, metric in enumerate(metrics)]
+    monkeypatch.setattr(ship, "read_weights", lambda path: b"weights")
+    monkeypatch.setattr(ship.Shipping, "_pool", trials)
+    monkeypatch.setattr(ship.Shipping, "_weights_of", lambda shipping, trial: tmp_path)
+    monkeypatch.setattr(ship.Shipping, "_is_time_to_choose", True)
+    monkeypatch.setattr(
+        ship.Shipping, "_finalist", lambda _, trial: ship.Finalist(trial, None, "size" * (trial.number in broken))
+    )
+    nothing: Any = None
+    shipping = ship.Shipping(nothing, nothing, nothing, nothing, Voice(), nothing, tmp_path)
+    assert [finalist.trial.number for finalist in shipping._finalists(shipping._order())] == looked_at
 
 
 @pytest.mark.parametrize(
