@@ -28,7 +28,8 @@ def _none() -> Indices:
 class Split:
     """Sorted index arrays (int64) that share no image; ``val`` belongs to the training data.
 
-    ``left_out`` are images outside an official test part that duplicate one inside it: they may not be trained on.
+    ``left_out`` are images that are not used: those outside an official test part that duplicate one inside it, which
+    may not be trained on, and in a split that was made elsewhere any others.
     """
 
     train: Indices

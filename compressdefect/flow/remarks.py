@@ -17,8 +17,11 @@ LARGE_SHARE = 0.6  # of one class among the images
 def remarks(split: Split, images: Images, task: Task, options: SplitOptions) -> list[str]:
     """One line for each thing that the figures would not tell."""
     found = [*images.remarks]
-    if len(split.left_out):
-        found.append(f"left out of the training because they resemble test images: {len(split.left_out)}")
+    alike = int(np.isin(images.groups[split.left_out], images.groups[split.test]).sum())
+    if alike:
+        found.append(f"left out of the training because they resemble test images: {alike}")
+    if others := len(split.left_out) - alike:
+        found.append(f"neither trained nor tested on, as the split has it: {others}")
     for part, indices in (("training", split.train), ("validation", split.val), ("test", split.test)):
         lacking = task.absent(images, indices) if len(indices) else []
         if lacking:

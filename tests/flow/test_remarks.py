@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from compressdefect.data.split import make_split
@@ -21,6 +23,12 @@ def test_training_images_that_are_given_up_are_counted() -> None:
     assert len(split.left_out) == 1
     assert remarks(split, images, task, DataOptions()) == [
         "left out of the training because they resemble test images: 1"
+    ]
+    others = split.train[-2:]
+    fewer = replace(split, train=split.train[:-2], left_out=np.sort([*split.left_out, *others]))
+    assert remarks(fewer, images, task, DataOptions())[:2] == [
+        "left out of the training because they resemble test images: 1",
+        "neither trained nor tested on, as the split has it: 2",
     ]
 
 

@@ -71,7 +71,7 @@ def _parts(data: Mapping[str, Any]) -> list[Markup]:
     return [tabled("Images", table, text)]
 
 
-_TITLES = {"train": "training", "val": "validation", "test": "test", "left_out": "left out: copies of test images"}
+_TITLES = {"train": "training", "val": "validation", "test": "test", "left_out": "left out"}
 _OUT_OF_FOLD = "No part was held out to validate on: what is decided on validation was decided out of fold."
 
 
