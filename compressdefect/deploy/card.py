@@ -124,23 +124,24 @@ def _graph(manifest: BundleManifest) -> str:
         *(("output", f"`{name}`, float32 {shape}") for name, shape in manifest.reading.outputs.items()),
         ("mean inside", ", ".join(f"{value:.4g}" for value in pixels.mean)),
         ("std inside", ", ".join(f"{value:.4g}" for value in pixels.std)),
-        *((f"`{name}`", _described(graph, _shown(manifest))) for name, graph in manifest.graphs.items()),
+        *((f"`{name}`", _described(graph, manifest)) for name, graph in manifest.graphs.items()),
         ("default graph", f"`{manifest.default_graph}`"),
     ]
     return _table(("", ""), rows)
 
 
-def _described(graph: GraphFigures, shown: str) -> str:
+def _described(graph: GraphFigures, manifest: BundleManifest) -> str:
     size = f"{graph.precision}, {units.size(graph.bytes)}, parity with the trained network"
     if graph.agreement is not None:
-        return f"{graph.precision}, {units.size(graph.bytes)}, {_agreed(graph, graph.agreement)}"
+        return f"{graph.precision}, {units.size(graph.bytes)}, {_agreed(graph, graph.agreement, manifest)}"
     if graph.parity is None:
         return f"{size} not checked"
-    return f"{size}: largest difference {graph.parity.max_difference:.1e} on {graph.parity.images} {shown}s"
+    return f"{size}: largest difference {graph.parity.max_difference:.1e} on {graph.parity.images} {_shown(manifest)}s"
 
 
-def _agreed(graph: GraphFigures, agreement: Agreement) -> str:
-    said = f"{graph.made}; of {agreement.images} validation images {units.percent(agreement.verdicts)} are judged as by"
+def _agreed(graph: GraphFigures, agreement: Agreement, manifest: BundleManifest) -> str:
+    images = "validation images" if manifest.data.get("val") else "training images, out of fold,"
+    said = f"{graph.made}; of {agreement.images} {images} {units.percent(agreement.verdicts)} are judged as by"
     said += f" the float graph, and probabilities differ by {agreement.mean_difference:.1e} on average"
     where = f"; made on a CPU with {', '.join(graph.instructions)}" if graph.instructions else ""
     threshold = "" if graph.threshold is None else f"; its threshold is {units.probability(graph.threshold)}"

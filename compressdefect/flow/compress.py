@@ -47,6 +47,10 @@ from compressdefect.train.task import Task
 STEPS = ("prune", "quantize")
 EPOCHS_SHARE = 0.25  # of the model's own, in each round of pruning
 TIMED_S = 2.0  # for which each step's graph is timed
+OUT_OF_FOLD = (
+    "There is no validation part: what each step cost, and the thresholds, are out of fold. They are of the model's"
+    " recipe, trained again without each third of the training images in turn and taken through the same steps."
+)
 
 
 def run_compression(model: str, options: CompressOptions, run_dir: Path | None, *, began: float) -> dict[str, Any]:
@@ -141,7 +145,8 @@ def _deliver(
     rows = rows_of(outcome, threads)
     run.write_json("steps.json", {"steps": rows, "notes": list(outcome.notes)})
     name = bundle.manifest.name if shipped is first else f"{bundle.manifest.name} compressed"
-    job = Assignment(name, best.design, bench.images, bench.split, bench.task, config, threads)
+    known = dict.fromkeys((*bundle.manifest.deviations, *([] if bench.answering is None else [OUT_OF_FOLD])))
+    job = Assignment(name, best.design, bench.images, bench.split, bench.task, config, threads, deviations=tuple(known))
     training = (
         {**bundle.manifest.training, "compressed_with": asdict(config)}
         if best is not first

@@ -84,6 +84,9 @@ class _Lecture:
             for ref, bundle in zip(self.refs, self.bundles, strict=True):
                 check_fits(ref, bundle, data)
                 check_leak(ref, bundle, data)
+        notes = _deviations(options, data)
+        for note in notes:
+            Voice().say(note)
         unlabelled = _unlabelled(options, data)
         teacher = Teacher(self._networks(data), data.task)
         if options.method in MAP_METHODS:
@@ -102,7 +105,7 @@ class _Lecture:
             marks=_marks(data),
             further=None if unlabelled is None else _further(unlabelled, options, data),
             facts=facts if begun is None else {**facts, **begun.facts(options)},
-            deviations=(*(() if begun is None else begun.deviations), *_deviations(data)),
+            deviations=(*(() if begun is None else begun.deviations), *notes),
         )
 
     def _networks(self, data: Prepared) -> list[nn.Module]:
@@ -150,8 +153,8 @@ def _told_of(unlabelled: Unlabelled | None, options: DistillOptions) -> dict[str
     return {"unlabelled_images": {**counts, "for_each_labelled": options.unlabelled_ratio}}
 
 
-def _deviations(data: Prepared) -> tuple[str, ...]:
-    if len(data.split.val):
+def _deviations(options: DistillOptions, data: Prepared) -> tuple[str, ...]:
+    if len(data.split.val) or not options.val_share:  # with which nothing is decided
         return ()
     return (
         "There is no validation part: the out-of-fold figures, and the threshold that they gave, are of students whose"

@@ -212,7 +212,9 @@ def test_without_a_validation_part_steps_are_judged_out_of_fold(
     assert titles == (["as", "pruned", "int8,"] if holds else ["as", "pruned"])
     assert found["val"]["threshold"] == manifest.threshold is not None
     assert manifest.default_graph == ("int8.onnx" if holds else "fp32.onnx")
+    assert manifest.deviations == (flow.OUT_OF_FOLD,)
     if holds:
         assert manifest.graphs["int8.onnx"].agreement is not None
+        assert "training images, out of fold," in (tmp_path / "run" / "best" / "card.md").read_text()
     else:
         assert found["notes"][-1] == "int8 does not hold out of fold: so"
