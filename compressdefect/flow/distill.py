@@ -12,7 +12,7 @@ from torch import nn
 from compressdefect import units
 from compressdefect.compress.lesson import METHODS, Further, TeacherLesson
 from compressdefect.compress.matching import METHODS as MAP_METHODS
-from compressdefect.compress.taps import pairs_of, taps_of
+from compressdefect.compress.taps import Tap, pairs_of, taps_of
 from compressdefect.compress.teaching import Teacher
 from compressdefect.data.truth import Mark, Needs
 from compressdefect.data.unlabelled import Unlabelled, load_unlabelled
@@ -84,13 +84,13 @@ class _Lecture:
             for ref, bundle in zip(self.refs, self.bundles, strict=True):
                 check_fits(ref, bundle, data)
                 check_leak(ref, bundle, data)
+        if options.method in MAP_METHODS:
+            _check_maps(resolve_model(options.student), self.refs[0], data)
         notes = _deviations(options, data)
         for note in notes:
             Voice().say(note)
         unlabelled = _unlabelled(options, data)
         teacher = Teacher(self._networks(data), data.task)
-        if options.method in MAP_METHODS:
-            _check_maps(options.student, teacher, data)
         if len(data.split.val):
             labels = data.task.labels(data.images, data.split.val)
             self.score = data.task.score(predict_by(teacher, data.images, data.split.val, data.task), labels)
@@ -172,17 +172,20 @@ def _marks(data: Prepared) -> Needs:
     return frozenset(found)
 
 
-def _check_maps(student: str, teacher: Teacher, data: Prepared) -> None:
-    """Refuse a student or a teacher without maps, before there is a run folder.
+def _check_maps(student: ModelRef, teacher: ModelRef, data: Prepared) -> None:
+    """Refuse a student or a teacher without maps, before anything is trained.
 
     Raises:
         ModelError: one has none.
     """
+    pairs_of(_taps(student, data), _taps(teacher, data))
+
+
+def _taps(ref: ModelRef, data: Prepared) -> dict[int, Tap]:
+    """Where a network like the model's has maps, whatever its weights are."""
     shape = data.images.shape
-    design = made_for(resolve_model(student).design, data.task.name)
-    bare = design.build(channels=shape[0], heads=data.task.heads)
-    network = Inspector.from_statistics(bare, [0.0] * shape[0], [1.0] * shape[0])
-    pairs_of(taps_of(network, shape), taps_of(teacher.networks[0], shape))
+    bare = made_for(ref.design, data.task.name).build(channels=shape[0], heads=data.task.heads)
+    return taps_of(Inspector.from_statistics(bare, [0.0] * shape[0], [1.0] * shape[0]), shape)
 
 
 def _say_who_is_better(teacher: float, student: float | None) -> None:
