@@ -44,6 +44,7 @@ CALIBRATION = 128  # training images that int8 ranges and importances are measur
 FEWEST = 32  # by which ranges can be measured
 GRADIENT_BATCH = 16
 EIGHT_BITS = "eight-bits"  # on the shelf, the network that was trained with them
+EPOCHS_SHARE = 0.25  # of the model's own, in each round of pruning
 LESSON_SHARE = 0.4  # of the time, where pruning follows
 
 Say = Callable[[str], None]

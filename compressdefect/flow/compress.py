@@ -12,23 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressdefect import units
+from compressdefect.compress.delivery import rows_of, ship, tested
 from compressdefect.compress.folds import rehearsed, times
-from compressdefect.compress.pipeline import Outcome, Plan, check_calibration, compress, reachable
-from compressdefect.compress.precision import Int8
+from compressdefect.compress.pipeline import EPOCHS_SHARE, Outcome, Plan, check_calibration, compress, reachable
 from compressdefect.compress.prune import PruneConfig
-from compressdefect.compress.stage import Bench, Stage
+from compressdefect.compress.stage import Bench
 from compressdefect.compress.target import Target
-from compressdefect.cost.latency import instructions, measure
-from compressdefect.data.verdict import defect_scores, rejected
+from compressdefect.cost.latency import instructions
 from compressdefect.deploy.assignment import Assignment
-from compressdefect.deploy.bundle import FP32, INT8, Bundle
-from compressdefect.deploy.deliver import Delivered
-from compressdefect.deploy.judging import Judged, judged
-from compressdefect.deploy.manifest import Agreement, GraphFigures
+from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
-from compressdefect.deploy.packaging import OtherGraph, package
-from compressdefect.deploy.scoring import predict_graph
-from compressdefect.deploy.training import Say, Trained
 from compressdefect.errors import DataError, ModelError, TrainingError, known_names
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_accelerator, check_free
@@ -42,11 +35,8 @@ from compressdefect.search.quantity import parse_count, parse_seconds
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import fit
 from compressdefect.train.schedule import Deadline
-from compressdefect.train.task import Task
 
 STEPS = ("prune", "quantize")
-EPOCHS_SHARE = 0.25  # of the model's own, in each round of pruning
-TIMED_S = 2.0  # for which each step's graph is timed
 OUT_OF_FOLD = (
     "There is no validation part: what each step cost, and the thresholds, are out of fold. They are of the model's"
     " recipe, trained again without each third of the training images in turn and taken through the same steps."
@@ -157,127 +147,11 @@ def _deliver(
     return {"steps": rows, "notes": list(outcome.notes), "val": made.val, "before": before.test, "test": made.test}
 
 
-def tested(job: Assignment, bench: Bench, stage: Stage) -> Judged:
-    """What a stage does on the test images, at the threshold that validation gives it."""
-    records = predict_graph(stage.graph, bench.images, bench.split.test, bench.task)
-    return judged(job, records, bench.figures(stage)["threshold"])
-
-
-def ship(
-    folder: Path,
-    job: Assignment,
-    bench: Bench,
-    outcome: Outcome,
-    *,
-    training: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    say: Say,
-) -> Delivered:
-    """Test what ships, and write its bundle, with the graphs of both precisions where there are both.
-
-    Args:
-        folder: where the bundle goes.
-        job: what it is of; its design is that of the float stage that ships.
-        bench: what the stages were measured on.
-        outcome: of the compression.
-        training: how the network was trained, for the card.
-        rows: of its steps.
-        say: is told each step in a few words.
-    """
-    best, shipped = outcome.best, outcome.shipped
-    figures = {stage.graph: bench.figures(stage) for stage in (best, shipped, outcome.stages[-1])}
-    say("testing")
-    after = tested(job, bench, shipped)
-    bundle = package(
-        folder,
-        job,
-        Trained(best.network, figures[best.graph], dict(training)),
-        after,
-        say,
-        others={} if outcome.int8 is None else {INT8: _int8_graph(bench, outcome, outcome.int8, figures)},
-        default=FP32 if shipped is best else INT8,
-        val=figures[shipped.graph],
-        steps=rows,
-    )
-    return Delivered(bundle, figures[shipped.graph], after.test)
-
-
-def rows_of(outcome: Outcome, threads: int) -> list[dict[str, Any]]:
-    """Each step with its figures on validation images and its latency, all measured in turns."""
-    timed = measure(
-        {str(number): stage.graph for number, stage in enumerate(outcome.stages)},
-        threads=(threads,),
-        max_seconds=TIMED_S,
-    )
-    return [_row(stage, row.median_ms, outcome) for stage, row in zip(outcome.stages, timed, strict=True)]
-
-
-def _row(stage: Stage, latency_ms: float, outcome: Outcome) -> dict[str, Any]:
-    drop = stage.drop
-    return {
-        "title": stage.title,
-        "precision": stage.precision,
-        "metric": drop.metric_after,
-        "loss": drop.loss_after,
-        "escape": drop.escape_after,
-        "params": stage.cost.params,
-        "macs": stage.cost.macs,
-        "bytes": stage.bytes,
-        "latency_ms": latency_ms,
-        "reasons": list(drop.reasons),
-        "ships": stage is outcome.shipped,
-    }
-
-
 def _stored(ref: ModelRef, options: CompressOptions, shown: JobOptions) -> dict[str, Any]:
     """The options of this run: the recipe of the model's own, its images, and what was asked of the compression."""
     named = {field.name for field in fields(DataOptions)} - {"seed"} | {"metric", "overkill"}
     images = {name: value for name, value in asdict(anchored(shown)).items() if name in named}
     return {**asdict(options_of(ref.run, TrainOptions, {})), **asdict(options), **images}
-
-
-def _int8_graph(bench: Bench, outcome: Outcome, int8: Int8, figures: Mapping[Path, Mapping[str, Any]]) -> OtherGraph:
-    """The int8 graph with all that was found of it; it ships beside the float one even where that is the default."""
-    quantized = outcome.stages[-1]
-    thresholds = [figures[stage.graph]["threshold"] for stage in (outcome.best, quantized)]
-    found = GraphFigures(
-        precision="int8",
-        bytes=quantized.bytes,
-        agreement=_agreement(bench, outcome.best, quantized, thresholds),
-        threshold=thresholds[-1],
-        instructions=instructions(),
-        made=_made(int8),
-    )
-    return OtherGraph(quantized.graph, found)
-
-
-def _made(int8: Int8) -> str:
-    said = f"{int8.flavour.name}, ranges by {int8.method}"
-    if int8.trained:
-        said += ", trained for it"
-    if int8.float_layers:
-        said += f", {len(int8.float_layers)} of {int8.layers} layers in float"
-    if int8.unplaced:
-        said += f", {', '.join(int8.unplaced)} in float"
-    return said
-
-
-def _agreement(bench: Bench, one: Stage, other: Stage, thresholds: Sequence[float | None]) -> Agreement:
-    """How alike two graphs answer to the validation images, each with its own threshold."""
-    task, probabilities = bench.task, [bench.task.image_probabilities(stage.records) for stage in (one, other)]
-    verdicts = [_verdicts(task, found, own) for found, own in zip(probabilities, thresholds, strict=True)]
-    return Agreement(
-        images=len(bench.labels),
-        verdicts=float(np.mean(verdicts[0] == verdicts[1])),
-        mean_difference=float(np.abs(probabilities[0] - probabilities[1]).mean()),
-    )
-
-
-def _verdicts(task: Task, probabilities: NDArray[np.floating], threshold: float | None) -> NDArray[Any]:
-    """Which parts are rejected or, where there is no threshold, the most probable class of each (n,)."""
-    if threshold is None or task.good is None:
-        return np.asarray(probabilities.argmax(axis=1))
-    return rejected(defect_scores(probabilities, task.good), threshold)
 
 
 def _own_recipe(ref: ModelRef, bundle: Bundle, options: CompressOptions, data: Prepared) -> FitConfig:

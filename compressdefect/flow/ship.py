@@ -16,8 +16,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compressdefect.compress.delivery import rows_of, ship
 from compressdefect.compress.drop import Drop
-from compressdefect.compress.pipeline import Outcome, Plan, calibration_rows, compress, quantized_stage, reachable
+from compressdefect.compress.pipeline import (
+    EPOCHS_SHARE,
+    Outcome,
+    Plan,
+    calibration_rows,
+    compress,
+    quantized_stage,
+    reachable,
+)
 from compressdefect.compress.precision import BRIEFLY_S, FP32, to_int8
 from compressdefect.compress.prune import PruneConfig
 from compressdefect.compress.shelf import Shelf
@@ -28,7 +37,6 @@ from compressdefect.cost.latency import measure
 from compressdefect.deploy.assignment import Assignment
 from compressdefect.deploy.deliver import Delivered
 from compressdefect.errors import InfeasibleError, ModelError
-from compressdefect.flow.compress import EPOCHS_SHARE, rows_of, ship
 from compressdefect.flow.prepare import Prepared
 from compressdefect.flow.request import Request
 from compressdefect.flow.train import fit_config
