@@ -333,7 +333,7 @@ def check_calibration(bench: Bench) -> None:
         raise DataError(
             "too few training images to measure the ranges of int8 on",
             got=found,
-            fix=f"train on {FEWEST} or more, or leave out the step quantize",
+            fix=f"train on {FEWEST} or more, or do not quantize",
         )
 
 

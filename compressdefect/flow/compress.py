@@ -39,7 +39,8 @@ from compressdefect.train.schedule import Deadline
 STEPS = ("prune", "quantize")
 OUT_OF_FOLD = (
     "There is no validation part: what each step cost, and the thresholds, are out of fold. They are of the model's"
-    " recipe, trained again without each third of the training images in turn and taken through the same steps."
+    " design, trained again by its recipe without each third of the training images in turn, and without a teacher that"
+    " it may have had, and taken through the same steps."
 )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from compressdefect import units
+from compressdefect.compress.pipeline import check_calibration
+from compressdefect.compress.stage import Bench
 from compressdefect.cost.cost import Cost
 from compressdefect.data.statistics import pixel_statistics
 from compressdefect.deploy.assignment import Assignment, Earlier, describe_data
@@ -89,7 +91,8 @@ def _check_compressible(request: Request, data: Prepared) -> None:
     """Refuse images by which nobody could say what a step costs, and teachers that cannot or may not teach.
 
     Raises:
-        DataError: there is no validation part, or a teacher knows images that judge its student.
+        DataError: there is no validation part, the training images are too few to measure ranges on, or a teacher
+            knows images that judge its student.
         ModelError: a teacher answers another question, or looks at other images.
     """
     if not len(data.split.val):
@@ -98,6 +101,7 @@ def _check_compressible(request: Request, data: Prepared) -> None:
             got=f"{len(data.split.train)} training images",
             fix="give more images, or a --split that has one; or leave --compress out",
         )
+    check_calibration(Bench(data.images, data.split, data.task, Path()))
     for ref, bundle in request.teachers:
         check_fits(ref, bundle, data)
         check_leak(ref, bundle, data)

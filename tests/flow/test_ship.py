@@ -41,7 +41,8 @@ def split(tmp_path_factory: pytest.TempPathFactory, parts: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Int8 is the faster one, whatever it costs it is kept, no flavour is timed, and there is one round of pruning."""
+    """Int8 is the faster one and kept, no flavour is timed, a handful of images will do, pruning has one round."""
+    monkeypatch.setattr(pipeline, "FEWEST", 8)
     monkeypatch.setattr(ship, "PRUNED", 0.8)
     monkeypatch.setattr(Drop, "reasons", ())
     times = {precision.FP32: 2.0, **{flavour.name: 1.0 for flavour in FLAVOURS}}
@@ -174,6 +175,15 @@ def test_what_cannot_be_is_refused_before_there_is_a_run(
     given = {**TINY, "split": str(split), "compress": True, **options}
     with pytest.raises(CompressDefectError, match=message):
         api.search(data=str(parts), run_dir=tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_ranges_are_not_measured_on_a_handful_of_images(
+    tmp_path: Path, parts: Path, split: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "FEWEST", 32)
+    with pytest.raises(CompressDefectError, match="too few training images to measure the ranges of int8 on: got 14"):
+        searched(tmp_path / "run", parts, split)
     assert not (tmp_path / "run").exists()
 
 
