@@ -62,6 +62,7 @@ class TeacherLesson:
         further: images without labels, of which the answers are heard too.
         facts: what manifest and card say of it.
         deviations: what a reader of the card should know, in sentences.
+        heard: hashes of the images that the teacher was trained on, and of the further ones.
     """
 
     teacher: Teacher
@@ -74,6 +75,7 @@ class TeacherLesson:
     further: Further | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
+    heard: frozenset[str] = frozenset()
 
     def pupil(self, network: Inspector) -> Pupil:
         """The network, hearing the teacher."""

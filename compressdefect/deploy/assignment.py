@@ -50,6 +50,10 @@ class Lesson(Protocol):
     def deviations(self) -> tuple[str, ...]:
         """What a reader of the card should know, in sentences."""
 
+    @property
+    def heard(self) -> frozenset[str]:
+        """Hashes of the images that it tells of: those that teachers were trained on, and further ones."""
+
     def pupil(self, network: Inspector) -> nn.Module:
         """What is trained in the network's place: in evaluation it answers as the network does."""
 
@@ -73,6 +77,7 @@ class Assignment:
         deviations: what a reader of the card should know, in sentences.
         earlier: what need not be trained again.
         lesson: what the network hears in training beside the truth, if anything.
+        heard: hashes of images that it learned of through others; those of its own training part may be among them.
     """
 
     name: str
@@ -86,6 +91,7 @@ class Assignment:
     deviations: tuple[str, ...] = ()
     earlier: Earlier | None = None
     lesson: Lesson | None = None
+    heard: frozenset[str] = frozenset()
 
     def network(self) -> Inspector:
         """The untrained network on raw pixels, normalised by the training images."""

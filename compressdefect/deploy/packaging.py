@@ -27,6 +27,7 @@ from compressdefect.deploy.manifest import (
 from compressdefect.deploy.training import Trained
 
 PARITY_IMAGES = 64
+HEARD = "heard"  # in a bundle's split.json
 GENOTYPE = "genotype.json"  # of a design that is a point of a space, to be named as a MODEL
 
 
@@ -65,7 +66,7 @@ def package(
     Raises:
         BundleError: the exported graph does not reproduce the network.
     """
-    extras = {"split.json": json.dumps(job.split.to_json(job.images)), "predictions.json": judged.predictions}
+    extras = {"split.json": json.dumps(_split(job)), "predictions.json": judged.predictions}
     if job.design.genotype is not None:
         extras[GENOTYPE] = json.dumps(job.design.genotype.to_json(), indent=1) + "\n"
     with tempfile.TemporaryDirectory(prefix="compressdefect-") as temporary:
@@ -77,6 +78,13 @@ def package(
         figures = {name: one.model_copy(update={"latency": timed[name]}) for name, one in figures.items()}
         manifest = _manifest(job, trained, judged, figures, default, trained.val if val is None else val, steps)
         return write_bundle(folder, manifest, network=trained.network, graphs=graphs, extras=extras)
+
+
+def _split(job: Assignment) -> dict[str, Any]:
+    """The split with, where there are any, the hashes of further images that the model learned of."""
+    found = job.split.to_json(job.images)
+    heard = sorted(job.heard.difference(found["train"]))
+    return {**found, **({HEARD: heard} if heard else {})}
 
 
 def _exported(job: Assignment, trained: Trained, graph: Path, say: Callable[[str], None]) -> GraphFigures:

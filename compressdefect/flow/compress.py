@@ -26,6 +26,7 @@ from compressdefect.errors import DataError, ModelError, TrainingError, known_na
 from compressdefect.flow.finish import parse_peers, recorded, time_beside_peers, write_run_report
 from compressdefect.flow.prepare import Prepared, check_accelerator, check_free
 from compressdefect.flow.stored import anchored, options_of
+from compressdefect.flow.teachers import learned_from
 from compressdefect.flow.train import FINISH_S, fit_config, manifest_of, own_images
 from compressdefect.flow.voice import Voice
 from compressdefect.models.inspector import Inspector
@@ -137,7 +138,17 @@ def _deliver(
     run.write_json("steps.json", {"steps": rows, "notes": list(outcome.notes)})
     name = bundle.manifest.name if shipped is first else f"{bundle.manifest.name} compressed"
     known = dict.fromkeys((*bundle.manifest.deviations, *([] if bench.answering is None else [OUT_OF_FOLD])))
-    job = Assignment(name, best.design, bench.images, bench.split, bench.task, config, threads, deviations=tuple(known))
+    job = Assignment(
+        name,
+        best.design,
+        bench.images,
+        bench.split,
+        bench.task,
+        config,
+        threads,
+        deviations=tuple(known),
+        heard=learned_from(bundle),
+    )
     training = (
         {**bundle.manifest.training, "compressed_with": asdict(config)}
         if best is not first

@@ -22,7 +22,7 @@ from compressdefect.errors import DataError, ModelError, known_names
 from compressdefect.flow.beginner import TIME_SHARE, Beginner, beginner
 from compressdefect.flow.prepare import Prepared
 from compressdefect.flow.stored import options_of
-from compressdefect.flow.teachers import check_fits, check_leak, trained_bundle
+from compressdefect.flow.teachers import check_fits, check_leak, learned_from, trained_bundle
 from compressdefect.flow.train import fit_config, run_training
 from compressdefect.flow.voice import Voice
 from compressdefect.models.designs import made_for
@@ -106,6 +106,10 @@ class _Lecture:
             further=None if unlabelled is None else _further(unlabelled, options, data),
             facts=facts if begun is None else {**facts, **begun.facts(options)},
             deviations=(*(() if begun is None else begun.deviations), *notes),
+            heard=frozenset().union(
+                *(learned_from(bundle) for bundle in self.bundles),
+                () if unlabelled is None else unlabelled.images.hashes,
+            ),
         )
 
     def _networks(self, data: Prepared) -> list[nn.Module]:

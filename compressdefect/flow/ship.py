@@ -39,6 +39,7 @@ from compressdefect.deploy.deliver import Delivered
 from compressdefect.errors import InfeasibleError, ModelError
 from compressdefect.flow.prepare import Prepared
 from compressdefect.flow.request import Request
+from compressdefect.flow.teachers import learned_from
 from compressdefect.flow.train import fit_config
 from compressdefect.flow.voice import Voice
 from compressdefect.models.family_design import FamilyDesign
@@ -202,7 +203,8 @@ class Shipping:
         training = {**asdict(job.config), "epochs_trained": trial.epochs, "seconds": trial.seconds}
         if found.best is not found.stages[0]:
             training |= {"compressed_with": asdict(self._recipe(trial)), "taught_by": self._teacher[1]}
-        job = replace(job, design=found.best.design)
+        heard = frozenset[str]().union(*(learned_from(bundle) for _, bundle in self.request.teachers))
+        job = replace(job, design=found.best.design, heard=heard)
         done = ship(self.run.best, job, self.bench, found, training=training, rows=rows, say=self.voice.say)
         self._note({**self._noted, "winner": trial.fingerprint, "notes": list(found.notes)})
         return done

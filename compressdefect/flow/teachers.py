@@ -8,6 +8,7 @@ import numpy as np
 
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef
+from compressdefect.deploy.packaging import HEARD
 from compressdefect.errors import DataError, ModelError
 from compressdefect.flow.prepare import Prepared
 
@@ -21,6 +22,14 @@ def trained_bundle(ref: ModelRef, fix: str = "train it first, and give its run")
     if ref.bundle is None:
         raise ModelError("a teacher is a trained model", got=ref.name, fix=fix)
     return ref.bundle
+
+
+def learned_from(bundle: Bundle) -> frozenset[str]:
+    """Hashes of the images that a model was trained on, or that it learned of through teachers of its own."""
+    if "split.json" not in bundle.manifest.files:
+        return frozenset()
+    split = json.loads(bundle.read("split.json"))
+    return frozenset([*split["train"], *split.get(HEARD, ())])
 
 
 def check_fits(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:
@@ -43,12 +52,12 @@ def check_fits(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:
 
 
 def check_leak(ref: ModelRef, bundle: Bundle, data: Prepared) -> None:
-    """Refuse a teacher that was trained on images, or copies of images, that its student is judged by.
+    """Refuse a teacher that learned from images, or copies of images, that its student is judged by.
 
     Raises:
         DataError: it was.
     """
-    seen = set(json.loads(bundle.read("split.json"))["train"]) if "split.json" in bundle.manifest.files else set()
+    seen = learned_from(bundle)
     images, split = data.images, data.split
     judged = np.concatenate([split.val, split.test])
     groups = set(images.groups[judged].tolist())

@@ -108,6 +108,7 @@ def run_training(
         options.threads,
         deviations=notes,
         lesson=lesson,
+        heard=frozenset() if lesson is None else lesson.heard,
     )
     deadline = None if seconds is None else Deadline(began + max(seconds - FINISH_S, seconds / 2))
     with recorded(run, data.images):

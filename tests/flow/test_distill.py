@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from compressdefect import api
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.errors import CompressDefectError
+from compressdefect.flow.teachers import learned_from
 from compressdefect.models.pretrained import timm
 
 TINY: dict[str, Any] = {"epochs": 1, "peers": "none"}
@@ -109,6 +110,9 @@ def test_images_that_nobody_labelled_join_and_are_counted(teachers: list[Path], 
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["lesson"]["unlabelled_images"] == told
     assert manifest["options"]["unlabelled_images"] == str(others.resolve())
+    joined = {hashlib.sha256((others / f"{number}.png").read_bytes()).hexdigest() for number in range(6)}
+    assert set(json.loads((run / "best" / "split.json").read_text())["heard"]) == joined
+    assert learned_from(Bundle.open(run / "best")) == joined | set(split["train"])
     assert "joined 6, left out 1, unread 1" in (run / "best" / "card.md").read_text().replace("_", " ")
 
 
