@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,15 +59,16 @@ TIMED_S = 4.0  # for which each graph of a control is timed
 
 
 class Subject(NamedTuple):
-    """A network to compress, and how long it is trained before."""
+    """A network to compress, and how it is trained before."""
 
     model: str
     epochs: int
     seeds: tuple[int, ...] = SEEDS[:1]
+    recipe: Mapping[str, float] = MappingProxyType({})
 
 
 SUBJECTS: Mapping[str, Subject] = {
-    "resnet18": Subject("timm:resnet18", 30, SEEDS),
+    "resnet18": Subject("timm:resnet18", 80, SEEDS, {"batch_size": 16, "learning_rate": 1e-3}),
     "lw@0.75": Subject("lw@0.75", 60),
     "mobilenetv3": Subject("timm:mobilenetv3_large_100", 30),
     "lightdefectnet": Subject("lightdefectnet", 60),
@@ -188,6 +190,7 @@ class _Compressed(NamedTuple):
         subject = SUBJECTS[self.name]
         options: dict[str, Any] = {"data": f"{context.data}/{STEEL}", "task": "classify", "input": STEEL_INPUT}
         options |= {"epochs": _epochs(subject.epochs, self.share), "seed": self.seed, "peers": "none"}
+        options |= subject.recipe
         return context.once(
             f"{self.key}-base", lambda folder: _told(api.train(subject.model, run_dir=folder, **options))
         )
@@ -337,7 +340,7 @@ class _Draw(NamedTuple):
 
     def of(self, context: Context, share: float) -> dict[str, Any]:
         """Its split file, a folder of the training images that are not in it, and the steps' number in epochs."""
-        whole = _Compressed(MAIN, SEEDS[0], share).base(context)
+        whole = _Compressed(COLUMNAR, SEEDS[0], share).base(context)
         return context.once(self.key, lambda folder: self._made(folder, Path(whole["run"]), context, share))
 
     def _made(self, folder: Path, whole: Path, context: Context, share: float) -> dict[str, Any]:
@@ -457,7 +460,7 @@ class _Taught(NamedTuple):
 
     def _teacher(self, context: Context) -> str:
         if self.way == PRIVILEGED:
-            return str(_Compressed(MAIN, SEEDS[0], self.share).base(context)["run"])
+            return str(_Compressed(COLUMNAR, SEEDS[0], self.share).base(context)["run"])
         return ",".join(one["run"] for one in self.draw.teachers(context, self.share))
 
 
