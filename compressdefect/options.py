@@ -253,7 +253,7 @@ class SearchOptions(JobOptions, BudgetOptions):
         Help("Quantize the finalists, then teach, prune and quantize the winner.", panel="Compression"),
     ] = False
     max_drop: Annotated[
-        float, Help("Points of the validation metric that compressing may cost.", panel="Compression")
+        float, Help("With --compress: points of the validation metric that it may cost.", panel="Compression")
     ] = 0.5
     teacher: Annotated[
         str | None,

@@ -8,8 +8,8 @@ Choices: both maps are divided by the root mean square of the teacher's, and (13
 larger, by the mean square of the teacher's attended ones: so all terms but (12) are about 1 where a student knows
 nothing, whoever teaches, and one weight suits all. A term is its mean over the pairs of maps. The weights of (18) share
 out the distiller's own terms, of which the loss is the mean; the task's loss and that of the answers keep their shares.
-Neither network here has a dual attention of its own, so both are looked at with
-``free_attention``. Of an ensemble it is the first network whose maps teach.
+Neither network here has a dual attention of its own, so both are looked at with ``free_attention``. Of an ensemble it
+is the first network whose maps teach.
 """
 
 from __future__ import annotations

@@ -733,13 +733,13 @@ def measurements(results: Results) -> dict[str, float]:
             about = f"{MAIN}: test accuracy less that of the control {kind.replace('_', ' ')}"
             found[about] = own["accuracy"] - other["accuracy"]
     for labels in LABELS:
-        about = f"{labels} labels a class, test accuracy"
+        about = f"{labels} labels a class, test accuracy, mean of {len(SEEDS)} seeds"
         pairs = {"plain KD less alone": ("answers", "alone"), "attention KD less plain KD": ("attention", "answers")}
         pairs |= {"plain KD with unlabelled images less without": ("answers-unlabelled", "answers")}
         for said, (one, other) in pairs.items():
             keys = [(f"few{labels}-seed{seed}-{one}", f"few{labels}-seed{seed}-{other}") for seed in SEEDS]
             gaps = [_gap(results, *pair, "accuracy") for pair in keys if set(pair) <= set(results)]
-            found |= {f"{about}: {said}": statistics.mean(gaps)} if gaps else {}
+            found |= {f"{about}: {said}": statistics.mean(gaps)} if len(gaps) == len(SEEDS) else {}
     for one, other in (("answers", "alone"), ("attention", "answers")):
         if {f"tiles-{one}", f"tiles-{other}"} <= set(results):
             said = f"tiles, Dice: {TAUGHT[one]} less {TAUGHT.get(other, other)}"
