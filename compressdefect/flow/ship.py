@@ -1,8 +1,9 @@
 """What of a search ships: its finalists are quantized, the fastest of the best is taught, pruned and quantized again.
 
 The winner is chosen by the graphs that would ship. Among designs that validation cannot tell from the best
-(``search.winner``, on the answers of those graphs) it is the one whose graph is fastest, timed in turns on this
-machine; one whose graph breaks a budget cannot win. Trial 0 is treated as the winner is, so that they compare.
+(``search.winner``, on the answers of those graphs), and that ``--max-drop`` allows in its place, it is the one whose
+graph is fastest, timed in turns on this machine; one whose graph breaks a budget cannot win. Trial 0 is treated as the
+winner is, so that they compare.
 
 All that is trained is kept in the run folder, and so is the choice: a run that was interrupted goes on from there.
 """
@@ -178,7 +179,7 @@ class Shipping:
         return best, broken[best.precision]
 
     def _choice(self, finalists: Sequence[Finalist]) -> Choice:
-        """The fastest of those that are as good as the best, all timed in turns."""
+        """The fastest of those that are as good as the best and may replace it by ``--max-drop``, timed in turns."""
         feasible = {finalist.trial.number or 0: finalist for finalist in finalists if not finalist.broken}
         if not feasible:
             raise InfeasibleError(
@@ -186,6 +187,8 @@ class Shipping:
                 got="; ".join(f"trial {finalist.trial.number} {finalist.broken}" for finalist in finalists),
                 fix="raise the budget",
             )
+        best = max((finalist.shipped for finalist in feasible.values()), key=_quality)
+        feasible = {number: one for number, one in feasible.items() if self._may_replace(best, one)}
         graphs = {str(number): finalist.shipped.graph for number, finalist in feasible.items()}
         timed = measure(graphs, threads=(self.request.options.threads,), max_seconds=1.0)
         worth = {int(row.name): -row.median_ms for row in timed}
@@ -193,6 +196,13 @@ class Shipping:
         found = choose(candidates, measures_of(self.data.task, self.data.images, self.data.split.val))
         assert found is not None
         return found
+
+    def _may_replace(self, best: Stage, finalist: Finalist) -> bool:
+        """Whether a finalist costs no more beside the best than a step of a compression may."""
+        drop = self.bench.drop(best.records, finalist.shipped.records)
+        if not drop.holds:
+            self.voice.say(f"trial {finalist.trial.number} cannot win: {'; '.join(drop.reasons)}")
+        return drop.holds
 
     def deliver(self, name: str, trial: StoredTrial, deviations: tuple[str, ...]) -> Delivered:
         """Teach, prune and quantize the winner, test it once, and leave its bundle."""
@@ -352,6 +362,11 @@ class Shipping:
 def limits(request: Request) -> dict[str, float]:
     """The budgets by the names that a card uses."""
     return {name.removesuffix("_bytes").removesuffix("_ms"): limit for name, limit in request.budgets.to_json().items()}
+
+
+def _quality(stage: Stage) -> tuple[float, float]:
+    """A stage's metric and, for where that is the same, its loss: higher is better."""
+    return stage.drop.metric_after, -stage.drop.loss_after
 
 
 def _finalist_row(finalist: Finalist) -> dict[str, Any]:
