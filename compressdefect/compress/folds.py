@@ -84,6 +84,7 @@ def rehearsed(
     Raises:
         TrainingError: a training diverged.
     """
+    plan = replace(plan, rates=plan.rates[:1])  # the folds' answers are of one rate
     turns = _Turns(deadline, times(plan, own_epochs) * own_epochs)
     folds, stages = [], []
     for number, (part, held_out) in enumerate(parts_of(bench.images, bench.split)):

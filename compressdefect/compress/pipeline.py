@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,10 @@ GRADIENT_BATCH = 16
 EIGHT_BITS = "eight-bits"  # on the shelf, the network that was trained with them
 EPOCHS_SHARE = 0.25  # of the model's own, in each round of pruning
 LESSON_SHARE = 0.4  # of the time, where pruning follows
+RATES = (1.0, 1 / 3)
 
 Say = Callable[[str], None]
+Cut = tuple[Edits, Inspector]  # what was cut out of a stage, and what is left of its network
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Plan:
         int8: whether the model is quantized in the end.
         teacher: who teaches, and is called what; None is the model as it was.
         lesson: epochs in which the model hears that teacher before all else.
+        rates: shares of the recipe's learning rate, tried in turns after a round of pruning until the round holds: a
+            small network learns back what it lost at the full rate, a wide one forgets at it.
     """
 
     target: Measured | None
@@ -69,6 +74,7 @@ class Plan:
     int8: bool = True
     teacher: tuple[Teacher, str] | None = None
     lesson: int = 0
+    rates: tuple[float, ...] = RATES
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,7 @@ class Steps:
         plan = self.plan
         if plan.teacher is None or not plan.lesson:
             return [], []
+        _, name = plan.teacher
         if self._is_over("taught"):
             return [], ["the time was over before it was taught"]
 
@@ -164,7 +171,7 @@ class Steps:
             return Finished(self.first.design, network, epochs)
 
         try:
-            return [self._kept("taught", f"taught by {plan.teacher[1]}", plan.lesson, train)], []
+            return [self._kept("taught", lambda network: f"taught by {name}", plan.lesson, train)], []
         except TrainingError as error:
             return [], [self._told(f"not taught: {error}")]
 
@@ -198,14 +205,13 @@ class Steps:
     def _part(self, share: float) -> Deadline | None:
         return None if self.deadline is None else self.deadline.part(share)
 
-    def _kept(self, name: str, title: str, epochs: int, train: Callable[[], Finished]) -> Stage:
+    def _kept(self, name: str, called: Callable[[Inspector], str], epochs: int, train: Callable[[], Finished]) -> Stage:
         """A trained stage: from the shelf, or trained and put there; its title says where time cut the epochs short."""
         found = self.shelf.get(name, self.first.network) if self.shelf else None
         design, network, trained = found or train()
         if self.shelf is not None and found is None:
             self.shelf.put(name, Finished(design, network, trained))
-        if not title:
-            title = f"pruned to {units.count(quick_macs(network.network, self.bench.images.shape))} macs"
+        title = called(network)
         if trained < epochs:
             title += f", trained for {trained} of {epochs} epochs"
         stage = self.bench.stage(title, design, network.eval(), first=self.first)
@@ -213,18 +219,48 @@ class Steps:
         return stage
 
     def round(self, number: int, stage: Stage, limit: float, deadline: Deadline | None) -> Stage:
-        """Channels go until what is measured is within the limit, then what stays is trained."""
-        target = self.plan.target
-        assert target is not None, "a round is of a pruning with a target"
+        """Channels go until what is measured is within the limit, then what stays is trained, at one rate or another.
+
+        Raises:
+            TrainingError: it diverged at every rate, or there was no time for it.
+        """
+        rates, cut = self.plan.rates, cache(lambda: self._cut(stage, limit))
+        tried: list[Stage] = []
+        for turn, rate in enumerate(rates):
+            name = f"pruned-{number}" + (f"-{turn}" if turn else "")
+            part = None if deadline is None else deadline.part(1 / (len(rates) - turn))
+            if tried and self._is_over(name):
+                break
+            try:
+                tried.append(self._trained_at(rate, name, stage, cut, part))
+            except TrainingError:
+                if not tried and rate == rates[-1]:
+                    raise
+            if tried and tried[-1].drop.holds:
+                return tried[-1]
+        return max(tried, key=lambda one: (one.drop.metric_after, -one.drop.loss_after))
+
+    def _trained_at(
+        self, rate: float, name: str, stage: Stage, cut: Callable[[], Cut], deadline: Deadline | None
+    ) -> Stage:
+        """What is left of a stage after a cut, trained at a share of the learning rate."""
+        config = self.plan.config
 
         def train() -> Finished:
-            edits, smaller = self._cut(stage, target, limit)
-            epochs = self._teach(smaller, deadline, self.plan.config)
-            return Finished(edited(stage.design, edits), smaller, epochs)
+            edits, smaller = cut()
+            network = copy.deepcopy(smaller)
+            epochs = self._teach(network, deadline, replace(config, learning_rate=rate * config.learning_rate))
+            return Finished(edited(stage.design, edits), network, epochs)
 
-        return self._kept(f"pruned-{number}", "", self.plan.config.epochs, train)
+        def called(network: Inspector) -> str:
+            title = f"pruned to {units.count(quick_macs(network.network, self.bench.images.shape))} macs"
+            return title if rate == 1 else f"{title}, at {rate:.2g} of the learning rate"
 
-    def _cut(self, stage: Stage, target: Measured, limit: float) -> tuple[Edits, Inspector]:
+        return self._kept(name, called, config.epochs, train)
+
+    def _cut(self, stage: Stage, limit: float) -> Cut:
+        target = self.plan.target
+        assert target is not None, "a round is of a pruning with a target"
         self.say(f"pruning to {target.show(limit)}")
         network, shape, pruning = stage.network.network, self.bench.images.shape, self.plan.pruning
         slopes = gradients(self.bench, stage.network) if pruning.importance == "taylor" else None

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +19,7 @@ import torch
 
 from compressdefect.compress import pipeline, precision
 from compressdefect.compress.drop import Drop
-from compressdefect.compress.pipeline import Plan, calibration_rows, compress, edited, reachable
+from compressdefect.compress.pipeline import RATES, Plan, calibration_rows, compress, edited, reachable
 from compressdefect.compress.prune import PruneConfig
 from compressdefect.compress.quantize import FLAVOURS, METHODS, FloatGraph, calibrate, quantized
 from compressdefect.compress.stage import Bench, Stage
@@ -164,6 +166,29 @@ def test_a_model_that_int8_disturbs_is_trained_with_eight_bits(
     assert found.best is start
     assert found.shipped.graph == found.int8.path
     assert len(list(bench.folder.glob("0-*.onnx"))) == untrained
+
+
+def test_a_round_that_does_not_hold_is_trained_again_at_a_lower_rate(
+    bench_for: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_for("classify")
+    start = bench.stage("as it was", *trained("timm:test_resnet", bench.task))
+    rates: list[float] = []
+    monkeypatch.setattr(Drop, "holds", property(lambda drop: drop is start.drop or len(rates) == 2))
+
+    def noted(*given: Any, **_: object) -> SimpleNamespace:
+        config = given[-1]
+        rates.append(config.learning_rate)
+        return SimpleNamespace(history=[None] * config.epochs)
+
+    monkeypatch.setattr(pipeline, "fit", noted)
+    plan = Plan(reachable(Target("macs", share=0.75), bench, start), PruneConfig("magnitude"), CONFIG, int8=False)
+    found = compress(bench, start, plan)
+    assert rates == [pytest.approx(share * CONFIG.learning_rate) for share in RATES]
+    assert len(found.stages) == 2
+    assert found.best is found.stages[1]
+    assert found.best.title.endswith("macs, at 0.33 of the learning rate")
+    assert found.notes == ()
 
 
 @pytest.mark.parametrize("broken", ["loss", "weights"])
