@@ -220,7 +220,7 @@ def test_a_compressed_row_trains_its_base_once(
     assert first == again
     ((model, options),) = asked
     assert (model, options["data"], options["input"]) == ("timm:resnet18", str(data / "neu_det"), 128)
-    assert (options["epochs"], options["seed"]) == (3, 1)
+    assert (options["epochs"], options["seed"]) == (8, 1)
     assert first["commands"][0].startswith("compressdefect train timm:test_resnet")
     assert first["base"] == first["run"] == base
 
@@ -242,7 +242,7 @@ def few(study: ModuleType, base: str, parts: Path, tmp_path: Path, monkeypatch: 
     """A run of the study on tiny steel, whose base is trained."""
     (tmp_path / "neu_det").symlink_to(parts)
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "resnet18-seed0-base.json").write_text(json.dumps({"run": base}))
+    (tmp_path / "runs" / "lightdefectnet-seed0-base.json").write_text(json.dumps({"run": base}))
     monkeypatch.setattr(study, "LABELS", (4,))
     return Context(tmp_path, str(tmp_path), {})
 
