@@ -72,7 +72,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (["cost", "lightdefectnet", "--input", "0"], "--input must be at least 1"),
         (["benchmark", "lightdefectnet", "--batch", "1,x"], "--batch takes positive whole numbers: got 1,x"),
         (["report", "/no/such/run"], "no such run folder"),
-        (["study", "nostudy"], "no such study: got nostudy; known: lightdefectnet"),
+        (["study", "nostudy"], "no such study: got nostudy; known: compression, lightdefectnet"),
         (["study", "lightdefectnet", "--share", "2"], "share of a study"),
         (["list", "wishes"], "nothing of that kind can be listed: got wishes"),
         (["nocommand"], "nocommand"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from compressdefect import api
+from compressdefect.compress import pipeline
 from tests.report.fake_run import make_run
 
 nbformat = pytest.importorskip("nbformat")
@@ -47,6 +48,7 @@ def test_the_compression_notebook_draws_a_run(parts: Path, tmp_path: Path, monke
     split.write_text(json.dumps(shares))
     tiny: dict[str, Any] = {"epochs": 1, "peers": "none"}
     api.train("timm:test_resnet", data=str(parts), split=str(split), input=32, run_dir=tmp_path / "base", **tiny)
+    monkeypatch.setattr(pipeline, "FEWEST", 8)  # images to measure ranges on
     api.compress(str(tmp_path / "base"), steps="quantize", run_dir=tmp_path / "run", **tiny)
     monkeypatch.setenv("COMPRESSDEFECT_RUN", str(tmp_path / "run"))
     notebook = _execute(NOTEBOOKS / "02_compress.ipynb", tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,16 +33,19 @@ def tested(job: Assignment, bench: Bench, stage: Stage) -> Judged:
     return judged(job, records, bench.figures(stage)["threshold"])
 
 
-def ship(
-    folder: Path,
-    job: Assignment,
-    bench: Bench,
-    outcome: Outcome,
-    *,
-    training: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    say: Say,
-) -> Delivered:
+class Account(NamedTuple):
+    """What a bundle says of how it was made.
+
+    Attributes:
+        training: of its network.
+        rows: of the steps.
+    """
+
+    training: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+
+
+def ship(folder: Path, job: Assignment, bench: Bench, outcome: Outcome, account: Account, *, say: Say) -> Delivered:
     """Test what ships, and write its bundle, with the graphs of both precisions where there are both.
 
     Args:
@@ -50,8 +53,7 @@ def ship(
         job: what it is of; its design is that of the float stage that ships.
         bench: what the stages were measured on.
         outcome: of the compression.
-        training: how the network was trained, for the card.
-        rows: of its steps.
+        account: of how it was made, for the card.
         say: is told each step in a few words.
     """
     best, shipped = outcome.best, outcome.shipped
@@ -61,13 +63,13 @@ def ship(
     bundle = package(
         folder,
         job,
-        Trained(best.network, figures[best.graph], dict(training)),
+        Trained(best.network, figures[best.graph], dict(account.training)),
         after,
         say,
         others={} if outcome.int8 is None else {INT8: _int8_graph(bench, outcome, outcome.int8, figures)},
         default=FP32 if shipped is best else INT8,
         val=figures[shipped.graph],
-        steps=rows,
+        steps=account.rows,
     )
     return Delivered(bundle, figures[shipped.graph], after.test)
 

@@ -40,6 +40,7 @@ from compressdefect.train.batches import gather
 from compressdefect.train.config import FitConfig
 from compressdefect.train.fit import OnEpoch, fit
 from compressdefect.train.schedule import Deadline
+from compressdefect.train.task import Records
 
 CALIBRATION = 128  # training images that int8 ranges and importances are measured on
 FEWEST = 32  # by which ranges can be measured
@@ -131,15 +132,15 @@ def compress(
     if not plan.int8:
         return Outcome(stages, best, None, best, notes)
     int8, trouble = steps.quantized(best)
-    quantized = quantized_stage(bench, best, int8)
+    quantized = quantized_stage(best, int8, bench.answers(int8.path))
     say(f"{quantized.title}: {_told(quantized)}")
     why_not = _why_not(int8)
     return Outcome((*stages, quantized), best, int8, best if why_not else quantized, (*notes, *trouble, *why_not))
 
 
-def quantized_stage(bench: Bench, stage: Stage, int8: Int8) -> Stage:
-    """A float stage's int8 graph, as a stage of its own."""
-    title, records = f"int8, {int8.flavour.name}", bench.answers(int8.path)
+def quantized_stage(stage: Stage, int8: Int8, records: Records) -> Stage:
+    """A float stage's int8 graph, which answers with these records (n, …), as a stage of its own."""
+    title = f"int8, {int8.flavour.name}"
     return replace(stage, title=title, graph=int8.path, precision="int8", records=records, drop=int8.drop)
 
 

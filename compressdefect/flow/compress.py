@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compressdefect import units
-from compressdefect.compress.delivery import rows_of, ship, tested
+from compressdefect.compress.delivery import Account, rows_of, ship, tested
 from compressdefect.compress.folds import rehearsed, times
 from compressdefect.compress.pipeline import EPOCHS_SHARE, Outcome, Plan, check_calibration, compress, reachable
 from compressdefect.compress.prune import PruneConfig
@@ -155,7 +155,7 @@ def _deliver(
         else bundle.manifest.training
     )
     before = tested(job, bench, first)
-    made = ship(run.best, job, bench, outcome, training=training, rows=rows, say=voice.say)
+    made = ship(run.best, job, bench, outcome, Account(training, rows), say=voice.say)
     return {"steps": rows, "notes": list(outcome.notes), "val": made.val, "before": before.test, "test": made.test}
 
 

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from compressdefect.compress.delivery import rows_of, ship
+from compressdefect.compress.delivery import Account, rows_of, ship
 from compressdefect.compress.drop import Drop
 from compressdefect.compress.pipeline import (
     EPOCHS_SHARE,
@@ -165,7 +165,7 @@ class Shipping:
             threads=self.bench.threads,
             thorough=False,
         )
-        stages = [stage, *([quantized_stage(self.bench, stage, found)] if found.drop.holds else [])]
+        stages = [stage, *([quantized_stage(stage, found, self.bench.answers(found.path))] if found.drop.holds else [])]
         timed = {"fp32": found.latency_ms[FP32], "int8": found.latency_ms[found.flavour.name]}
         return Finalist(trial, *self._within(stages, timed))
 
@@ -215,7 +215,7 @@ class Shipping:
             training |= {"compressed_with": asdict(self._recipe(trial)), "taught_by": self._teacher[1]}
         heard = frozenset[str]().union(*(learned_from(bundle) for _, bundle in self.request.teachers))
         job = replace(job, design=found.best.design, heard=heard)
-        done = ship(self.run.best, job, self.bench, found, training=training, rows=rows, say=self.voice.say)
+        done = ship(self.run.best, job, self.bench, found, Account(training, rows), say=self.voice.say)
         self._note({**self._noted, "winner": trial.fingerprint, "notes": list(found.notes)})
         return done
 

@@ -122,7 +122,7 @@ def test_on_another_cpu_the_float_graph_takes_the_place_of_int8(
     fp32 = Bundle.open(Path(run) / "best").manifest.graphs["fp32.onnx"]
     monkeypatch.setattr(bundle_module, "instructions", lambda: ("asimddp",))
     again = api.evaluate(run)
-    said = "this has asimddp: fp32.onnx takes its place with its threshold"
+    said = "this has asimddp: fp32.onnx takes its place, with its threshold"
     assert said in capsys.readouterr().err
     assert again["test"]["threshold"] == again["val"]["threshold"] == fp32.threshold
     (row,) = api.benchmark([run], precision="shipped")["rows"]
