@@ -181,6 +181,7 @@ def benchmark(models: Sequence[str], **options: Any) -> dict[str, Any]:
         options: fields of ``BenchmarkOptions``; batch, threads and precision are lists such as ``1,10``.
     """
     from compressdefect.compress.precision import int8_for_timing
+    from compressdefect.deploy.benchmark import Timing
     from compressdefect.deploy.benchmark import benchmark as measure
     from compressdefect.flow.voice import Voice
 
@@ -189,8 +190,7 @@ def benchmark(models: Sequence[str], **options: Any) -> dict[str, Any]:
     return measure(
         _resolved(models, asked.task),
         input=asked.input,
-        batches=_counts(asked.batch, "--batch"),
-        threads=_counts(asked.threads, "--threads"),
+        timing=Timing(_counts(asked.batch, "--batch"), _counts(asked.threads, "--threads")),
         precisions=[name.strip() for name in asked.precision.split(",")],
         quantize=int8_for_timing,
         say=Voice().say,
@@ -231,9 +231,8 @@ def study(name: str, *, run_dir: Path | str | None = None, resume: bool = False,
             folder,
             run,
             share=asked.share,
-            data=asked.data,
+            given=studies.Given(asked.data, asked.winner),
             only=asked.rows,
-            winner=asked.winner,
             deadline=deadline,
             on_row=_show_row,
         )

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from compressdefect.errors import CompressDefectError, RunError
 from compressdefect.runs import RunFolder, atomic_write
@@ -116,20 +116,26 @@ def check_data(module: ModuleType, data: str | None) -> None:
         module.check(data)
 
 
+class Given(NamedTuple):
+    """What a study is given to work on; see ``Context``."""
+
+    data: str | None = None
+    winner: str | None = None
+
+
 def run_study(
     folder: Path,
     run: RunFolder,
     *,
     share: float,
-    data: str | None = None,
+    given: Given = Given(),
     only: str | None = None,
-    winner: str | None = None,
     deadline: float = float("inf"),
     on_row: Callable[[str, int, int], None] = lambda key, done, total: None,
 ) -> dict[str, Any]:
     """Run every row of a study that has no result yet, until a deadline (``time.monotonic`` seconds).
 
-    With ``only`` it is the rows that ``chosen`` says. A row that fails with a user-facing error is stored with its
+    The rows work on what is ``given``. With ``only`` it is the rows that ``chosen`` says. A row that fails with a user-facing error is stored with its
     reason and tried again the next time.
     """
     module = load_study(folder)
@@ -144,7 +150,7 @@ def run_study(
         if time.monotonic() >= deadline:
             break
         on_row(row.key, done, len(rows))
-        _store(run, row, Context(run.path, data, results, winner))
+        _store(run, row, Context(run.path, given.data, results, given.winner))
         write_report(run, folder, module, rows, share)
     return write_report(run, folder, module, rows, share)
 

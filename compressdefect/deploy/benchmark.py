@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from compressdefect.cost.cost import Cost
 from compressdefect.cost.latency import LatencyRow, machine, measure
@@ -23,6 +23,23 @@ Quantize = Callable[[Path, Path, tuple[int, int, int]], None]
 """Writes the int8 graph of a float one, both paths, that takes images (C, H, W), for its latency alone."""
 
 
+class Timing(NamedTuple):
+    """How graphs are run to be timed.
+
+    Attributes:
+        batches: batch sizes; times are per sample.
+        threads: intra-op thread counts.
+        max_seconds: time for each model at each setting.
+    """
+
+    batches: Sequence[int] = (1,)
+    threads: Sequence[int] = (1,)
+    max_seconds: float = 10.0
+
+
+TIMING = Timing()
+
+
 @dataclass(frozen=True)
 class _Entry:
     """One graph to time."""
@@ -37,10 +54,8 @@ def benchmark(
     models: Sequence[ModelRef],
     *,
     input: int | None = None,
-    batches: Sequence[int] = (1,),
-    threads: Sequence[int] = (1,),
     precisions: Sequence[str] = ("fp32",),
-    max_seconds: float = 10.0,
+    timing: Timing = TIMING,
     quantize: Quantize | None = None,
     say: Say = lambda step: None,
 ) -> dict[str, Any]:
@@ -56,10 +71,8 @@ def benchmark(
     Args:
         models: what to compare.
         input: height and width in pixels.
-        batches: batch sizes; times are per sample.
-        threads: intra-op thread counts.
         precisions: of ``PRECISIONS``.
-        max_seconds: time for each model at each setting.
+        timing: how the graphs are run.
         quantize: makes the int8 graph of models that have none, at this input and for this CPU, of their own.
         say: is told in a line where a graph that ships was made for another CPU.
 
@@ -80,9 +93,9 @@ def benchmark(
                 entries[key] = _Entry(model, precision, cost, _graph(model, precision, shape, Path(folder), quantize))
         timed = measure(
             {key: entry.graph for key, entry in entries.items()},
-            batches=batches,
-            threads=threads,
-            max_seconds=max_seconds,
+            batches=timing.batches,
+            threads=timing.threads,
+            max_seconds=timing.max_seconds,
         )
     return {"machine": machine(), "rows": _rows(entries, timed, shape)}
 

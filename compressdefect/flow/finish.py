@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from compressdefect.data.images import SYNTHETIC, Images
-from compressdefect.deploy.benchmark import SHIPPED, benchmark
+from compressdefect.deploy.benchmark import SHIPPED, Timing, benchmark
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef, resolve_model
 from compressdefect.errors import CompressDefectError, RunError
@@ -87,7 +87,9 @@ def time_beside_peers(run: RunFolder, peers: Sequence[ModelRef], *, threads: int
         return []
     own = resolve_model(str(run.best))
     assert own.bundle is not None
-    rows = benchmark([own, *peers], threads=(threads,), precisions=(SHIPPED,), max_seconds=_PEER_SECONDS)["rows"]
+    rows = benchmark(
+        [own, *peers], precisions=(SHIPPED,), timing=Timing(threads=(threads,), max_seconds=_PEER_SECONDS)
+    )["rows"]
     for row in rows:
         row["model"] = own.bundle.manifest.name if row["model"] == own.name else row["model"]
     run.update_manifest(peers=rows)

@@ -9,7 +9,7 @@ from torch import nn
 
 from compressdefect.cost.latency import LatencyRow
 from compressdefect.deploy import benchmark as module
-from compressdefect.deploy.benchmark import benchmark
+from compressdefect.deploy.benchmark import Timing, benchmark
 from compressdefect.deploy.bundle import Bundle
 from compressdefect.deploy.model_ref import ModelRef
 from compressdefect.errors import ModelError
@@ -49,7 +49,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
 
 
 def test_rows_follow_the_contract(timed: dict[str, Path]) -> None:
-    found = benchmark([_model("x"), _model("y")], input=16, batches=(1, 10))
+    found = benchmark([_model("x"), _model("y")], input=16, timing=Timing(batches=(1, 10)))
     assert {"cpu", "cores", "runtime"} <= set(found["machine"])
     assert all(list(row) == KEYS for row in found["rows"])
     assert [(row["model"], row["batch"], row["ratio"]) for row in found["rows"]] == [
@@ -80,7 +80,7 @@ def test_a_bundle_at_another_input_is_exported_anew(
 
 
 def test_real_clock() -> None:
-    (row,) = benchmark([_model("x")], input=16, max_seconds=0)["rows"]
+    (row,) = benchmark([_model("x")], input=16, timing=Timing(max_seconds=0))["rows"]
     assert 0 < row["median_ms"] <= row["p95_ms"]
 
 
