@@ -123,20 +123,23 @@ class Given(NamedTuple):
     winner: str | None = None
 
 
+NOTHING = Given()
+
+
 def run_study(
     folder: Path,
     run: RunFolder,
     *,
     share: float,
-    given: Given = Given(),
+    given: Given = NOTHING,
     only: str | None = None,
     deadline: float = float("inf"),
     on_row: Callable[[str, int, int], None] = lambda key, done, total: None,
 ) -> dict[str, Any]:
     """Run every row of a study that has no result yet, until a deadline (``time.monotonic`` seconds).
 
-    The rows work on what is ``given``. With ``only`` it is the rows that ``chosen`` says. A row that fails with a user-facing error is stored with its
-    reason and tried again the next time.
+    The rows work on what is ``given``. With ``only`` it is the rows that ``chosen`` says. A row that fails with a
+    user-facing error is stored with its reason and tried again the next time.
     """
     module = load_study(folder)
     rows: list[Row] = module.rows(share)
